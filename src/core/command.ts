@@ -1,0 +1,80 @@
+// What may be said to a task from outside: an answer, a signal, a cancellation. Each is judged against the task as it
+// stands and becomes an event, or a Fault that says why not. None of them needs the machine, so anyone who can reach
+// the store can speak; what follows from it is decided by the next worker.
+
+import { emit, type Draft } from './draft.ts'
+import { Fault } from './fault.ts'
+import type { Json } from './json.ts'
+import { isEnded } from './task.ts'
+
+/** A human's decision about an inbox item. */
+export interface HumanAnswer {
+  /** One of the item's options. */
+  readonly decision: string
+  readonly by: string
+  readonly reason: string
+  /** What the decision hands over, where it takes something. */
+  readonly data?: Json
+}
+
+/** Records a decision. Throws ITEM_CLOSED or DECISION_UNKNOWN. */
+export function answer(work: Draft, item: string, given: HumanAnswer): void {
+  const open = work.task.item
+  const expired = open?.expiresAtMs !== undefined && work.nowMs >= open.expiresAtMs
+  if (!open || open.item !== item || open.answer || expired) {
+    const why =
+      expired && open?.item === item ? 'has expired' : open?.item === item ? 'is answered already' : 'is no longer open'
+    throw new Fault(
+      'ITEM_CLOSED',
+      `Item ${item} ${why}; nothing was written.`,
+      `See what is open: signalbox inbox; and what came of it: signalbox log ${work.task.id}.`,
+    )
+  }
+  if (!open.options.includes(given.decision)) {
+    throw new Fault(
+      'DECISION_UNKNOWN',
+      `${JSON.stringify(given.decision)} is not a decision of item ${item}.`,
+      `Decide one of: ${open.options.join(', ')}.`,
+    )
+  }
+  const { decision, by, reason, data } = given
+  emit(
+    work,
+    'human.answered',
+    data === undefined ? { item, decision, by, reason } : { item, decision, by, reason, data },
+  )
+}
+
+/** Something the outside tells a task. */
+export interface Signal {
+  readonly name: string
+  readonly data: Json
+  readonly by: string
+  /** Two signals of one name with the same key count once. */
+  readonly key?: string
+}
+
+/** Records a signal; one that nobody waits for yet is kept. False when its key was seen before. Throws TASK_ENDED. */
+export function signal(work: Draft, given: Signal): boolean {
+  refuseEnded(work, 'be signalled')
+  const { name, data, by, key } = given
+  if (key !== undefined && work.task.signalKeys.has(`${name}\n${key}`)) return false
+  emit(work, 'signal.received', key === undefined ? { name, data, by } : { name, data, by, key })
+  return true
+}
+
+/** Ends a task because a human said so. Throws TASK_ENDED. */
+export function cancel(work: Draft, given: { readonly by: string; readonly reason: string }): void {
+  refuseEnded(work, 'be cancelled')
+  emit(work, 'task.cancelled', { by: given.by, reason: given.reason })
+  emit(work, 'task.ended', { outcome: 'cancelled', status: 'cancelled' })
+}
+
+function refuseEnded({ task }: Draft, what: string): void {
+  if (!isEnded(task)) return
+  throw new Fault(
+    'TASK_ENDED',
+    `Task ${task.id} has ended (${task.outcome}) and cannot ${what}.`,
+    `See how: signalbox log ${task.id}.`,
+  )
+}

@@ -1,0 +1,50 @@
+// The context is the shared state of a task: named, typed, versioned keys. What a key may hold is declared here;
+// who may read and write it is declared state by state in the machine.
+
+import type { Infer, Schema } from './schema.ts'
+
+/** One key: a schema, or a schema with an initial value and a rule that joins a new value to the old one. */
+export type KeyDefinition =
+  | Schema
+  | {
+      readonly schema: Schema
+      /** The value before anything was written. A key without one, whose schema is not optional, must come as input. */
+      readonly initial?: unknown
+      /** `replace` (default): the new value takes the place of the old. `append`: a list grows at its end. */
+      readonly merge?: Merge
+    }
+
+/** How a write meets the value that is already there. */
+export type Merge = 'replace' | 'append'
+
+/** The keys of a context, by name. */
+export type ContextShape = Readonly<Record<string, KeyDefinition>>
+
+type SchemaOf<K> = K extends { readonly schema: infer S } ? S : K
+
+/** The values of a context whose keys are declared by `Shape`. */
+export type ContextOf<Shape extends ContextShape> = {
+  -readonly [Key in keyof Shape]: Infer<SchemaOf<Shape[Key]>>
+}
+
+type Optional<Shape extends ContextShape> = {
+  [Key in keyof Shape]: Shape[Key] extends { readonly initial: unknown }
+    ? Key
+    : undefined extends Infer<SchemaOf<Shape[Key]>>
+      ? Key
+      : never
+}[keyof Shape]
+
+/** What a task is started with: every key that has no initial value and is not optional, and any other key. */
+export type InputOf<Shape extends ContextShape> = Omit<ContextOf<Shape>, Optional<Shape>> &
+  Partial<Pick<ContextOf<Shape>, Optional<Shape>>>
+
+/** A context definition. Agents that name the same object share the same keys. */
+export interface ContextDefinition<Shape extends ContextShape = ContextShape> {
+  readonly keys: Shape
+}
+
+/** Declares the shared state of a task. Keys are checked when the agent that uses them is. */
+export function defineContext<const Shape extends ContextShape>(keys: Shape): ContextDefinition<Shape> {
+  return Object.freeze({ keys: Object.freeze({ ...keys }) })
+}

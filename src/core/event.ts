@@ -1,0 +1,229 @@
+// The event catalogue: every fact that a task's log can hold. Past tense, noun first. A `*.called` event is a
+// permission: it is committed before the call it permits is made. docs/DATA.md lists them for people.
+
+import type { Json } from './json.ts'
+import type { AnswerPart, FailureClass, Finish, TokenUsage } from './model.ts'
+
+/** The kinds of state. */
+export type StateKind = 'model' | 'tool' | 'run' | 'human' | 'wait' | 'final'
+
+/** Why something was refused. */
+export type RefusalReason =
+  | 'answer-cut'
+  | 'answer-withheld'
+  | 'no-call'
+  | 'empty-name'
+  | 'unknown-tool'
+  | 'tool-not-allowed'
+  | 'undeclared-exit'
+  | 'invalid-json'
+  | 'invalid-arguments'
+  | 'invalid-output'
+  | 'two-exits'
+  | 'exit-not-alone'
+  | 'guard-failed'
+  | 'undeclared-write'
+  | 'step-limit'
+
+/** What a limit counts. */
+export type LimitName = 'steps' | 'turns' | 'visits' | 'refusals' | 'attempts' | 'hops'
+
+/** Kinds of inbox item: a question of the machine's, an engine exit that no route takes, an outcome nobody knows. */
+export type ItemKind = 'question' | 'escalation' | 'doubt'
+
+/** What was shown to a model at the start of a visit. */
+export interface Prompt {
+  readonly system: string
+  readonly user: string
+}
+
+/** The data of every event, by type. Times that end in `AtMs` are milliseconds since 1970; durations end in `Ms`. */
+export interface EventData {
+  'task.started': {
+    readonly agent: string
+    readonly version: string
+    /** The hash of the definition that the task is pinned to. */
+    readonly definition: string
+    readonly input: Json
+    readonly by: string
+    readonly stepsMax: number
+  }
+  'state.entered': { readonly state: string; readonly kind: StateKind; readonly visit: number }
+  'context.written': {
+    readonly key: string
+    readonly version: number
+    readonly value: Json
+    readonly source: 'input' | 'initial' | 'exit'
+  }
+  'model.called': {
+    readonly step: number
+    readonly attempt: number
+    readonly turn: number
+    readonly model: string
+    /** On the first turn of a visit. */
+    readonly prompt?: Prompt
+    readonly outputTokensMax: number
+    readonly deadlineAtMs: number
+  }
+  'model.answered': {
+    readonly step: number
+    readonly attempt: number
+    readonly turn: number
+    readonly provider: string
+    readonly modelId: string
+    readonly content: readonly AnswerPart[]
+    readonly finish: Finish
+    readonly usage: TokenUsage
+    readonly latencyMs: number
+  }
+  'model.failed': {
+    readonly step: number
+    readonly attempt: number
+    readonly turn: number
+    readonly class: FailureClass
+    readonly message: string
+    readonly status?: number
+    readonly latencyMs: number
+  }
+  'tool.called': {
+    readonly step: number
+    readonly attempt: number
+    readonly tool: string
+    readonly arguments: Json
+    readonly idempotencyKey: string
+    readonly idempotent: boolean
+    readonly deadlineAtMs: number
+    /** The place of the call in the model's answer; absent in a tool state. */
+    readonly index?: number
+  }
+  'tool.answered': {
+    readonly step: number
+    readonly attempt: number
+    readonly tool: string
+    readonly result: Json
+    readonly latencyMs: number
+    /** A human said so, because the answer itself was lost. */
+    readonly by?: string
+  }
+  'tool.failed': {
+    readonly step: number
+    readonly attempt: number
+    readonly tool: string
+    readonly class: FailureClass
+    readonly message: string
+    readonly latencyMs: number
+  }
+  /** The outcome of a tool that is not idempotent was lost: it may have acted. */
+  'tool.doubted': { readonly step: number; readonly attempt: number; readonly tool: string }
+  'function.called': {
+    readonly step: number
+    readonly attempt: number
+    readonly deadlineAtMs: number
+  }
+  'function.returned': {
+    readonly step: number
+    readonly attempt: number
+    readonly exit: string
+    readonly output: Json
+    readonly latencyMs: number
+  }
+  /** A function of the machine threw: a run state's, or a prompt, guard, mapper or question (then without a step). */
+  'function.failed': {
+    readonly step?: number
+    readonly attempt?: number
+    readonly what: 'run' | 'prompt' | 'args' | 'exit' | 'guard' | 'question'
+    readonly class: FailureClass
+    readonly message: string
+    readonly latencyMs?: number
+  }
+  /** The worker that performed this attempt went away without an outcome. */
+  'step.lost': { readonly step: number; readonly attempt: number }
+  'step.refused': {
+    readonly reason: RefusalReason
+    readonly state: string
+    /** The tool, exit or key that was asked for. */
+    readonly asked: string
+    /** What exactly was wrong, and what may be done instead; a model is told this. */
+    readonly correction: string
+    readonly turn?: number
+    /** The place of the refused call in the model's answer. */
+    readonly index?: number
+  }
+  'transition.taken': {
+    readonly source: string
+    readonly exit: string
+    readonly target: string
+    readonly output?: Json
+  }
+  'limit.reached': { readonly limit: LimitName; readonly max: number; readonly state: string }
+  'limit.raised': { readonly limit: 'steps'; readonly max: number; readonly by: string }
+  'deadline.passed': {
+    readonly of: 'question' | 'wait'
+    readonly state: string
+    readonly deadlineAtMs: number
+  }
+  'wait.started': { readonly state: string; readonly signal?: string; readonly untilMs: number }
+  'signal.received': {
+    readonly name: string
+    readonly data: Json
+    readonly by: string
+    readonly key?: string
+  }
+  'signal.consumed': { readonly name: string }
+  'human.asked': {
+    readonly item: string
+    readonly kind: ItemKind
+    readonly state: string
+    readonly question: string
+    readonly show?: Json
+    readonly options: readonly string[]
+    readonly assignee?: string
+    readonly expiresAtMs?: number
+    /** The engine exit that nothing routes, for an escalation. */
+    readonly exit?: string
+    /** The step whose outcome is unknown, for a doubt. */
+    readonly step?: number
+  }
+  'human.answered': {
+    readonly item: string
+    readonly decision: string
+    readonly by: string
+    readonly reason: string
+    readonly data?: Json
+  }
+  'task.cancelled': { readonly by: string; readonly reason: string }
+  'task.ended': { readonly outcome: string; readonly status: 'done' | 'failed' | 'cancelled' }
+}
+
+/** The types of events. */
+export type EventType = keyof EventData
+
+/** A fact, before it has its place in the log. */
+export type Fact = {
+  [Type in EventType]: {
+    readonly type: Type
+    readonly data: EventData[Type]
+    /** Milliseconds since 1970. */
+    readonly at: number
+    /** What it cost, in millionths of a dollar; null when a price is unknown. */
+    readonly costMicros: number | null
+  }
+}[EventType]
+
+/** A fact in its place: number `seq` of a task's log, counted from 1 without gaps. */
+export type Event = Fact & { readonly taskId: string; readonly seq: number }
+
+/** Fields whose values are kept as payloads, apart from the event, which carries their hash. */
+export const payloadFields: { readonly [Type in EventType]?: readonly (keyof EventData[Type])[] } = {
+  'task.started': ['input'],
+  'context.written': ['value'],
+  'model.called': ['prompt'],
+  'model.answered': ['content'],
+  'tool.called': ['arguments'],
+  'tool.answered': ['result'],
+  'function.returned': ['output'],
+  'transition.taken': ['output'],
+  'signal.received': ['data'],
+  'human.asked': ['question', 'show'],
+  'human.answered': ['data'],
+}

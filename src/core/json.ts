@@ -1,0 +1,53 @@
+// Everything that crosses into the log is plain JSON. This file says what that is, and turns what a tool, a model
+// or a person handed us into it once, at the boundary, so that nothing behind the boundary has to ask again.
+
+/** A plain JSON value: what the log, the context and every payload are made of. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
+
+/** A JSON object. */
+export type JsonObject = { readonly [key: string]: Json }
+
+/** What became of a value at the boundary. */
+export type Conversion = { ok: true; value: Json } | { ok: false; problem: string }
+
+/**
+ * Copies a value into plain JSON as `JSON.stringify` sees it; `undefined` becomes `null`.
+ * Refuses what JSON cannot carry back unchanged: cycles, bigints, NaN and infinities, text with lone surrogates.
+ */
+export function toJson(value: unknown): Conversion {
+  if (value === undefined || value === null) return { ok: true, value: null }
+  if (typeof value === 'boolean') return { ok: true, value }
+  let problem: string | undefined
+  const note = (found: string): null => {
+    problem ??= found
+    return null
+  }
+  try {
+    const text = JSON.stringify(value, (_key, inner: unknown) => {
+      if (typeof inner === 'number' && !Number.isFinite(inner)) return note(`the number ${inner} is not JSON`)
+      if (typeof inner === 'string' && !inner.isWellFormed()) return note('a text holds half of a surrogate pair')
+      return inner
+    })
+    if (text === undefined) return { ok: false, problem: `a ${typeof value} is not JSON` }
+    if (!text.isWellFormed() || text.includes('\\ud')) {
+      if (hasLoneKey(JSON.parse(text) as Json)) note('a key holds half of a surrogate pair')
+    }
+    return problem === undefined ? { ok: true, value: JSON.parse(text) as Json } : { ok: false, problem }
+  } catch (thrown) {
+    return {
+      ok: false,
+      problem: thrown instanceof Error ? thrown.message.split('\n')[0]! : 'it could not be read',
+    }
+  }
+}
+
+function hasLoneKey(value: Json): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  if (Array.isArray(value)) return value.some(hasLoneKey)
+  return Object.entries(value).some(([key, inner]) => !key.isWellFormed() || hasLoneKey(inner))
+}
+
+/** The head of a text, with a note of how much was cut. For people and for corrections, never for the log's facts. */
+export function head(text: string, lengthMax = 200): string {
+  return text.length <= lengthMax ? text : `${text.slice(0, lengthMax)}… (${text.length - lengthMax} more characters)`
+}

@@ -1,0 +1,293 @@
+// A machine is an agent made ready to run: durations are numbers, defaults are filled in, schemas have their JSON
+// form, every exit knows its candidates. Built once at start-up, so that whatever cannot work fails there.
+
+import type { Agent, ExitDefinition, ModelState, State, ToolState, RunState, HumanState, WaitState } from './agent.ts'
+import { engineExits } from './agent.ts'
+import type { KeyDefinition, Merge } from './context.ts'
+import { toMs } from './duration.ts'
+import type { StateKind } from './event.ts'
+import type { Json, JsonObject } from './json.ts'
+import { toJson } from './json.ts'
+import { defaults } from './limits.ts'
+import type { Offer } from './model.ts'
+import { isSchema, toJsonSchema, type Schema } from './schema.ts'
+import type { Effect, Tool } from './tool.ts'
+
+/** A context key, ready. `initial` is undefined when there is none. */
+export interface ContextKey {
+  readonly name: string
+  readonly schema: Schema
+  readonly initial: Json | undefined
+  readonly merge: Merge
+}
+
+/** A way out of a state, ready. */
+export interface MachineExit {
+  readonly name: string
+  readonly candidates: readonly ExitDefinition[]
+  readonly output: Schema | undefined
+  readonly outputJson: JsonObject
+  readonly description: string | undefined
+}
+
+/** A tool, ready. */
+export interface MachineTool {
+  readonly tool: Tool
+  readonly name: string
+  readonly effect: Effect
+  readonly idempotent: boolean
+  readonly timeoutMs: number
+  readonly inputJson: JsonObject
+}
+
+interface NodeCommon {
+  readonly name: string
+  /** Its own exits, and the agent's default routes where it has none. */
+  readonly exits: ReadonlyMap<string, MachineExit>
+  /** Undefined: all keys. */
+  readonly reads: ReadonlySet<string> | undefined
+  readonly writes: ReadonlySet<string>
+  readonly visitsMax: number
+  readonly timeoutMs: number
+}
+
+/** A state, ready. */
+export type Node =
+  | (NodeCommon & { readonly kind: 'final'; readonly failure: boolean })
+  | (NodeCommon & {
+      readonly kind: 'model'
+      readonly state: ModelState
+      readonly models: readonly string[]
+      readonly tools: ReadonlyMap<string, MachineTool>
+      readonly offers: readonly Offer[]
+      readonly turnsMax: number
+      readonly refusalsMax: number
+      readonly outputTokensMax: number
+    })
+  | (NodeCommon & { readonly kind: 'tool'; readonly state: ToolState; readonly tool: MachineTool })
+  | (NodeCommon & { readonly kind: 'run'; readonly state: RunState })
+  | (NodeCommon & { readonly kind: 'human'; readonly state: HumanState; readonly expires: boolean })
+  | (NodeCommon & {
+      readonly kind: 'wait'
+      readonly state: WaitState
+      readonly signal: string | undefined
+      readonly delayMs: number | undefined
+    })
+
+/** An agent, ready to run. */
+export interface Machine {
+  readonly name: string
+  readonly version: string
+  readonly initial: string
+  readonly stepsMax: number
+  readonly context: ReadonlyMap<string, ContextKey>
+  readonly states: ReadonlyMap<string, Node>
+  /** Every tool of every state, by name: to tell a tool that is not allowed here from one that does not exist. */
+  readonly tools: ReadonlyMap<string, MachineTool>
+  /** The exits of every state: to tell an exit that is not declared here from a tool that does not exist. */
+  readonly exitNames: ReadonlySet<string>
+}
+
+/** Which kind a state is, or undefined when it is none or more than one. */
+export function kindOf(state: State): StateKind | undefined {
+  const kinds = (['model', 'tool', 'run', 'human', 'wait'] as const).filter((kind) => state[kind] !== undefined)
+  if (state.type === 'final') return kinds.length === 0 ? 'final' : undefined
+  return kinds.length === 1 && state.type === undefined ? kinds[0] : undefined
+}
+
+/** The candidates of an exit, in order, whichever way it was written. */
+export function candidatesOf(exit: unknown): readonly ExitDefinition[] {
+  if (typeof exit === 'string') return [{ target: exit }]
+  return Array.isArray(exit) ? (exit as ExitDefinition[]) : [exit as ExitDefinition]
+}
+
+/** Makes an agent ready. Throws DURATION_INVALID or SCHEMA_UNSUPPORTED; call `check` first for everything else. */
+export function compile(agent: Agent): Machine {
+  const context = new Map(Object.entries(agent.context.keys).map(([name, key]) => [name, contextKey(name, key)]))
+  const defaultExits = Object.entries(agent.on ?? {}).map(([name, exit]) => compileExit(name, exit))
+  const states = new Map(
+    Object.entries(agent.states).map(([name, state]) => [name, compileState(name, state, defaultExits, context)]),
+  )
+  const tools = new Map<string, MachineTool>()
+  const exitNames = new Set<string>(engineExits)
+  for (const node of states.values()) {
+    for (const name of node.exits.keys()) exitNames.add(name)
+    if (node.kind === 'model') for (const [name, tool] of node.tools) tools.set(name, tool)
+    if (node.kind === 'tool') tools.set(node.tool.name, node.tool)
+  }
+  const stepsMax = agent.limits?.steps ?? defaults.steps
+  return {
+    name: agent.name,
+    version: agent.version,
+    initial: agent.initial,
+    stepsMax,
+    context,
+    states,
+    tools,
+    exitNames,
+  }
+}
+
+function contextKey(name: string, key: KeyDefinition): ContextKey {
+  if (isSchema(key)) return { name, schema: key, initial: undefined, merge: 'replace' }
+  const initial = 'initial' in key ? toJson(key.initial) : undefined
+  return {
+    name,
+    schema: key.schema,
+    initial: initial?.ok ? initial.value : undefined,
+    merge: key.merge ?? 'replace',
+  }
+}
+
+const nothing: JsonObject = { type: 'object', properties: {}, additionalProperties: false }
+
+function compileExit(name: string, exit: unknown): MachineExit {
+  const candidates = candidatesOf(exit)
+  const output = candidates.find((candidate) => candidate.output !== undefined)?.output
+  const description = candidates.find((candidate) => candidate.description !== undefined)?.description
+  return {
+    name,
+    candidates,
+    output,
+    outputJson: output ? toJsonSchema(output) : nothing,
+    description,
+  }
+}
+
+function compileTool(tool: Tool): MachineTool {
+  const effect = tool.effect ?? 'read'
+  return {
+    tool,
+    name: tool.name,
+    effect,
+    idempotent: tool.idempotent ?? effect === 'read',
+    timeoutMs: tool.timeout === undefined ? defaults.toolTimeoutMs : toMs(tool.timeout),
+    inputJson: toJsonSchema(tool.inputSchema),
+  }
+}
+
+function compileState(
+  name: string,
+  state: State,
+  defaultExits: readonly MachineExit[],
+  context: ReadonlyMap<string, ContextKey>,
+): Node {
+  const exits = new Map<string, MachineExit>()
+  const kind = kindOf(state)
+  if (kind !== 'final') {
+    for (const exit of defaultExits) exits.set(exit.name, exit)
+    for (const [exitName, exit] of Object.entries(state.on ?? {})) exits.set(exitName, compileExit(exitName, exit))
+  }
+  const timeout = 'timeout' in state && state.timeout !== undefined ? toMs(state.timeout) : undefined
+  const common: NodeCommon = {
+    name,
+    exits,
+    reads: 'reads' in state && state.reads ? new Set(state.reads) : undefined,
+    writes: writesOf(state, exits, context),
+    visitsMax: ('visits' in state ? state.visits : undefined) ?? defaults.visits,
+    timeoutMs: timeout ?? 0,
+  }
+  switch (kind) {
+    case 'model':
+      return compileModel(common, state as ModelState, timeout)
+    case 'tool': {
+      const tool = compileTool((state as ToolState).tool)
+      return {
+        ...common,
+        kind,
+        state: state as ToolState,
+        tool,
+        timeoutMs: timeout ?? tool.timeoutMs,
+      }
+    }
+    case 'run':
+      return {
+        ...common,
+        kind,
+        state: state as RunState,
+        timeoutMs: timeout ?? defaults.functionTimeoutMs,
+      }
+    case 'human':
+      return { ...common, kind, state: state as HumanState, expires: timeout !== undefined }
+    case 'wait': {
+      const wait = (state as WaitState).wait
+      const delayMs = wait.delay === undefined ? undefined : toMs(wait.delay)
+      const timeoutMs = delayMs ?? timeout ?? defaults.waitTimeoutMs
+      return {
+        ...common,
+        kind,
+        state: state as WaitState,
+        signal: wait.signal,
+        delayMs,
+        timeoutMs,
+      }
+    }
+    default:
+      return {
+        ...common,
+        kind: 'final',
+        failure: (state as { failure?: boolean }).failure === true,
+      }
+  }
+}
+
+function compileModel(common: NodeCommon, state: ModelState, timeoutMs: number | undefined): Node {
+  const tools = new Map((state.tools ?? []).map((tool) => [tool.name, compileTool(tool)]))
+  const offers: Offer[] = []
+  for (const { name, tool, inputJson } of tools.values()) {
+    offers.push({ name, description: tool.description, inputSchema: inputJson })
+  }
+  for (const exit of common.exits.values()) {
+    if (exit.name.startsWith('$')) continue
+    const description = exit.description ?? `Leave the state ${common.name} by the exit ${exit.name}.`
+    offers.push({ name: exit.name, description, inputSchema: exit.outputJson })
+  }
+  return {
+    ...common,
+    kind: 'model',
+    state,
+    tools,
+    offers,
+    models: typeof state.model === 'string' ? [state.model] : state.model,
+    turnsMax: state.turns ?? defaults.turns,
+    refusalsMax: state.refusals ?? defaults.refusals,
+    outputTokensMax: state.outputTokens ?? defaults.outputTokens,
+    timeoutMs: timeoutMs ?? defaults.modelTimeoutMs,
+  }
+}
+
+/** The keys a state may write: those it names, or those that its exits' outputs have as properties. */
+function writesOf(
+  state: State,
+  exits: ReadonlyMap<string, MachineExit>,
+  context: ReadonlyMap<string, ContextKey>,
+): ReadonlySet<string> {
+  if ('writes' in state && state.writes) return new Set(state.writes)
+  const written = new Set<string>()
+  for (const exit of exits.values()) {
+    for (const key of outputKeys(exit)) if (context.has(key)) written.add(key)
+  }
+  return written
+}
+
+/** The properties that an exit's output declares. */
+export function outputKeys(exit: MachineExit): readonly string[] {
+  const properties = exit.outputJson['properties']
+  return typeof properties === 'object' && properties !== null ? Object.keys(properties) : []
+}
+
+/**
+ * Everything about an agent that its behaviour depends on, as JSON: the hash of this is what a task is pinned to.
+ * Functions are named by their source text; what they call elsewhere is not seen.
+ */
+export function describe(agent: Agent): Json {
+  const plain = (value: unknown): unknown => {
+    if (typeof value === 'function') return isSchema(value) ? toJsonSchema(value) : { function: String(value) }
+    if (typeof value !== 'object' || value === null) return value
+    if (isSchema(value)) return toJsonSchema(value)
+    if (Array.isArray(value)) return value.map(plain)
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]))
+  }
+  const conversion = toJson(plain({ ...agent }))
+  return conversion.ok ? conversion.value : conversion.problem
+}

@@ -1,0 +1,100 @@
+// A permission is the committed event that lets a step happen: which call, under which key, until when. A step that
+// was lost or failed may be permitted again, under the same key. Nothing acts without one.
+
+import { emit, type Draft } from './draft.ts'
+import type { Json } from './json.ts'
+import type { Machine, MachineTool } from './machine.ts'
+import type { Failure } from './model.ts'
+import type { OpenStep } from './task.ts'
+import { reach } from './transition.ts'
+
+/** Permits one step, unless the task has used up its steps: then it leaves by `$limit`. */
+export function permit(machine: Machine, work: Draft, call: (step: number) => void): boolean {
+  const { usage, stepsMax } = work.task
+  if (usage.steps >= stepsMax) return reach(machine, work, 'steps', stepsMax, '$limit')
+  call(usage.steps + 1)
+  return true
+}
+
+export function callTool(
+  work: Draft,
+  tool: MachineTool,
+  step: number,
+  input: Json,
+  timeoutMs: number,
+  index?: number,
+): void {
+  emit(work, 'tool.called', {
+    step,
+    attempt: 1,
+    tool: tool.name,
+    arguments: input,
+    idempotencyKey: `${work.task.id}.${step}`,
+    idempotent: tool.idempotent,
+    deadlineAtMs: work.nowMs + timeoutMs,
+    ...(index === undefined ? {} : { index }),
+  })
+}
+
+/** The same step, the same key, the same deadline: only the number of the attempt is new. */
+export function permitAgain(machine: Machine, work: Draft, lost: OpenStep, deadlineAtMs = lost.deadlineAtMs): void {
+  const again = { step: lost.step, attempt: lost.attempt + 1, deadlineAtMs }
+  if (lost.kind === 'model') {
+    const { turn, model, outputTokensMax } = lost
+    emit(work, 'model.called', { ...again, turn, model, outputTokensMax })
+  } else if (lost.kind === 'tool') {
+    const { tool, arguments: input, idempotencyKey, index } = lost
+    const idempotent = machine.tools.get(tool)?.idempotent ?? lost.idempotent
+    emit(work, 'tool.called', {
+      ...again,
+      tool,
+      arguments: input,
+      idempotencyKey,
+      idempotent,
+      ...(index === undefined ? {} : { index }),
+    })
+  } else {
+    emit(work, 'function.called', again)
+  }
+}
+
+/** After a failure that is not a timeout, the next model of the state's chain is asked, within the same deadline. */
+export function tryNextModel(machine: Machine, work: Draft, failed: OpenStep): void {
+  const node = machine.states.get(work.task.state)
+  if (failed.kind !== 'model' || node?.kind !== 'model' || work.nowMs >= failed.deadlineAtMs) return
+  const failure = work.task.visit?.ended
+  if (!failure || !('failure' in failure) || failure.failure.class === 'timeout') return
+  const model = node.models[node.models.indexOf(failed.model) + 1]
+  if (model !== undefined) permitAgain(machine, work, { ...failed, model })
+}
+
+export function fail(work: Draft, step: OpenStep, failure: Failure, latencyMs = 0): void {
+  const { step: number, attempt } = step
+  const { class: kind, message, status } = failure
+  if (step.kind === 'model') {
+    const data = { step: number, attempt, turn: step.turn, class: kind, message, latencyMs }
+    emit(work, 'model.failed', status === undefined ? data : { ...data, status })
+  } else if (step.kind === 'tool') {
+    emit(work, 'tool.failed', {
+      step: number,
+      attempt,
+      tool: step.tool,
+      class: kind,
+      message,
+      latencyMs,
+    })
+  } else {
+    emit(work, 'function.failed', {
+      step: number,
+      attempt,
+      what: 'run',
+      class: kind,
+      message,
+      latencyMs,
+    })
+  }
+}
+
+export function failureExit(failure: Pick<Failure, 'class'>): string {
+  return failure.class === 'timeout' ? '$timeout' : '$error'
+}

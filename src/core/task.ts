@@ -1,0 +1,400 @@
+// A task is the fold of its log: this file is the fold. `evolve` knows no machine, no clock and no store; the events
+// carry all it needs, so any log can be told again by anyone. It changes the task it is given, because a copy of the
+// whole for every event would make the cost of a turn grow with the number of turns.
+
+import { assert } from './fault.ts'
+import type { Event, EventData, ItemKind, Prompt, StateKind } from './event.ts'
+import type { Json } from './json.ts'
+import type { AnswerPart, Failure } from './model.ts'
+
+/** Where a task stands. `waiting`: for a human, a signal or a time. */
+export type TaskStatus = 'running' | 'waiting' | 'done' | 'failed' | 'cancelled'
+
+/** What a task has used. Costs are millionths of a dollar. */
+export interface Usage {
+  steps: number
+  turns: number
+  inputTokens: number
+  outputTokens: number
+  costMicros: number
+}
+
+/** A step that was permitted and has no outcome yet. */
+export type OpenStep = {
+  readonly step: number
+  readonly attempt: number
+  readonly deadlineAtMs: number
+  lost: boolean
+} & (
+  | {
+      readonly kind: 'model'
+      readonly turn: number
+      readonly model: string
+      readonly outputTokensMax: number
+    }
+  | {
+      readonly kind: 'tool'
+      readonly tool: string
+      readonly arguments: Json
+      readonly idempotencyKey: string
+      readonly idempotent: boolean
+      readonly index?: number
+    }
+  | { readonly kind: 'function' }
+)
+
+/** What came of one call in a turn; told to the model in the next. */
+export interface TurnResult {
+  readonly value: Json
+  readonly failed: boolean
+}
+
+/** One answer of a model and what came of the calls in it. */
+export interface Turn {
+  readonly turn: number
+  readonly content: readonly AnswerPart[]
+  /** By the call's place in `content`. */
+  readonly results: Map<number, TurnResult>
+  /** A correction of the whole answer. */
+  note: string | undefined
+}
+
+/** One stay in a state. */
+export interface Visit {
+  readonly state: string
+  readonly kind: StateKind
+  prompt: Prompt | undefined
+  readonly turns: Turn[]
+  refusals: number
+  /** The last turn that was counted as refused, so that five refusals in one answer count as one. */
+  refusedTurn: number
+  /** How the last step of a tool or run state ended, until a transition is taken. */
+  ended: { readonly result: Json } | { readonly failure: Pick<Failure, 'class' | 'message'> } | undefined
+  leaving: { readonly exit: string; readonly output: Json } | undefined
+}
+
+/** Something that waits for a human. `answer` is there from the answer until the task has moved on. */
+export interface Item {
+  readonly item: string
+  readonly kind: ItemKind
+  readonly state: string
+  readonly options: readonly string[]
+  readonly expiresAtMs: number | undefined
+  readonly exit: string | undefined
+  readonly step: number | undefined
+  answer: EventData['human.answered'] | undefined
+}
+
+/** A context key's value and how often it was written. */
+export interface Kept {
+  readonly value: Json
+  readonly version: number
+}
+
+/** A task: everything that is known at the event `seq`. */
+export interface Task {
+  readonly id: string
+  seq: number
+  agent: string
+  version: string
+  definition: string
+  by: string
+  stepsMax: number
+  startedAtMs: number
+  updatedAtMs: number
+  status: TaskStatus
+  state: string
+  readonly visits: Map<string, number>
+  visit: Visit | undefined
+  readonly context: Map<string, Kept>
+  readonly open: Map<number, OpenStep>
+  readonly doubts: Map<number, OpenStep>
+  item: Item | undefined
+  wait: EventData['wait.started'] | undefined
+  readonly signals: Map<string, Json[]>
+  readonly signalKeys: Set<string>
+  readonly usage: Usage
+  outcome: string | undefined
+}
+
+/** A task before its first event. */
+export function emptyTask(id: string): Task {
+  return {
+    id,
+    seq: 0,
+    agent: '',
+    version: '',
+    definition: '',
+    by: '',
+    stepsMax: 0,
+    startedAtMs: 0,
+    updatedAtMs: 0,
+    status: 'running',
+    state: '',
+    visits: new Map(),
+    visit: undefined,
+    context: new Map(),
+    open: new Map(),
+    doubts: new Map(),
+    item: undefined,
+    wait: undefined,
+    signals: new Map(),
+    signalKeys: new Set(),
+    usage: { steps: 0, turns: 0, inputTokens: 0, outputTokens: 0, costMicros: 0 },
+    outcome: undefined,
+  }
+}
+
+/** Has the task come to its end? */
+export function isEnded(task: Task): boolean {
+  return task.status === 'done' || task.status === 'failed' || task.status === 'cancelled'
+}
+
+/** Folds one event into the task, in place. */
+export function evolve(task: Task, event: Event): void {
+  assert(event.seq === task.seq + 1, `event ${event.seq} of task ${task.id} follows event ${task.seq}`)
+  task.seq = event.seq
+  task.updatedAtMs = event.at
+  task.usage.costMicros += event.costMicros ?? 0
+  apply(task, event)
+  if (!isEnded(task)) task.status = isWaiting(task) ? 'waiting' : 'running'
+}
+
+/** Folds events into a task, in place, and returns it. */
+export function fold(task: Task, events: Iterable<Event>): Task {
+  for (const event of events) evolve(task, event)
+  return task
+}
+
+function isWaiting(task: Task): boolean {
+  if (task.item !== undefined) return task.item.answer === undefined
+  if (task.wait === undefined) return false
+  return task.wait.signal === undefined || !task.signals.get(task.wait.signal)?.length
+}
+
+/**
+ * When a worker should look at this task: a time in ms since 1970, or null when only a human, a signal or nobody can
+ * move it. `updatedAtMs` means at once.
+ */
+export function dueAtMs(task: Task): number | null {
+  if (isEnded(task)) return null
+  if (task.status === 'running') return task.updatedAtMs
+  return task.item !== undefined ? (task.item.expiresAtMs ?? null) : (task.wait?.untilMs ?? null)
+}
+
+function apply(task: Task, event: Event): void {
+  const { visit } = task
+  switch (event.type) {
+    case 'task.started':
+      task.agent = event.data.agent
+      task.version = event.data.version
+      task.definition = event.data.definition
+      task.by = event.data.by
+      task.stepsMax = event.data.stepsMax
+      task.startedAtMs = event.at
+      return
+    case 'state.entered':
+      enter(task, event.data)
+      return
+    case 'context.written':
+      task.context.set(event.data.key, {
+        value: freeze(event.data.value),
+        version: event.data.version,
+      })
+      return
+    case 'model.called': {
+      const { step, attempt, turn, model, outputTokensMax, deadlineAtMs, prompt } = event.data
+      if (visit && prompt) visit.prompt = prompt
+      open(task, {
+        kind: 'model',
+        step,
+        attempt,
+        turn,
+        model,
+        outputTokensMax,
+        deadlineAtMs,
+        lost: false,
+      })
+      return
+    }
+    case 'model.answered':
+      task.open.delete(event.data.step)
+      task.usage.turns += 1
+      task.usage.inputTokens += event.data.usage.inputTokens ?? 0
+      task.usage.outputTokens += event.data.usage.outputTokens ?? 0
+      visit?.turns.push({
+        turn: event.data.turn,
+        content: event.data.content,
+        results: new Map(),
+        note: undefined,
+      })
+      return
+    case 'model.failed':
+      task.open.delete(event.data.step)
+      if (visit) visit.ended = { failure: event.data }
+      return
+    case 'tool.called':
+      open(task, { kind: 'tool', ...event.data, lost: false })
+      return
+    case 'tool.answered':
+      settle(task, event.data.step, { result: event.data.result })
+      return
+    case 'tool.failed':
+      settle(task, event.data.step, { failure: event.data })
+      return
+    case 'tool.doubted': {
+      const doubted = task.open.get(event.data.step)
+      task.open.delete(event.data.step)
+      if (doubted) task.doubts.set(event.data.step, doubted)
+      return
+    }
+    case 'function.called':
+      open(task, { kind: 'function', ...event.data, lost: false })
+      return
+    case 'function.returned':
+      task.open.delete(event.data.step)
+      if (visit) visit.leaving = { exit: event.data.exit, output: event.data.output }
+      return
+    case 'function.failed':
+      if (event.data.step !== undefined) task.open.delete(event.data.step)
+      if (visit) {
+        visit.ended = { failure: event.data }
+        visit.leaving = undefined
+      }
+      return
+    case 'step.lost': {
+      const lost = task.open.get(event.data.step)
+      if (lost) lost.lost = true
+      return
+    }
+    case 'step.refused':
+      refuse(task, event.data)
+      return
+    case 'transition.taken':
+      task.state = event.data.target
+      task.visit = undefined
+      task.item = undefined
+      task.wait = undefined
+      task.doubts.clear()
+      return
+    case 'limit.reached':
+      return
+    case 'limit.raised':
+      task.stepsMax = event.data.max
+      return
+    case 'deadline.passed':
+      task.item = undefined
+      task.wait = undefined
+      return
+    case 'wait.started':
+      task.wait = event.data
+      return
+    case 'signal.received': {
+      if (event.data.key !== undefined) task.signalKeys.add(`${event.data.name}\n${event.data.key}`)
+      const queue = task.signals.get(event.data.name)
+      if (queue) queue.push(event.data.data)
+      else task.signals.set(event.data.name, [event.data.data])
+      return
+    }
+    case 'signal.consumed':
+      task.signals.get(event.data.name)?.shift()
+      return
+    case 'human.asked': {
+      const { item, kind, state, options, expiresAtMs, exit, step } = event.data
+      task.item = { item, kind, state, options, expiresAtMs, exit, step, answer: undefined }
+      return
+    }
+    case 'human.answered':
+      if (task.item?.item === event.data.item) task.item.answer = event.data
+      return
+    case 'task.cancelled':
+      return
+    case 'task.ended':
+      end(task, event.data)
+      return
+    default:
+      event satisfies never
+  }
+}
+
+function enter(task: Task, { state, kind, visit }: EventData['state.entered']): void {
+  task.state = state
+  task.item = undefined
+  task.wait = undefined
+  task.doubts.clear()
+  task.visits.set(state, visit)
+  task.visit = {
+    state,
+    kind,
+    prompt: undefined,
+    turns: [],
+    refusals: 0,
+    refusedTurn: 0,
+    ended: undefined,
+    leaving: undefined,
+  }
+}
+
+function open(task: Task, step: OpenStep): void {
+  if (step.attempt === 1) task.usage.steps += 1
+  if (task.item?.step === step.step) task.item = undefined
+  task.doubts.delete(step.step)
+  task.open.set(step.step, step)
+  if (task.visit) task.visit.ended = undefined
+}
+
+function settle(
+  task: Task,
+  number: number,
+  outcome: { result: Json } | { failure: Pick<Failure, 'class' | 'message'> },
+): void {
+  const step = task.open.get(number) ?? task.doubts.get(number)
+  task.open.delete(number)
+  task.doubts.delete(number)
+  if (task.item?.step === number) task.item = undefined
+  if (!task.visit || step?.kind !== 'tool') return
+  if (step.index === undefined) {
+    task.visit.ended = outcome
+    return
+  }
+  const result =
+    'result' in outcome
+      ? { value: outcome.result, failed: false }
+      : { value: sayFailure(outcome.failure), failed: true }
+  task.visit.turns.at(-1)?.results.set(step.index, result)
+}
+
+function sayFailure(failure: Pick<Failure, 'class' | 'message'>): string {
+  return `The tool failed (${failure.class}): ${failure.message}`
+}
+
+function refuse(task: Task, { turn, index, correction }: EventData['step.refused']): void {
+  const { visit } = task
+  if (!visit || turn === undefined) return
+  if (visit.refusedTurn !== turn) {
+    visit.refusedTurn = turn
+    visit.refusals += 1
+  }
+  const last = visit.turns.at(-1)
+  if (!last) return
+  if (index === undefined) last.note = correction
+  else last.results.set(index, { value: correction, failed: true })
+}
+
+function end(task: Task, { outcome, status }: EventData['task.ended']): void {
+  task.status = status
+  task.outcome = outcome
+  task.visit = undefined
+  task.item = undefined
+  task.wait = undefined
+  task.open.clear()
+  task.doubts.clear()
+}
+
+function freeze(value: Json): Json {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    for (const inner of Object.values(value)) freeze(inner)
+    Object.freeze(value)
+  }
+  return value
+}

@@ -1,0 +1,53 @@
+// A tool is something the outside can be asked to do. Signalbox adds to the AI SDK's tool object only what it must
+// know to be accountable: what the tool does to the outside, whether asking twice is harmless, and how long it may take.
+
+import type { Duration } from './duration.ts'
+import type { Infer, Schema } from './schema.ts'
+
+/** What a tool does to the outside: nothing (`read`), something here (`write`), something elsewhere (`external`). */
+export type Effect = 'read' | 'write' | 'external'
+
+/** What a tool's body is given besides its input. */
+export interface ToolCall {
+  /** The task that asks. */
+  readonly taskId: string
+  /** The number of the step within the task. */
+  readonly step: number
+  /** Which try of this step this is, from 1. */
+  readonly attempt: number
+  /** The same for every attempt of one step, and of no other: hand it to the outside so that it acts once. */
+  readonly idempotencyKey: string
+  /** Aborted when the deadline has passed or the task was cancelled. */
+  readonly signal: AbortSignal
+  /** The same signal under the AI SDK's name. */
+  readonly abortSignal: AbortSignal
+  /** The idempotency key under the AI SDK's name. */
+  readonly toolCallId: string
+}
+
+/** A tool, as it is declared. An AI SDK tool object has `description`, `inputSchema` and `execute` already. */
+export interface Tool<Input = any, Output = unknown> {
+  /** 1 to 64 letters, digits, `_` or `-`; unique within a state, exits included. */
+  readonly name: string
+  /** What a model reads to decide whether to call it. */
+  readonly description: string
+  readonly inputSchema: Schema<Input>
+  /** Default `read`. */
+  readonly effect?: Effect
+  /** May the same call be made twice without doing more than once? Default: true for `read`, false otherwise. */
+  readonly idempotent?: boolean
+  /** How long one attempt may take. Default 30 s. */
+  readonly timeout?: Duration
+  /**
+   * Does it. *Contract*: answers with something JSON can carry; throws to fail; stops when `signal` aborts (an answer
+   * that comes later is not applied).
+   */
+  readonly execute: (input: Input, call: ToolCall) => Output | Promise<Output>
+}
+
+/** Declares a tool. The input's type flows from the schema into `execute`. */
+export function defineTool<const S extends Schema, Output>(
+  tool: Omit<Tool<Infer<S>, Output>, 'inputSchema'> & { readonly inputSchema: S },
+): Tool<Infer<S>, Output> {
+  return Object.freeze({ ...tool }) as Tool<Infer<S>, Output>
+}

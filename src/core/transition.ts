@@ -1,0 +1,207 @@
+// How a task changes its state: by a declared exit, by one of the engine's own, or, where nothing routes one, not at
+// all: then a human is asked. Every way out is checked here, whoever asked for it.
+
+import { emit, type Draft } from './draft.ts'
+import type { LimitName, RefusalReason } from './event.ts'
+import { messageOf } from './fault.ts'
+import type { Json, JsonObject } from './json.ts'
+import type { Machine, MachineExit, Node } from './machine.ts'
+import type { Refusal } from './refusal.ts'
+import { validate } from './schema.ts'
+
+/** An exit that is asked for, and what it hands over to the context. */
+export interface Leave {
+  readonly exit: string
+  readonly output: Json
+}
+
+/**
+ * Leaves a state by one of its declared exits: finds the target, checks what is handed over, writes it to the context
+ * and enters. False when that cannot be: it is refused, as a fact, and the state is not left. `asked` is the place in a
+ * model's answer that asked for it.
+ */
+export function take(
+  machine: Machine,
+  work: Draft,
+  node: Node,
+  leaving: Leave,
+  asked?: { turn: number; index: number },
+): boolean {
+  const { exit, output } = leaving
+  const ready = prepare(machine, work, node, exit, output)
+  if ('reason' in ready) {
+    refuse(work, {
+      reason: ready.reason,
+      asked: exit,
+      correction: `Refused: ${ready.problem}`,
+      ...asked,
+    })
+    return false
+  }
+  const { target, writes } = ready
+  emit(work, 'transition.taken', {
+    source: node.name,
+    exit,
+    target,
+    ...(writes.length > 0 ? { output } : {}),
+  })
+  for (const { key, value } of writes) {
+    emit(work, 'context.written', {
+      key,
+      version: (work.task.context.get(key)?.version ?? 0) + 1,
+      value,
+      source: 'exit',
+    })
+  }
+  enter(machine, work, target)
+  return true
+}
+
+/** Leaves as a function of the author's said. When that cannot be, the function has failed. Always a move. */
+export function takeOrFail(machine: Machine, work: Draft, node: Node, leaving: Leave): true {
+  if (!take(machine, work, node, leaving)) {
+    emit(work, 'function.failed', {
+      what: 'exit',
+      class: 'error',
+      message: `The exit ${leaving.exit} was refused.`,
+    })
+  }
+  return true
+}
+
+type Ready = { target: string; writes: { key: string; value: Json }[] } | { reason: RefusalReason; problem: string }
+
+function prepare(machine: Machine, work: Draft, node: Node, name: string, output: Json): Ready {
+  const exit = name.startsWith('$') ? undefined : node.exits.get(name)
+  if (!exit)
+    return {
+      reason: 'undeclared-exit',
+      problem: `${name} is not an exit of the state ${node.name}.`,
+    }
+  const verdict = exit.output ? validate(exit.output, output) : { ok: true as const, value: output }
+  if (!verdict.ok)
+    return {
+      reason: 'invalid-output',
+      problem: `the output of ${name} does not fit: ${verdict.problem}`,
+    }
+  const handed: JsonObject = isObject(verdict.value) ? verdict.value : {}
+  const writes: { key: string; value: Json }[] = []
+  for (const [key, value] of Object.entries(handed)) {
+    const known = machine.context.get(key)
+    if (!known || !node.writes.has(key)) {
+      return {
+        reason: 'undeclared-write',
+        problem: `the state ${node.name} may not write ${key}.`,
+      }
+    }
+    const kept = work.task.context.get(key)?.value
+    const merged = known.merge === 'append' && Array.isArray(kept) && Array.isArray(value) ? [...kept, ...value] : value
+    const fits = validate(known.schema, merged)
+    if (!fits.ok)
+      return {
+        reason: 'invalid-output',
+        problem: `${key} does not fit its schema: ${fits.problem}`,
+      }
+    writes.push({ key, value: fits.value })
+  }
+  try {
+    const target = targetOf(exit, work, node, verdict.value)
+    return target === undefined
+      ? { reason: 'guard-failed', problem: `no guard of the exit ${name} holds now.` }
+      : { target, writes }
+  } catch (thrown) {
+    return {
+      reason: 'guard-failed',
+      problem: `a guard of the exit ${name} threw: ${messageOf(thrown)}`,
+    }
+  }
+}
+
+function targetOf(exit: MachineExit, work: Draft, node: Node, output: Json): string | undefined {
+  return exit.candidates.find(({ guard }) => !guard || guard({ ...reading(work, node), output }) === true)?.target
+}
+
+/** Leaves by one of the engine's exits, or, where nothing routes it, asks a human. */
+export function leave(machine: Machine, work: Draft, name: string): boolean {
+  const node = machine.states.get(work.task.state)!
+  const exit = node.exits.get(name)
+  let target: string | undefined
+  try {
+    target = exit && targetOf(exit, work, node, null)
+  } catch {
+    // A guard that throws does not hold; the task goes to the inbox, where nothing is lost.
+  }
+  if (target === undefined) return escalate(work, name)
+  emit(work, 'transition.taken', { source: node.name, exit: name, target })
+  enter(machine, work, target)
+  return true
+}
+
+export function reach(machine: Machine, work: Draft, limit: LimitName, max: number, exit: string): boolean {
+  emit(work, 'limit.reached', { limit, max, state: work.task.state })
+  return leave(machine, work, exit)
+}
+
+export function enter(machine: Machine, work: Draft, state: string): void {
+  const node = machine.states.get(state)!
+  const visits = work.task.visits.get(state) ?? 0
+  if (node.kind !== 'final' && visits >= node.visitsMax) {
+    // Not entered: the task stands at the door, and `move` leaves by `$visits`.
+    emit(work, 'limit.reached', { limit: 'visits', max: node.visitsMax, state })
+    return
+  }
+  emit(work, 'state.entered', { state, kind: node.kind, visit: visits + 1 })
+}
+
+/** The task stops and waits in the inbox: nothing routes this exit. Nothing dies silently. */
+export function escalate(work: Draft, exit: string): boolean {
+  const { task } = work
+  const doubt = exit === '$doubt' ? [...task.doubts.values()][0] : undefined
+  const tool = doubt?.kind === 'tool' ? doubt : undefined
+  const why = {
+    $error: 'a step failed and no retry is left',
+    $timeout: 'a deadline passed',
+    $visits: 'the state was entered too often',
+    $turns: 'the model took too many turns',
+    $refused: 'the model kept asking for what is refused',
+    $limit: 'the task has used its steps',
+    $stuck: 'the routes of the machine lead in a circle',
+    $doubt: `nobody knows whether ${tool?.tool ?? 'the tool'} was done: its answer was lost`,
+  }[exit]
+  emit(work, 'human.asked', {
+    item: itemId(work),
+    kind: tool ? 'doubt' : 'escalation',
+    state: task.state,
+    question: `State ${task.state} has no route for ${exit}: ${why}. What now?`,
+    options: tool ? ['done', 'retry', 'end'] : ['retry', 'end'],
+    exit,
+    ...(tool
+      ? {
+          step: tool.step,
+          show: { tool: tool.tool, arguments: tool.arguments, idempotencyKey: tool.idempotencyKey },
+        }
+      : {}),
+  })
+  return false
+}
+
+/** Refuses something that was asked for, as a fact. */
+export function refuse(work: Draft, refusal: Refusal & { readonly turn?: number }): void {
+  emit(work, 'step.refused', { state: work.task.state, ...refusal })
+}
+
+/** The id that an inbox item opened by the next event will have. */
+export function itemId(work: Draft): string {
+  return `${work.task.id}.${work.task.seq + 1}`
+}
+
+/** What the author's functions see: the keys their state may read, frozen. */
+export function reading(work: Draft, node: Node): { context: JsonObject } {
+  const context: Record<string, Json> = Object.create(null) as Record<string, Json>
+  for (const [key, { value }] of work.task.context) if (!node.reads || node.reads.has(key)) context[key] = value
+  return { context: Object.freeze(context) }
+}
+
+function isObject(value: Json): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
