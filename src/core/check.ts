@@ -79,11 +79,12 @@ export function compileChecked(agent: Agent): Machine {
   )
 }
 
-const nameRule = /^[A-Za-z][\w.-]{0,63}$/
-const callRule = /^[A-Za-z_][\w-]{0,63}$/
+const isName = (name: unknown): boolean => typeof name === 'string' && /^[A-Za-z][\w.-]{0,63}$/.test(name)
+/** What every provider takes as a tool's name. */
+const isCallName = (name: unknown): boolean => typeof name === 'string' && /^[A-Za-z_][\w-]{0,63}$/.test(name)
 
 function checkHead(agent: Agent, report: Report): void {
-  if (!nameRule.test(agent.name)) {
+  if (!isName(agent.name)) {
     report(
       'NAME_INVALID',
       '.name',
@@ -123,7 +124,7 @@ function checkHead(agent: Agent, report: Report): void {
 function checkContext(agent: Agent, report: Report): void {
   for (const [name, key] of Object.entries(agent.context?.keys ?? {})) {
     const place = `.context.${name}`
-    if (!nameRule.test(name)) {
+    if (!isName(name)) {
       report(
         'NAME_INVALID',
         place,
@@ -160,7 +161,7 @@ function checkState(agent: Agent, name: string, state: State, report: Report): v
   const place = `.states.${name}`
   if (name.startsWith('$'))
     report('NAME_RESERVED', place, "Names that start with $ are the engine's.", 'Rename the state.')
-  else if (!nameRule.test(name))
+  else if (!isName(name))
     report(
       'NAME_INVALID',
       place,
@@ -188,7 +189,7 @@ function checkState(agent: Agent, name: string, state: State, report: Report): v
         `${exit} is not an exit of the engine.`,
         `Exits that start with $ are: ${engineExits.join(', ')}.`,
       )
-    } else if (!exit.startsWith('$') && !callRule.test(exit)) {
+    } else if (!exit.startsWith('$') && !isCallName(exit)) {
       report(
         'NAME_INVALID',
         where,
@@ -219,7 +220,7 @@ function checkState(agent: Agent, name: string, state: State, report: Report): v
   if (state.wait !== undefined) {
     const { delay, signal } = state.wait
     checkDuration(delay, `${place}.wait.delay`, report)
-    if ((delay === undefined) === (signal === undefined) || (signal !== undefined && !callRule.test(signal))) {
+    if ((delay === undefined) === (signal === undefined) || (signal !== undefined && !isCallName(signal))) {
       report(
         'STATE_KIND',
         `${place}.wait`,
@@ -282,7 +283,7 @@ function checkTools(agent: Agent, report: Report): void {
 }
 
 function checkTool(tool: Tool, place: string, report: Report): boolean {
-  if (typeof tool !== 'object' || tool === null || !callRule.test(tool.name)) {
+  if (typeof tool !== 'object' || tool === null || !isCallName(tool.name)) {
     report(
       'TOOL_INVALID',
       place,

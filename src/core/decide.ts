@@ -6,7 +6,7 @@
 import type { Leaving } from './agent.ts'
 import { draft, emit, type Draft } from './draft.ts'
 import type { EventData } from './event.ts'
-import { Fault, isFault, messageOf } from './fault.ts'
+import { Fault, messageOf } from './fault.ts'
 import { toJson, type Json, type JsonObject } from './json.ts'
 import { defaults } from './limits.ts'
 import type { Machine, Node } from './machine.ts'
@@ -18,17 +18,15 @@ import { emptyTask, isEnded, type Visit } from './task.ts'
 import { enter, escalate, itemId, leave, reach, reading, refuse, take, takeOrFail, type Leave } from './transition.ts'
 import { systemText } from './window.ts'
 
-/** What came of one attempt of a step. Whatever was thrown has become a failure. */
-export type Outcome = {
-  readonly step: number
-  readonly attempt: number
-  readonly latencyMs: number
-} & (
+/** How an attempt ended. Whatever was thrown has become a failure. */
+export type Ending =
   | { readonly kind: 'model'; readonly answer: Answer }
   | { readonly kind: 'tool'; readonly result: Json }
   | { readonly kind: 'function'; readonly leaving: Leave }
   | { readonly kind: 'failed'; readonly failure: Failure }
-)
+
+/** What came of one attempt of a step. */
+export type Outcome = Ending & { readonly step: number; readonly attempt: number; readonly latencyMs: number }
 
 type NodeOf<Kind extends Node['kind']> = Extract<Node, { kind: Kind }>
 
@@ -370,7 +368,6 @@ function ask<T>(work: Draft, what: EventData['function.failed']['what'], call: (
   try {
     return call()
   } catch (thrown) {
-    if (isFault(thrown, 'SCHEMA_ASYNC')) throw thrown
     emit(work, 'function.failed', { what, class: 'error', message: messageOf(thrown) })
     return undefined
   }

@@ -172,6 +172,16 @@ function isWaiting(task: Task): boolean {
   return task.wait.signal === undefined || !task.signals.get(task.wait.signal)?.length
 }
 
+/** What a waiting task waits for. */
+export type WaitsFor = 'human' | 'signal' | 'time'
+
+/** What the task waits for, or null when it does not wait. */
+export function waitsFor(task: Task): WaitsFor | null {
+  if (task.status !== 'waiting') return null
+  if (task.item) return 'human'
+  return task.wait?.signal === undefined ? 'time' : 'signal'
+}
+
 /**
  * When a worker should look at this task: a time in ms since 1970, or null when only a human, a signal or nobody can
  * move it. `updatedAtMs` means at once.

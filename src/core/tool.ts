@@ -17,6 +17,8 @@ export interface ToolCall {
   readonly attempt: number
   /** The same for every attempt of one step, and of no other: hand it to the outside so that it acts once. */
   readonly idempotencyKey: string
+  /** The context keys that the calling state may read, frozen. */
+  readonly context: Readonly<Record<string, any>>
   /** Aborted when the deadline has passed or the task was cancelled. */
   readonly signal: AbortSignal
   /** The same signal under the AI SDK's name. */

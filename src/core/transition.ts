@@ -8,6 +8,7 @@ import type { Json, JsonObject } from './json.ts'
 import type { Machine, MachineExit, Node } from './machine.ts'
 import type { Refusal } from './refusal.ts'
 import { validate } from './schema.ts'
+import type { Task } from './task.ts'
 
 /** An exit that is asked for, and what it hands over to the context. */
 export interface Leave {
@@ -195,11 +196,16 @@ export function itemId(work: Draft): string {
   return `${work.task.id}.${work.task.seq + 1}`
 }
 
-/** What the author's functions see: the keys their state may read, frozen. */
-export function reading(work: Draft, node: Node): { context: JsonObject } {
+/** The context as a state may see it: the keys that it may read, frozen. */
+export function readable(task: Task, node: Node): JsonObject {
   const context: Record<string, Json> = Object.create(null) as Record<string, Json>
-  for (const [key, { value }] of work.task.context) if (!node.reads || node.reads.has(key)) context[key] = value
-  return { context: Object.freeze(context) }
+  for (const [key, { value }] of task.context) if (!node.reads || node.reads.has(key)) context[key] = value
+  return Object.freeze(context)
+}
+
+/** What the author's functions are given. */
+export function reading(work: Draft, node: Node): { context: JsonObject } {
+  return { context: readable(work.task, node) }
 }
 
 function isObject(value: Json): value is JsonObject {

@@ -1,0 +1,31 @@
+// `signalbox answer ITEM`: a human decides. Who, what and why go into the log.
+
+import type { Command } from 'commander'
+import { storeCommand, withStore, type Leave } from './command.ts'
+import { exitCodes, parseJson, printJson, tell } from './terminal.ts'
+
+interface AnswerFlags {
+  decision: string
+  by: string
+  reason: string
+  data?: string
+  store?: string
+  json?: boolean
+}
+
+export function answerCommand(leave: Leave): Command {
+  return storeCommand('answer', 'decide something that waits for a human')
+    .argument('<item>', 'its id, as signalbox inbox shows it')
+    .requiredOption('--decision <decision>', 'one of its options')
+    .requiredOption('--by <who>', 'who decides')
+    .requiredOption('--reason <why>', 'why')
+    .option('--data <json>', 'what the decision hands over, where it takes something')
+    .action(async (item: string, flags: AnswerFlags) => {
+      const { decision, by, reason } = flags
+      const data = flags.data === undefined ? {} : { data: parseJson('--data', flags.data) }
+      await withStore(flags.store, (box) => box.answer(item, { decision, by, reason, ...data }))
+      tell(`Recorded: ${by} decided ${decision}. A worker goes on with the task.`)
+      if (flags.json) printJson({ item, decision, by, reason })
+      leave(exitCodes.well)
+    })
+}

@@ -1,0 +1,40 @@
+// What every command has in common: the flags that name a store and ask for JSON, and a look at a store without a
+// worker.
+
+import { Command, Option } from 'commander'
+import { createOrchestrator, type Orchestrator } from '../orchestrator.ts'
+import { systemRuntime } from '../runtime.ts'
+import { openStore } from '../store/open.ts'
+
+/** Where a command leaves its exit code. */
+export type Leave = (code: number) => void
+
+/** The store where nobody names one. */
+export const defaultStore = 'sqlite:./signalbox.db'
+
+/** A command with the flag --json. */
+export function command(name: string, description: string): Command {
+  return new Command(name).description(description).option('--json', 'print machine-readable output on stdout')
+}
+
+/** The flag that names a store. */
+export function storeOption(): Option {
+  return new Option('--store <address>', `sqlite:PATH (default: ${defaultStore})`)
+}
+
+/** A command on a store that exists. */
+export function storeCommand(name: string, description: string): Command {
+  return command(name, description).addOption(storeOption())
+}
+
+/** Opens a store that exists, does something with it, and closes it. No work is done on its tasks. */
+export async function withStore<T>(address: string | undefined, look: (box: Orchestrator) => Promise<T>): Promise<T> {
+  const store = await openStore(address ?? defaultStore, { runtime: systemRuntime, create: false })
+  const box = await createOrchestrator({ store, work: false })
+  try {
+    return await look(box)
+  } finally {
+    await box.stop()
+    await store.close()
+  }
+}

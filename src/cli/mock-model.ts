@@ -1,0 +1,43 @@
+// `signalbox mock-model SCRIPT`: a model that answers by a script, behind the same HTTP interface as a real one.
+
+import type { Command } from 'commander'
+import { loadScript } from '../providers/scripted.ts'
+import { startMockServer } from '../providers/mock-server.ts'
+import { command, type Leave } from './command.ts'
+import { importFile } from './module.ts'
+import { exitCodes, parseCount, parseDuration, printJson, tell } from './terminal.ts'
+
+interface MockFlags {
+  port?: number
+  for?: number
+  json?: boolean
+}
+
+export function mockModelCommand(leave: Leave): Command {
+  return command('mock-model', 'serve scripted answers behind an OpenAI-compatible interface')
+    .argument(
+      '<script>',
+      'a module whose default export is a list of answers or a function, or a JSON file with a list',
+    )
+    .option('--port <n>', 'on 127.0.0.1 (default: any that is free)', parseCount('--port'))
+    .option('--for <duration>', 'stop by itself after this long (default: when told to)', parseDuration)
+    .action(async (file: string, flags: MockFlags) => {
+      const module = await importFile(file)
+      const server = await startMockServer(
+        loadScript(module['default']),
+        flags.port === undefined ? {} : { port: flags.port },
+      )
+      tell(
+        `Answers at ${server.url}. Point at it with SIGNALBOX_BASE_URL=${server.url} SIGNALBOX_MODEL=mock; Ctrl-C to stop.`,
+      )
+      if (flags.json) printJson({ url: server.url, pid: process.pid })
+      await new Promise<void>((resolve) => {
+        process.on('SIGINT', resolve)
+        process.on('SIGTERM', resolve)
+        if (flags.for !== undefined) setTimeout(resolve, flags.for)
+      })
+      tell(`Answered ${server.requests} requests.`)
+      await server.close()
+      leave(exitCodes.well)
+    })
+}

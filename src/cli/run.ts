@@ -1,0 +1,144 @@
+// `signalbox run FILE`: starts a task, or goes on with one, and works until it ends or waits.
+
+import type { Command } from 'commander'
+import type { Agent } from '../core/agent.ts'
+import { compileChecked } from '../core/check.ts'
+import { start } from '../core/decide.ts'
+import { Fault } from '../core/fault.ts'
+import { createOrchestrator, type Orchestrator, type TaskView } from '../orchestrator.ts'
+import { systemRuntime } from '../runtime.ts'
+import { command, defaultStore, storeOption, type Leave } from './command.ts'
+import { chooseAgent, loadModule } from './module.ts'
+import { exitCodes, paint, parseCount, parseDuration, parseJson, printJson, tell, whoami } from './terminal.ts'
+import { say, sayUsage } from './timeline.ts'
+
+interface RunFlags {
+  agent?: string
+  input?: string
+  id?: string
+  by?: string
+  steps?: number
+  lease?: number
+  store?: string
+  json?: boolean
+}
+
+export function runCommand(leave: Leave): Command {
+  return command('run', 'start a task and work until it ends or waits')
+    .argument('<file>', 'a TypeScript or JavaScript module that exports agents')
+    .option('--agent <name>', 'which agent, when the file has several')
+    .option('--input <json>', "the task's input: a JSON object of context keys")
+    .option('--id <task>', "the task's id; the id of a task that exists goes on with it")
+    .option('--by <who>', 'who starts it (default: you)')
+    .option('--steps <n>', 'at most this many steps', parseCount('--steps'))
+    .option(
+      '--lease <duration>',
+      'how long another worker waits before it takes over from this one, should it die (default: 10s)',
+      parseDuration,
+    )
+    .addOption(storeOption())
+    .action(async (file: string, flags: RunFlags) => leave(await run(file, flags)))
+}
+
+async function run(file: string, flags: RunFlags): Promise<number> {
+  const { agents, models, store: configured } = await loadModule(file)
+  const input = flags.input === undefined ? undefined : parseJson('--input', flags.input)
+  const agent = chooseAgent(agents, flags.agent)
+  const id = flags.id ?? systemRuntime.id()
+  // Whatever is wrong with the input is found before a store is made for it.
+  if (input !== undefined || flags.id === undefined) proveInput(agent, id, input ?? {})
+  const store = flags.store ?? configured ?? defaultStore
+  const box = await createOrchestrator({
+    store,
+    agents,
+    models,
+    only: id,
+    ...(flags.lease ? { leaseMs: flags.lease } : {}),
+  })
+  try {
+    await begin(box, agent, id, input, flags)
+    return await follow(box, id, file, flags)
+  } finally {
+    await box.stop()
+  }
+}
+
+function proveInput(agent: Agent, taskId: string, input: unknown): void {
+  start(compileChecked(agent), { taskId, definition: '', input, by: '' }, 0)
+}
+
+async function begin(box: Orchestrator, agent: Agent, id: string, input: unknown, flags: RunFlags): Promise<void> {
+  const known = flags.id !== undefined && (await box.store.task(id)) !== undefined
+  if (known) {
+    await box.adopt(id)
+    return
+  }
+  if (input === undefined && flags.id !== undefined) {
+    throw new Fault(
+      'TASK_UNKNOWN',
+      `There is no task ${id} in this store, and no --input to start it with.`,
+      'Give --input, or see what there is: signalbox tasks.',
+    )
+  }
+  const by = flags.by ?? `cli:${whoami()}`
+  await box.start(agent, (input ?? {}) as never, { id, by, ...(flags.steps ? { limits: { steps: flags.steps } } : {}) })
+}
+
+/** Tells the task's events as they come, until it ends, waits, or is interrupted. */
+async function follow(box: Orchestrator, id: string, file: string, flags: RunFlags): Promise<number> {
+  const interrupted = new Promise<'interrupted'>((resolve) => {
+    const stop = (): void => {
+      if (stopping) process.exit(exitCodes.interrupted)
+      stopping = true
+      tell('Stopping: the steps that are being performed may end. Once more to stop at once.')
+      resolve('interrupted')
+    }
+    let stopping = false
+    process.on('SIGINT', stop)
+    process.on('SIGTERM', stop)
+  })
+  const events = box.task(id).events()
+  const telling = (async () => {
+    for await (const event of events) {
+      const line = say(event)
+      if (line !== undefined) tell(line)
+    }
+  })()
+  const ended = await Promise.race([box.task(id).rest(), interrupted])
+  if (ended === 'interrupted') {
+    await box.stop()
+    await telling.catch(() => undefined)
+    tell(`Go on with: signalbox run ${file} --id ${id}${flags.store ? ` --store ${flags.store}` : ''}`)
+    return exitCodes.interrupted
+  }
+  await settleTelling(box, id, telling, ended)
+  return conclude(ended, flags)
+}
+
+/** Lets the last events be told before the conclusion is. */
+async function settleTelling(box: Orchestrator, id: string, telling: Promise<void>, view: TaskView): Promise<void> {
+  if (view.status === 'waiting') {
+    const last = await box.store.read(id, { afterSeq: view.seq - 1, limit: 1 })
+    if (last.length > 0) await new Promise((wake) => setTimeout(wake, 50))
+    telling.catch(() => undefined)
+    return
+  }
+  await telling
+}
+
+function conclude(view: TaskView, flags: RunFlags): number {
+  const { taskId, status, state, outcome, context, usage, inbox } = view
+  tell(`${status === 'waiting' ? `waits for a ${view.waitsFor}` : status} in ${state}: ${sayUsage(usage)}`)
+  const store = flags.store === undefined ? '' : ` --store ${flags.store}`
+  for (const { item, options } of inbox) {
+    tell(
+      paint(
+        'magenta',
+        `decide: signalbox answer ${item} --decision ${options.join('|')} --by YOU --reason WHY${store}`,
+      ),
+    )
+  }
+  if (flags.json) printJson({ taskId, status, state, outcome, context, usage })
+  if (status === 'waiting') return exitCodes.waits
+  return status === 'done' ? exitCodes.well : exitCodes.badly
+}

@@ -1,0 +1,42 @@
+// `signalbox tasks`: what runs, what waits, what has ended.
+
+import type { Command } from 'commander'
+import type { TaskStatus } from '../core/task.ts'
+import { storeCommand, withStore, type Leave } from './command.ts'
+import { exitCodes, parseCount, print, printJson, table, tell } from './terminal.ts'
+
+interface TasksFlags {
+  status?: TaskStatus
+  agent?: string
+  limit?: number
+  store?: string
+  json?: boolean
+}
+
+export function tasksCommand(leave: Leave): Command {
+  return storeCommand('tasks', 'list tasks, newest first')
+    .option('--status <status>', 'running, waiting, done, failed or cancelled')
+    .option('--agent <name>', 'of this agent only')
+    .option('--limit <n>', 'at most this many (default: 100)', parseCount('--limit'))
+    .action(async (flags: TasksFlags) => {
+      const { store, json, ...filter } = flags
+      const rows = await withStore(store, (box) => box.tasks(filter))
+      if (json) for (const row of rows) printJson(row)
+      else if (rows.length === 0) tell('No tasks.')
+      else {
+        const header = ['TASK', 'AGENT', 'STATUS', 'STATE', 'STEPS', 'TURNS', 'TOKENS', 'STARTED']
+        const lines = rows.map((row) => [
+          row.taskId,
+          row.agent,
+          row.waitsFor === null ? row.status : `waits: ${row.waitsFor}`,
+          row.state,
+          String(row.steps),
+          String(row.turns),
+          String(row.inputTokens + row.outputTokens),
+          new Date(row.startedAtMs).toISOString(),
+        ])
+        print(table([header, ...lines]))
+      }
+      leave(exitCodes.well)
+    })
+}

@@ -1,0 +1,113 @@
+// How the command line speaks: values for machines go to stdout, everything for people to stderr, and the exit code
+// says how it ended.
+
+import { styleText } from 'node:util'
+import { userInfo } from 'node:os'
+import { Fault, isFault, type FaultCode } from '../core/fault.ts'
+import { toMs, type Duration } from '../core/duration.ts'
+import type { Json } from '../core/json.ts'
+
+/** 0 done well; 1 did not end well; 2 wrong usage; 3 waits for a human; 130 stopped by Ctrl-C. */
+export const exitCodes = { well: 0, badly: 1, usage: 2, waits: 3, interrupted: 130 } as const
+
+const usageFaults: ReadonlySet<FaultCode> = new Set<FaultCode>([
+  'AGENT_UNKNOWN',
+  'CONFIG_INVALID',
+  'DECISION_UNKNOWN',
+  'DURATION_INVALID',
+  'FLAG_INVALID',
+  'INPUT_INVALID',
+  'ITEM_UNKNOWN',
+  'MODEL_UNKNOWN',
+  'MODULE_MISSING',
+  'NODE_TOO_OLD',
+  'SCRIPT_INVALID',
+  'STORE_MISSING',
+  'STORE_NOT_OURS',
+  'STORE_UNSUPPORTED',
+  'TASK_UNKNOWN',
+])
+
+/** A value for machines, on one line of stdout. */
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`)
+}
+
+/** A line of stdout. */
+export function print(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+/** A line for people, on stderr. */
+export function tell(line: string): void {
+  process.stderr.write(`${line}\n`)
+}
+
+/** Colours a text, where the terminal wants colours. */
+export function paint(
+  format: Parameters<typeof styleText>[0],
+  text: string,
+  stream: NodeJS.WriteStream = process.stderr,
+): string {
+  return styleText(format, text, { stream })
+}
+
+/** Says what went wrong, and how the process should exit. Defects of ours keep their stack. */
+export function report(thrown: unknown, json: boolean): number {
+  if (!isFault(thrown)) {
+    tell(thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown))
+    if (json) printJson({ error: { code: 'DEFECT', message: String(thrown) } })
+    return exitCodes.badly
+  }
+  tell(paint('red', thrown.message))
+  if (json) printJson({ error: { code: thrown.code, message: thrown.message } })
+  return usageFaults.has(thrown.code) ? exitCodes.usage : exitCodes.badly
+}
+
+/** Reads JSON from a flag. Throws INPUT_INVALID, naming the flag and the place. */
+export function parseJson(flag: string, text: string): Json {
+  try {
+    return JSON.parse(text) as Json
+  } catch (thrown) {
+    const why = thrown instanceof Error ? thrown.message : String(thrown)
+    throw new Fault(
+      'INPUT_INVALID',
+      `${flag} is not JSON: ${why}.`,
+      `Quote it for the shell: ${flag} '{"key":"value"}'.`,
+    )
+  }
+}
+
+/** Reads a whole number from a flag. */
+export function parseCount(flag: string): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value
+    throw new Fault('FLAG_INVALID', `${flag} is ${JSON.stringify(text)}.`, 'Give a whole number.')
+  }
+}
+
+/** Reads a duration from a flag, as milliseconds. */
+export function parseDuration(text: string): number {
+  return toMs(text as Duration)
+}
+
+/** Who is at the keyboard, where nobody said. */
+export function whoami(): string {
+  try {
+    return userInfo().username
+  } catch {
+    return 'unknown'
+  }
+}
+
+/** Rows as columns, each as wide as its widest cell. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column]!))
+      .join('  ')
+      .trimEnd()
+  return rows.map(line).join('\n')
+}

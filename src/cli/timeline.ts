@@ -1,0 +1,102 @@
+// A task's events, told to a person: one line an event, the ones that matter.
+
+import { sayMs } from '../core/duration.ts'
+import { head, type Json } from '../core/json.ts'
+import type { LoggedEvent } from '../store/store.ts'
+import type { Usage } from '../core/task.ts'
+import { paint } from './terminal.ts'
+
+/** One event as a line, or undefined when it says nothing to a person that another line does not say. */
+export function say(event: LoggedEvent): string | undefined {
+  const what = describe(event)
+  if (what === undefined) return undefined
+  const time = new Date(event.at).toISOString().slice(11, 23)
+  return `${paint('dim', `${time} ${String(event.seq).padStart(4)}`)}  ${what}`
+}
+
+function describe(event: LoggedEvent): string | undefined {
+  switch (event.type) {
+    case 'task.started':
+      return `${paint('bold', `task ${event.taskId}`)}: ${event.data.agent} v${event.data.version}, started by ${event.data.by}`
+    case 'state.entered':
+      if (event.data.kind === 'final') return undefined
+      return `${paint(['bold', 'cyan'], event.data.state)} (${event.data.kind}${event.data.visit > 1 ? `, visit ${event.data.visit}` : ''})`
+    case 'context.written':
+      return event.data.source === 'exit'
+        ? `  wrote ${event.data.key} (version ${event.data.version}) ${short(event.data.value)}`
+        : undefined
+    case 'model.called':
+      return event.data.attempt > 1
+        ? `  turn ${event.data.turn}: asks ${event.data.model} again (attempt ${event.data.attempt})`
+        : undefined
+    case 'model.answered': {
+      const { turn, provider, modelId, usage, latencyMs } = event.data
+      const tokens = `${usage.inputTokens ?? '?'} in, ${usage.outputTokens ?? '?'} out`
+      return `  turn ${turn}: ${provider}/${modelId}, ${tokens}, ${sayCost(event.costMicros)}, ${sayMs(latencyMs)}`
+    }
+    case 'model.failed':
+      return paint('red', `  turn ${event.data.turn} failed (${event.data.class}): ${event.data.message}`)
+    case 'tool.called':
+      return `  ${paint('yellow', event.data.tool)} ${short(event.data.arguments)}${event.data.attempt > 1 ? ` (attempt ${event.data.attempt})` : ''}`
+    case 'tool.answered':
+      return `  ${event.data.tool} → ${short(event.data.result)}, ${sayMs(event.data.latencyMs)}`
+    case 'tool.failed':
+      return paint('red', `  ${event.data.tool} failed (${event.data.class}): ${event.data.message}`)
+    case 'tool.doubted':
+      return paint('red', `  ${event.data.tool}: its answer was lost; nobody knows whether it was done`)
+    case 'function.returned':
+      return `  function → ${event.data.exit}, ${sayMs(event.data.latencyMs)}`
+    case 'function.failed':
+      return paint('red', `  function failed (${event.data.what}): ${event.data.message}`)
+    case 'step.lost':
+      return paint('red', `  step ${event.data.step}: its worker went away; another takes over`)
+    case 'step.refused':
+      return paint(
+        'red',
+        `  refused (${event.data.reason})${event.data.asked === '' ? '' : ` ${event.data.asked}`}: ${head(event.data.correction, 160)}`,
+      )
+    case 'transition.taken':
+      return `  ${paint('green', event.data.exit)} → ${event.data.target}`
+    case 'limit.reached':
+      return paint('red', `  limit reached: ${event.data.limit} (${event.data.max})`)
+    case 'limit.raised':
+      return `  limit raised by ${event.data.by}: ${event.data.limit} to ${event.data.max}`
+    case 'deadline.passed':
+      return paint('red', `  the ${event.data.of} was not answered in time`)
+    case 'wait.started':
+      return `  waits ${event.data.signal === undefined ? '' : `for the signal ${event.data.signal} `}until ${new Date(event.data.untilMs).toISOString()}`
+    case 'signal.received':
+      return `  signal ${event.data.name} from ${event.data.by} ${short(event.data.data)}`
+    case 'human.asked':
+      return `  ${paint('magenta', 'asks a human')}: ${event.data.question} [${event.data.options.join(', ')}]`
+    case 'human.answered':
+      return `  ${paint('magenta', event.data.by)} decided ${event.data.decision}: ${event.data.reason}`
+    case 'task.cancelled':
+      return paint('red', `cancelled by ${event.data.by}: ${event.data.reason}`)
+    case 'task.ended':
+      return paint(
+        ['bold', event.data.status === 'done' ? 'green' : 'red'],
+        `ended: ${event.data.outcome} (${event.data.status})`,
+      )
+    case 'function.called':
+    case 'signal.consumed':
+      return undefined
+    default:
+      event satisfies never
+      return undefined
+  }
+}
+
+/** What a task used, in a line. */
+export function sayUsage(usage: Usage): string {
+  const { steps, turns, inputTokens, outputTokens } = usage
+  return `${steps} steps, ${turns} turns, ${inputTokens} tokens in, ${outputTokens} out`
+}
+
+function sayCost(costMicros: number | null): string {
+  return costMicros === null ? 'cost unknown' : `$${(costMicros / 1_000_000).toFixed(6)}`
+}
+
+function short(value: Json): string {
+  return paint('dim', head(JSON.stringify(value), 140))
+}

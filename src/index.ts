@@ -1,0 +1,44 @@
+// The front door: every public name, listed by hand.
+
+export { defineAgent, isAgent } from './core/agent.ts'
+export type {
+  Agent,
+  AgentDefinition,
+  EngineExit,
+  Exit,
+  ExitDefinition,
+  FinalState,
+  HumanState,
+  Leaving,
+  ModelState,
+  RunState,
+  State,
+  ToolState,
+  WaitState,
+} from './core/agent.ts'
+export { check } from './core/check.ts'
+export type { Problem, ProblemCode } from './core/check.ts'
+export type { HumanAnswer, Signal } from './core/command.ts'
+export { defineContext } from './core/context.ts'
+export type { ContextDefinition, ContextOf, ContextShape, InputOf, KeyDefinition } from './core/context.ts'
+export type { Duration } from './core/duration.ts'
+export type { Event, EventData, EventType } from './core/event.ts'
+export { Fault, isFault } from './core/fault.ts'
+export type { FaultCode } from './core/fault.ts'
+export type { Json, JsonObject } from './core/json.ts'
+export type { Limits } from './core/limits.ts'
+export type { Answer, Message, Model, ModelRequest, Reply } from './core/model.ts'
+export type { Schema } from './core/schema.ts'
+export type { TaskStatus, Usage } from './core/task.ts'
+export { defineTool } from './core/tool.ts'
+export type { Effect, Tool, ToolCall } from './core/tool.ts'
+export { graph } from './graph.ts'
+export { createOrchestrator } from './orchestrator.ts'
+export type { Orchestrator, OrchestratorOptions, StartOptions, TaskHandle, TaskView } from './orchestrator.ts'
+export { fromAiSdk } from './providers/ai-sdk.ts'
+export { startMockServer } from './providers/mock-server.ts'
+export { scriptedModel } from './providers/scripted.ts'
+export type { Script, ScriptAnswer, ScriptRequest } from './providers/scripted.ts'
+export { systemRuntime } from './runtime.ts'
+export type { Runtime } from './runtime.ts'
+export type { InboxRow, LoggedEvent, Store, TaskRow } from './store/store.ts'

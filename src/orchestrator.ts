@@ -1,0 +1,392 @@
+// Wires the house together: agents, models, a store and a worker. Everything that a caller may ask for is one method
+// here, and each writes through the same door: load, decide, commit, and again if somebody else was first.
+
+import type { Agent } from './core/agent.ts'
+import { compileChecked } from './core/check.ts'
+import { answer, cancel, signal, type HumanAnswer, type Signal } from './core/command.ts'
+import type { ContextShape, InputOf } from './core/context.ts'
+import { start } from './core/decide.ts'
+import { draft, type Draft } from './core/draft.ts'
+import { Fault } from './core/fault.ts'
+import type { JsonObject } from './core/json.ts'
+import { isCeiling, type Limits } from './core/limits.ts'
+import { describe, type Machine } from './core/machine.ts'
+import type { Model } from './core/model.ts'
+import { emptyTask, fold, type Task, type TaskStatus, type Usage, type WaitsFor } from './core/task.ts'
+import { resolveModel, type ModelTable } from './providers/registry.ts'
+import { systemRuntime, type Runtime } from './runtime.ts'
+import { canonical, genesis, sha256 } from './store/log.ts'
+import { openStore } from './store/open.ts'
+import type { InboxRow, LoggedEvent, Store, TaskRow, Verification } from './store/store.ts'
+import { headOf, Worker } from './worker.ts'
+
+/** How to make an orchestrator. */
+export interface OrchestratorOptions {
+  /** `sqlite:PATH`, or a store that is open already. */
+  readonly store: string | Store
+  /** The agents whose tasks may be started and worked on here. Default: none; then this only looks and speaks. */
+  readonly agents?: readonly Agent<any, any>[]
+  /** Models by the names that the agents use; AI SDK models and providers, our own, or aliases. */
+  readonly models?: ModelTable
+  /** Where `SIGNALBOX_BASE_URL`, `SIGNALBOX_MODEL` and `SIGNALBOX_API_KEY` are read. Default: the process's own. */
+  readonly env?: Readonly<Record<string, string | undefined>>
+  /** Work on tasks in this process. Default: true when there are agents. */
+  readonly work?: boolean
+  /** Tasks at a time. Default 16. */
+  readonly concurrency?: number
+  /** How long a task is held without a sign of life from its worker. Default 10 s. */
+  readonly leaseMs?: number
+  /** Work on this task only. */
+  readonly only?: string
+  readonly runtime?: Runtime
+  /** Told about failures that a worker survives. Default: a line on stderr. */
+  readonly onFault?: (fault: unknown, taskId?: string) => void
+}
+
+/** What a task may be started with besides its input. */
+export interface StartOptions {
+  /** The task's id. Starting it again with the same agent and input gives the same task. Default: a new UUID. */
+  readonly id?: string
+  /** Who starts it. Default `api`. */
+  readonly by?: string
+  readonly limits?: Limits
+}
+
+/** Where a task stands. */
+export interface TaskView {
+  readonly taskId: string
+  readonly agent: string
+  readonly version: string
+  readonly status: TaskStatus
+  readonly state: string
+  readonly outcome: string | null
+  readonly waitsFor: WaitsFor | null
+  readonly context: JsonObject
+  readonly usage: Usage
+  readonly startedBy: string
+  readonly startedAtMs: number
+  readonly updatedAtMs: number
+  readonly seq: number
+  readonly inbox: readonly InboxRow[]
+}
+
+/** A task in the hand. */
+export interface TaskHandle {
+  readonly id: string
+  /** Its events from `afterSeq` on (default: all), then live ones, until it has ended. */
+  events(options?: { afterSeq?: number }): AsyncGenerator<LoggedEvent, void, void>
+  /** Fulfilled when the task has ended. */
+  result(): Promise<TaskView>
+  /** Fulfilled when the task has ended, or waits for a human or a signal. */
+  rest(): Promise<TaskView>
+}
+
+const pollMs = 200
+const conflictsMax = 50
+
+/**
+ * Opens the store and starts a worker. Throws AGENT_UNSOUND, MODEL_UNKNOWN or a `STORE_` Fault before anything is
+ * written.
+ */
+export async function createOrchestrator(options: OrchestratorOptions): Promise<Orchestrator> {
+  const machines = new Map<string, { agent: string; machine: Machine }>()
+  for (const agent of options.agents ?? []) {
+    const machine = compileChecked(agent)
+    machines.set(sha256(canonical(describe(agent))), { agent: agent.name, machine })
+  }
+  const names = [...machines.values()].map(({ agent }) => agent)
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  if (twice !== undefined) {
+    throw new Fault('CONFIG_INVALID', `Two agents are named ${twice}.`, 'Rename one.')
+  }
+  const works = options.work ?? machines.size > 0
+  const models = works ? await resolveModels(machines, options) : new Map<string, Model>()
+  const runtime = options.runtime ?? systemRuntime
+  const store = typeof options.store === 'string' ? await openStore(options.store, { runtime }) : options.store
+  return new Orchestrator(store, machines, models, runtime, works, options)
+}
+
+async function resolveModels(
+  machines: ReadonlyMap<string, { machine: Machine }>,
+  options: OrchestratorOptions,
+): Promise<ReadonlyMap<string, Model>> {
+  const names = new Set<string>()
+  for (const { machine } of machines.values()) {
+    for (const node of machine.states.values())
+      if (node.kind === 'model') for (const name of node.models) names.add(name)
+  }
+  const { models = {}, env = process.env } = options
+  const resolved = [...names].map(async (name) => [name, await resolveModel(name, { models, env })] as const)
+  return new Map(await Promise.all(resolved))
+}
+
+/** The one place that starts tasks, speaks to them, and shows where they stand. Made by `createOrchestrator`. */
+export class Orchestrator {
+  readonly store: Store
+  readonly #machines: ReadonlyMap<string, { agent: string; machine: Machine }>
+  readonly #runtime: Runtime
+  readonly #worker: Worker | undefined
+  readonly #ownsStore: boolean
+  #stopped: Promise<void> | undefined
+
+  /** @internal */
+  constructor(
+    store: Store,
+    machines: ReadonlyMap<string, { agent: string; machine: Machine }>,
+    models: ReadonlyMap<string, Model>,
+    runtime: Runtime,
+    works: boolean,
+    options: OrchestratorOptions,
+  ) {
+    this.store = store
+    this.#machines = machines
+    this.#runtime = runtime
+    this.#ownsStore = typeof options.store === 'string'
+    if (!works) return
+    this.#worker = new Worker({
+      store,
+      machines: new Map([...machines].map(([definition, { machine }]) => [definition, machine])),
+      ports: { runtime, model: (name) => models.get(name)! },
+      concurrency: options.concurrency ?? 16,
+      leaseMs: options.leaseMs ?? 10_000,
+      pollMs,
+      ...(options.only === undefined ? {} : { taskId: options.only }),
+      onFault: options.onFault ?? ((fault) => console.error(fault instanceof Error ? fault.message : fault)),
+    })
+    this.#worker.start()
+  }
+
+  /**
+   * Starts a task. Throws AGENT_UNKNOWN, INPUT_INVALID, or TASK_EXISTS when the id stands for another task already;
+   * then nothing was written.
+   */
+  async start<Shape extends ContextShape>(
+    agent: Agent<Shape, any> | string,
+    input: InputOf<Shape>,
+    options: StartOptions = {},
+  ): Promise<TaskHandle> {
+    const name = typeof agent === 'string' ? agent : agent.name
+    const found = [...this.#machines].find(([, entry]) => entry.agent === name)
+    if (!found) {
+      const known = [...this.#machines.values()].map((entry) => entry.agent).join(', ')
+      throw new Fault('AGENT_UNKNOWN', `There is no agent ${name} here.`, `Known agents: ${known || 'none'}.`)
+    }
+    const [definition, { machine }] = found
+    const { id: taskId = this.#runtime.id(), by = 'api', limits } = options
+    if (!/^[\w.:-]{1,128}$/.test(taskId)) {
+      throw new Fault(
+        'INPUT_INVALID',
+        `${JSON.stringify(taskId)} cannot be a task's id.`,
+        'Use 1 to 128 letters, digits, ".", ":", "_" or "-".',
+      )
+    }
+    if (limits?.steps !== undefined && !isCeiling(limits.steps)) {
+      throw new Fault(
+        'INPUT_INVALID',
+        `limits.steps is ${JSON.stringify(limits.steps)}.`,
+        'Use a whole number from 1 to 1,000,000.',
+      )
+    }
+    const stepsMax = limits?.steps === undefined ? {} : { stepsMax: limits.steps }
+    const begun = start(machine, { taskId, definition, input, by, ...stepsMax }, this.#runtime.now())
+    const { task, events } = begun
+    const committed = await this.store.commit({ point: 'start', head: genesis, events, task })
+    if (!committed.ok) await this.#proveSame(begun)
+    return this.task(taskId)
+  }
+
+  async #proveSame(begun: Draft): Promise<void> {
+    const [first] = await this.store.read(begun.task.id, { limit: 1 })
+    const [asked] = begun.events
+    const facts = (event: typeof asked): string => {
+      const data = event?.type === 'task.started' ? event.data : undefined
+      return canonical(data ? { agent: data.agent, definition: data.definition, input: data.input } : null)
+    }
+    if (facts(first) === facts(asked)) return
+    throw new Fault(
+      'TASK_EXISTS',
+      `Task ${begun.task.id} exists, with another agent, definition or input.`,
+      `Choose another id, or look at it: signalbox show ${begun.task.id}.`,
+    )
+  }
+
+  /** A task by its id, whether it exists or not. */
+  task(id: string): TaskHandle {
+    return {
+      id,
+      events: (options) => this.events(id, options),
+      result: () => this.#until(id, isOver),
+      rest: () => this.#until(id, (task) => isOver(task) || task.waitsFor === 'human' || task.waitsFor === 'signal'),
+    }
+  }
+
+  /** A task's events, those there are and then live ones, until it has ended. Throws TASK_UNKNOWN. */
+  async *events(taskId: string, options: { afterSeq?: number } = {}): AsyncGenerator<LoggedEvent, void, void> {
+    let { afterSeq = 0 } = options
+    for (;;) {
+      const changed = this.#change(taskId)
+      try {
+        const page = await this.store.read(taskId, { afterSeq, limit: 500 })
+        for (const event of page) {
+          yield event
+          afterSeq = event.seq
+        }
+        if (page.length > 0) continue
+        const row = await this.#row(taskId)
+        if (isOver(row)) {
+          if (row.seq <= afterSeq) return
+          continue
+        }
+        await changed.promise
+      } finally {
+        changed.cancel()
+      }
+    }
+  }
+
+  /** Where a task stands, with its context and what it waits for. Throws TASK_UNKNOWN. */
+  async show(taskId: string): Promise<TaskView> {
+    const row = await this.#row(taskId)
+    const context = await this.store.context(taskId)
+    const { agent, version, status, state, outcome, waitsFor, startedBy, startedAtMs, updatedAtMs, seq } = row
+    const { steps, turns, inputTokens, outputTokens, costMicros } = row
+    return {
+      taskId,
+      agent,
+      version,
+      status,
+      state,
+      outcome,
+      waitsFor,
+      context: Object.fromEntries(context.map(({ key, value }) => [key, value])),
+      usage: { steps, turns, inputTokens, outputTokens, costMicros },
+      startedBy,
+      startedAtMs,
+      updatedAtMs,
+      seq,
+      inbox: await this.store.inbox({ taskId, status: 'open' }),
+    }
+  }
+
+  /** Tasks, newest first. */
+  tasks(filter?: { status?: TaskStatus; agent?: string; limit?: number }): Promise<readonly TaskRow[]> {
+    return this.store.tasks(filter)
+  }
+
+  /** What waits for a human, oldest first. */
+  inbox(filter: { taskId?: string } = {}): Promise<readonly InboxRow[]> {
+    return this.store.inbox({ ...filter, status: 'open' })
+  }
+
+  /** Decides an inbox item. Throws ITEM_UNKNOWN, ITEM_CLOSED or DECISION_UNKNOWN; one of two at once wins. */
+  async answer(item: string, given: HumanAnswer): Promise<void> {
+    const taskId = item.slice(0, Math.max(0, item.lastIndexOf('.')))
+    if (taskId === '' || (await this.store.task(taskId)) === undefined) {
+      throw new Fault('ITEM_UNKNOWN', `There is no inbox item ${item}.`, 'See what waits: signalbox inbox.')
+    }
+    await this.#say(taskId, 'answer', (work) => answer(work, item, given))
+  }
+
+  /** Signals a task. A signal that nobody waits for yet is kept; one whose key was seen before counts once. */
+  async signal(taskId: string, given: Signal): Promise<void> {
+    await this.#say(taskId, 'signal', (work) => signal(work, given))
+  }
+
+  /** Ends a task. What it is doing is called off; what comes late is not applied. Throws TASK_ENDED. */
+  async cancel(taskId: string, given: { by: string; reason: string }): Promise<void> {
+    await this.#say(taskId, 'cancel', (work) => cancel(work, given))
+  }
+
+  /** Proves the log of one task, or of all, whole. */
+  verify(taskId?: string, progress?: (tasks: number) => void): Promise<Verification> {
+    return this.store.verify(taskId, progress)
+  }
+
+  /** Throws DEFINITION_CHANGED unless one of the agents here is the one that the task was started with. */
+  async adopt(taskId: string): Promise<TaskHandle> {
+    const { agent, definition } = await this.#row(taskId)
+    if (!this.#machines.has(definition)) {
+      throw new Fault(
+        'DEFINITION_CHANGED',
+        `Task ${taskId} was started with another definition of agent ${agent}.`,
+        'Go on with the file it was started with, or start a new task.',
+      )
+    }
+    return this.task(taskId)
+  }
+
+  /** Stops working: no new steps; those being performed may end within `drainMs` (default 10 s). Closes the store. */
+  stop(drainMs = 10_000): Promise<void> {
+    this.#stopped ??= (async () => {
+      await this.#worker?.stop(drainMs)
+      if (this.#ownsStore) await this.store.close()
+    })()
+    return this.#stopped
+  }
+
+  // ---- The one door ------------------------------------------------------------------------------------------------
+
+  async #say(taskId: string, point: 'answer' | 'signal' | 'cancel', decide: (work: Draft) => void): Promise<void> {
+    for (let tries = 1; ; tries += 1) {
+      const events = await this.store.read(taskId)
+      if (events.length === 0) throw unknownTask(taskId)
+      const task: Task = fold(emptyTask(taskId), events)
+      const work = draft(task, this.#runtime.now())
+      decide(work)
+      if (work.events.length === 0) return
+      const committed = await this.store.commit({ point, head: headOf(events), events: work.events, task })
+      if (committed.ok) return
+      if (tries >= conflictsMax) {
+        throw new Fault(
+          'LOG_CONFLICT',
+          `Task ${taskId} was written to ${tries} times while it was spoken to.`,
+          'Nothing was written; try again.',
+        )
+      }
+    }
+  }
+
+  async #row(taskId: string): Promise<TaskRow> {
+    const row = await this.store.task(taskId)
+    if (!row) throw unknownTask(taskId)
+    return row
+  }
+
+  async #until(taskId: string, done: (task: TaskView) => boolean): Promise<TaskView> {
+    for (;;) {
+      const changed = this.#change(taskId)
+      try {
+        const view = await this.show(taskId)
+        if (done(view)) return view
+        await changed.promise
+      } finally {
+        changed.cancel()
+      }
+    }
+  }
+
+  /** Fulfilled soon after the task was written to, here or, at the latest after a poll, elsewhere. */
+  #change(taskId: string): { promise: Promise<void>; cancel: () => void } {
+    let cancelTimer = (): void => undefined
+    let unwatch = (): void => undefined
+    const promise = new Promise<void>((resolve) => {
+      cancelTimer = this.#runtime.setTimer(pollMs, resolve)
+      unwatch = this.store.watch((id) => {
+        if (id === taskId) resolve()
+      })
+    })
+    const cancel = (): void => {
+      cancelTimer()
+      unwatch()
+    }
+    return { promise, cancel }
+  }
+}
+
+function isOver({ status }: TaskView | TaskRow): boolean {
+  return status === 'done' || status === 'failed' || status === 'cancelled'
+}
+
+function unknownTask(taskId: string): Fault {
+  return new Fault('TASK_UNKNOWN', `There is no task ${taskId} in this store.`, 'List them: signalbox tasks.')
+}

@@ -1,0 +1,33 @@
+// Time, timers, randomness and identifiers come into the engine through this one port, so that the same engine can
+// run under another clock. Nothing else in the shell reads a clock or rolls dice.
+
+import { randomUUIDv7 } from 'node:crypto'
+import type { Probe } from './store/store.ts'
+
+/** Where the shell gets what a core must be given. */
+export interface Runtime {
+  /** Milliseconds since 1970. */
+  now(): number
+  /** Calls back once after `ms`; returns how to take it back. */
+  setTimer(ms: number, callback: () => void): () => void
+  /** A new identifier, unique everywhere, later ones sorting behind earlier ones. */
+  id(): string
+  /** A number from 0 (included) to 1 (excluded). */
+  random(): number
+  /** Called at every write point; does nothing in production. */
+  readonly probe?: Probe
+}
+
+// Node fires a longer timer at once; a long wait is a job with a time anyway, so an early look does no harm.
+const timerMaxMs = 2 ** 31 - 1
+
+/** The machine's own clock, timers and randomness. */
+export const systemRuntime: Runtime = {
+  now: () => Date.now(),
+  setTimer(ms, callback) {
+    const timer = setTimeout(callback, Math.min(Math.max(ms, 0), timerMaxMs))
+    return () => clearTimeout(timer)
+  },
+  id: () => randomUUIDv7(),
+  random: () => Math.random(),
+}

@@ -1,0 +1,51 @@
+// What follows from events: the rows of every table that is not the log itself. The same functions write them when a
+// step is committed and when they are all written again, so both come out equal.
+
+import { dueAtMs, waitsFor, type Task } from '../core/task.ts'
+import type { Event } from '../core/event.ts'
+import type { Head, TaskRow } from './store.ts'
+
+/** The task's row, as a list shows it. */
+export function taskRow(task: Task, head: Head): TaskRow {
+  const { usage } = task
+  return {
+    taskId: task.id,
+    agent: task.agent,
+    version: task.version,
+    definition: task.definition,
+    startedBy: task.by,
+    status: task.status,
+    state: task.state,
+    outcome: task.outcome ?? null,
+    waitsFor: waitsFor(task),
+    steps: usage.steps,
+    turns: usage.turns,
+    inputTokens: usage.inputTokens,
+    outputTokens: usage.outputTokens,
+    costMicros: usage.costMicros,
+    startedAtMs: task.startedAtMs,
+    updatedAtMs: task.updatedAtMs,
+    seq: head.seq,
+    hash: head.hash,
+  }
+}
+
+/** When the queue should hand the task to a worker: ms since 1970, or null for never. */
+export function jobTimeMs(task: Task): number | null {
+  return dueAtMs(task)
+}
+
+/** What an event does to the inbox. `close` closes whatever is open for the task. */
+export type InboxChange =
+  | { readonly kind: 'open'; readonly asked: Extract<Event, { type: 'human.asked' }> }
+  | { readonly kind: 'answer'; readonly answered: Extract<Event, { type: 'human.answered' }> }
+  | { readonly kind: 'close'; readonly status: 'expired' | 'withdrawn' }
+
+/** The inbox changes of an event, if any. */
+export function inboxChange(event: Event): InboxChange | undefined {
+  if (event.type === 'human.asked') return { kind: 'open', asked: event }
+  if (event.type === 'human.answered') return { kind: 'answer', answered: event }
+  if (event.type === 'deadline.passed' && event.data.of === 'question') return { kind: 'close', status: 'expired' }
+  if (event.type === 'task.ended') return { kind: 'close', status: 'withdrawn' }
+  return undefined
+}

@@ -1,0 +1,84 @@
+// The tables, as numbered migrations that only go forward. `events` and `payloads` are the truth; every other table
+// follows from them and can be written again (`rebuild`). Those two keep SQLite's rowid and so grow at their end: when
+// many tasks share a commit, that touches half as many pages as rows that lie where their task lies.
+
+import { sha256 } from './log.ts'
+
+/** One step of the schema. Its text never changes once released: the checksum would tell. */
+export interface Migration {
+  readonly version: number
+  readonly name: string
+  readonly sql: string
+}
+
+/** 'SGBX' as a number, in the header of every SQLite file of ours. */
+export const applicationId = 0x53474258
+
+const sqliteMigrations: readonly Migration[] = [
+  {
+    version: 1,
+    name: 'log, context, queue and inbox',
+    sql: `
+      CREATE TABLE events (
+        taskId TEXT NOT NULL, seq INTEGER NOT NULL, atMs INTEGER NOT NULL, type TEXT NOT NULL, data TEXT NOT NULL,
+        costMicros INTEGER, prevHash TEXT NOT NULL, hash TEXT NOT NULL,
+        PRIMARY KEY (taskId, seq)
+      ) STRICT;
+
+      CREATE TABLE payloads (
+        taskId TEXT NOT NULL, hash TEXT NOT NULL, body TEXT NOT NULL,
+        PRIMARY KEY (taskId, hash)
+      ) STRICT;
+
+      CREATE TRIGGER events_no_update BEFORE UPDATE ON events
+        BEGIN SELECT RAISE(ABORT, 'the event log is append-only: no update'); END;
+      CREATE TRIGGER events_no_delete BEFORE DELETE ON events
+        BEGIN SELECT RAISE(ABORT, 'the event log is append-only: no delete'); END;
+      CREATE TRIGGER events_dense BEFORE INSERT ON events
+        WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) + 1 FROM events WHERE taskId = NEW.taskId)
+        BEGIN SELECT RAISE(ABORT, 'the event log is append-only: the next sequence number only'); END;
+      CREATE TRIGGER payloads_no_update BEFORE UPDATE ON payloads
+        BEGIN SELECT RAISE(ABORT, 'a payload is never changed'); END;
+      CREATE TRIGGER payloads_no_delete BEFORE DELETE ON payloads
+        BEGIN SELECT RAISE(ABORT, 'a payload is never removed'); END;
+
+      CREATE TABLE tasks (
+        taskId TEXT NOT NULL PRIMARY KEY, agent TEXT NOT NULL, version TEXT NOT NULL, definition TEXT NOT NULL,
+        startedBy TEXT NOT NULL, status TEXT NOT NULL, state TEXT NOT NULL, outcome TEXT, waitsFor TEXT,
+        steps INTEGER NOT NULL, turns INTEGER NOT NULL, inputTokens INTEGER NOT NULL, outputTokens INTEGER NOT NULL,
+        costMicros INTEGER NOT NULL, startedAtMs INTEGER NOT NULL, updatedAtMs INTEGER NOT NULL,
+        seq INTEGER NOT NULL, hash TEXT NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX tasks_by_start ON tasks (startedAtMs);
+
+      CREATE TABLE context (
+        taskId TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, payload TEXT NOT NULL,
+        PRIMARY KEY (taskId, key)
+      ) STRICT, WITHOUT ROWID;
+
+      CREATE TABLE jobs (
+        taskId TEXT NOT NULL PRIMARY KEY, definition TEXT NOT NULL, availableAtMs INTEGER NOT NULL,
+        worker TEXT, lease TEXT
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX jobs_by_time ON jobs (definition, availableAtMs);
+
+      CREATE TABLE inbox (
+        item TEXT NOT NULL PRIMARY KEY, taskId TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,
+        question TEXT NOT NULL, show TEXT, options TEXT NOT NULL, assignee TEXT,
+        openedAtMs INTEGER NOT NULL, expiresAtMs INTEGER, status TEXT NOT NULL,
+        decision TEXT, decidedBy TEXT, reason TEXT
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX inbox_by_task ON inbox (taskId);
+      CREATE INDEX inbox_by_status ON inbox (status, openedAtMs);
+    `,
+  },
+]
+
+/** The migrations of SQLite, with their checksums. */
+export const migrations: readonly (Migration & { readonly checksum: string })[] = sqliteMigrations.map((migration) => ({
+  ...migration,
+  checksum: sha256(migration.sql.replaceAll(/\s+/g, ' ').trim()),
+}))
+
+/** The tables that follow from the log. */
+export const derivedTables = ['tasks', 'context', 'jobs', 'inbox'] as const

@@ -1,0 +1,581 @@
+// The store on SQLite: one file, one writer, WAL with synchronous=FULL. Transactions are synchronous, so nothing can
+// come between their statements. Writes that are asked for in the same turn of the event loop share one transaction
+// (group commit): each checks before it writes, so one that is refused leaves the others alone.
+
+import { DatabaseSync } from 'node:sqlite'
+import { existsSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { assert, Fault } from '../core/fault.ts'
+import { emptyTask, evolve, isEnded, type Task } from '../core/task.ts'
+import type { Event } from '../core/event.ts'
+import type { Json } from '../core/json.ts'
+import { isBusy, toFault } from './fault.ts'
+import { seal, unseal, verifyChain, payloadsOf } from './log.ts'
+import { inboxChange, jobTimeMs, taskRow } from './rows.ts'
+import { applicationId, derivedTables, migrations } from './schema.ts'
+import { prepare, type Statements } from './statements.ts'
+import type {
+  Claim,
+  ClaimRequest,
+  Commit,
+  Committed,
+  Finding,
+  Head,
+  InboxRow,
+  LoggedEvent,
+  Probe,
+  Renewal,
+  Renewed,
+  SealedEvent,
+  Store,
+  TaskRow,
+  Verification,
+  WritePoint,
+} from './store.ts'
+
+/** How to open a SQLite store. */
+export interface SqliteOptions {
+  /** Make the file when there is none. Default true; a look at a store should not make one. */
+  readonly create?: boolean
+  /** How long to wait for another process that is writing. Default 10 s. */
+  readonly lockTimeoutMs?: number
+  readonly probe?: Probe
+  readonly now?: () => number
+}
+
+interface Write {
+  readonly point: WritePoint
+  readonly body: () => unknown
+  readonly resolve: (value: any) => void
+  readonly reject: (reason: unknown) => void
+}
+
+/** The longest group: bounds how long a commit holds the event loop. */
+const groupMax = 256
+const busyWaitMs = 5
+
+/** Opens a store at a path. Throws a Fault that starts with `STORE_` when it cannot be, and leaves the file as it was. */
+export async function openSqlite(path: string, options: SqliteOptions = {}): Promise<Store> {
+  const lockTimeoutMs = options.lockTimeoutMs ?? 10_000
+  const untilMs = performance.now() + lockTimeoutMs
+  if (path !== ':memory:' && !existsSync(path) && (options.create === false || !existsSync(dirname(resolve(path))))) {
+    throw new Fault('STORE_MISSING', `There is no store at ${path}.`, 'Check --store, or start a task to make one.', {
+      data: { path },
+    })
+  }
+  for (;;) {
+    try {
+      return new SqliteStore(
+        open(path, options.now ?? Date.now),
+        path,
+        lockTimeoutMs,
+        options.probe ?? (() => undefined),
+      )
+    } catch (thrown) {
+      if (!isBusy(thrown) || performance.now() >= untilMs) throw toFault(thrown, path)
+      await new Promise((wake) => setTimeout(wake, 20))
+    }
+  }
+}
+
+function open(path: string, now: () => number): DatabaseSync {
+  const db = new DatabaseSync(path, { timeout: 0 })
+  try {
+    const read = (pragma: string): number => Object.values(db.prepare(`PRAGMA ${pragma}`).get()!)[0] as number
+    const tables = db.prepare('SELECT count(*) AS count FROM sqlite_schema').get()!['count'] as number
+    if (tables > 0 && read('application_id') !== applicationId) {
+      throw new Fault(
+        'STORE_NOT_OURS',
+        `${path} is a database of another program.`,
+        'Choose another file with --store sqlite:PATH; this one was not touched.',
+      )
+    }
+    const version = read('user_version')
+    if (version > migrations.at(-1)!.version) {
+      throw new Fault(
+        'STORE_NEWER',
+        `${path} was written by a newer Signalbox (schema ${version}, this one knows ${migrations.at(-1)!.version}).`,
+        'Update Signalbox; this store was not touched.',
+      )
+    }
+    if (read('journal_mode') !== ('wal' as unknown)) db.exec('PRAGMA journal_mode = WAL')
+    db.exec('PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -65536')
+    migrate(db, path, version, now)
+    return db
+  } catch (thrown) {
+    db.close()
+    throw thrown
+  }
+}
+
+function migrate(db: DatabaseSync, path: string, version: number, now: () => number): void {
+  if (version === migrations.at(-1)!.version) return proveMigrations(db, path)
+  db.exec('BEGIN IMMEDIATE')
+  try {
+    db.exec(
+      'CREATE TABLE IF NOT EXISTS migrations (version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, appliedAtMs INTEGER NOT NULL) STRICT',
+    )
+    // Another process may have been first while we waited for the lock.
+    const applied = new Set(
+      db
+        .prepare('SELECT version FROM migrations')
+        .all()
+        .map((row) => row['version']),
+    )
+    for (const migration of migrations) {
+      if (applied.has(migration.version)) continue
+      db.exec(migration.sql)
+      db.prepare('INSERT INTO migrations VALUES (?, ?, ?, ?)').run(
+        migration.version,
+        migration.name,
+        migration.checksum,
+        now(),
+      )
+    }
+    db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${migrations.at(-1)!.version}`)
+    db.exec('COMMIT')
+  } catch (thrown) {
+    if (db.isTransaction) db.exec('ROLLBACK')
+    throw thrown
+  }
+  proveMigrations(db, path)
+}
+
+function proveMigrations(db: DatabaseSync, path: string): void {
+  const applied = new Map(
+    db
+      .prepare('SELECT version, checksum FROM migrations')
+      .all()
+      .map((row) => [row['version'], row['checksum']]),
+  )
+  for (const { version, name, checksum } of migrations) {
+    if (applied.get(version) === checksum) continue
+    throw new Fault(
+      'STORE_ALTERED',
+      `Migration ${version} (${name}) of ${path} is not the one this Signalbox has.`,
+      'Use the version that made the store, or restore a backup.',
+    )
+  }
+}
+
+class SqliteStore implements Store {
+  readonly #db: DatabaseSync
+  readonly #path: string
+  readonly #lockTimeoutMs: number
+  readonly #probe: Probe
+  readonly #sql: Statements
+  readonly #listeners = new Set<(taskId: string, seq: number) => void>()
+  #queue: Write[] = []
+  #scheduled = false
+  #busySinceMs: number | undefined
+  #closing: Promise<void> | undefined
+  #closed = false
+
+  constructor(db: DatabaseSync, path: string, lockTimeoutMs: number, probe: Probe) {
+    this.#db = db
+    this.#path = path
+    this.#lockTimeoutMs = lockTimeoutMs
+    this.#probe = probe
+    this.#sql = prepare(db)
+  }
+
+  // ---- Writing -----------------------------------------------------------------------------------------------------
+
+  #write<T>(point: WritePoint, body: () => T): Promise<T> {
+    if (this.#closing) return Promise.reject(this.#closedFault())
+    return new Promise<T>((resolve, reject) => {
+      this.#queue.push({ point, body, resolve, reject })
+      this.#schedule()
+    })
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => this.#flush())
+  }
+
+  #flush(): void {
+    this.#scheduled = false
+    const group = this.#queue.slice(0, groupMax)
+    if (group.length === 0) return
+    for (const { point } of group) this.#probe(point, 'before')
+    try {
+      this.#db.exec('BEGIN IMMEDIATE')
+    } catch (thrown) {
+      if (isBusy(thrown) && this.#waitForLock()) return
+      this.#queue.splice(0, group.length)
+      for (const { reject } of group) reject(toFault(thrown, this.#path))
+      if (this.#queue.length > 0) this.#schedule()
+      return
+    }
+    this.#busySinceMs = undefined
+    this.#queue.splice(0, group.length)
+    if (this.#queue.length > 0) this.#schedule()
+    this.#commitGroup(group)
+  }
+
+  /** Another process is writing: comes back a little later, without holding up the event loop. */
+  #waitForLock(): boolean {
+    const nowMs = performance.now()
+    this.#busySinceMs ??= nowMs
+    if (nowMs - this.#busySinceMs >= this.#lockTimeoutMs) {
+      this.#busySinceMs = undefined
+      return false
+    }
+    this.#scheduled = true
+    setTimeout(() => this.#flush(), busyWaitMs)
+    return true
+  }
+
+  #commitGroup(group: readonly Write[]): void {
+    const results: unknown[] = []
+    try {
+      for (const { point, body } of group) {
+        results.push(body())
+        this.#probe(point, 'inside')
+      }
+      this.#db.exec('COMMIT')
+    } catch (thrown) {
+      if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
+      // One bad write must not take the others with it: each gets a transaction of its own.
+      if (group.length > 1) for (const write of group) this.#commitAlone(write)
+      else group[0]!.reject(toFault(thrown, this.#path))
+      return
+    }
+    for (const { point } of group) this.#probe(point, 'after')
+    for (const [index, write] of group.entries()) write.resolve(results[index])
+  }
+
+  #commitAlone(write: Write): void {
+    try {
+      this.#db.exec('BEGIN IMMEDIATE')
+    } catch (thrown) {
+      write.reject(toFault(thrown, this.#path))
+      return
+    }
+    this.#commitGroup([write])
+  }
+
+  async commit(commit: Commit): Promise<Committed> {
+    const sealed = seal(commit.head, commit.events)
+    const { task } = commit
+    const result = await this.#write(commit.point, (): Committed => {
+      const refusal = this.#refusal(commit)
+      if (refusal) return { ok: false, reason: refusal }
+      this.#insert(task.id, sealed.events, sealed.payloads)
+      this.#writeRows(task, sealed.head, commit.head.seq === 0)
+      this.#writeDerived(commit.events, sealed.events)
+      this.#writeJob(task, commit)
+      return { ok: true, head: sealed.head }
+    })
+    if (result.ok) for (const listener of this.#listeners) listener(task.id, result.head.seq)
+    return result
+  }
+
+  #refusal({ task, head, lease }: Commit): 'conflict' | 'lease-lost' | undefined {
+    const row = this.#sql.head.get(task.id) as { seq: number; hash: string; lease: string | null } | undefined
+    if (row === undefined) return head.seq === 0 ? undefined : 'conflict'
+    if (lease !== undefined && row.lease !== lease) return 'lease-lost'
+    return row.seq === head.seq && row.hash === head.hash ? undefined : 'conflict'
+  }
+
+  #insert(taskId: string, events: readonly SealedEvent[], payloads: ReadonlyMap<string, string>): void {
+    for (const [hash, body] of payloads) this.#sql.insertPayload.run(taskId, hash, body)
+    for (const { seq, at, type, data, costMicros, prevHash, hash } of events) {
+      this.#sql.insertEvent.run(taskId, seq, at, type, data, costMicros, prevHash, hash)
+    }
+  }
+
+  #writeRows(task: Task, head: Head, first: boolean): void {
+    const row = taskRow(task, head)
+    const {
+      status,
+      state,
+      outcome,
+      waitsFor,
+      steps,
+      turns,
+      inputTokens,
+      outputTokens,
+      costMicros,
+      updatedAtMs,
+      seq,
+      hash,
+    } = row
+    if (first) {
+      const { agent, version, definition, startedBy, startedAtMs } = row
+      this.#sql.insertTask.run(
+        task.id,
+        agent,
+        version,
+        definition,
+        startedBy,
+        status,
+        state,
+        outcome,
+        waitsFor,
+        steps,
+        turns,
+        inputTokens,
+        outputTokens,
+        costMicros,
+        startedAtMs,
+        updatedAtMs,
+        seq,
+        hash,
+      )
+    } else {
+      this.#sql.updateTask.run(
+        status,
+        state,
+        outcome,
+        waitsFor,
+        steps,
+        turns,
+        inputTokens,
+        outputTokens,
+        costMicros,
+        updatedAtMs,
+        seq,
+        hash,
+        task.id,
+      )
+    }
+  }
+
+  /** The context and inbox rows that follow from events. */
+  #writeDerived(events: readonly Event[], sealed: readonly SealedEvent[]): void {
+    for (const [index, event] of events.entries()) {
+      if (event.type === 'context.written') {
+        const payload = payloadsOf(sealed[index]!).get('value')!
+        this.#sql.writeContext.run(event.taskId, event.data.key, event.data.version, payload)
+        continue
+      }
+      const change = inboxChange(event)
+      if (change?.kind === 'open') {
+        const { item, kind, state, question, show, options, assignee, expiresAtMs } = change.asked.data
+        this.#sql.openItem.run(
+          item,
+          event.taskId,
+          kind,
+          state,
+          question,
+          JSON.stringify(show ?? null),
+          JSON.stringify(options),
+          assignee ?? null,
+          event.at,
+          expiresAtMs ?? null,
+        )
+      } else if (change?.kind === 'answer') {
+        const { item, decision, by, reason } = change.answered.data
+        this.#sql.answerItem.run(decision, by, reason, item)
+      } else if (change?.kind === 'close') {
+        this.#sql.closeItems.run(change.status, event.taskId)
+      }
+    }
+  }
+
+  /** Keeps the lease, or puts the task back into the queue, or takes it out. */
+  #writeJob(task: Task, { lease, keep }: Pick<Commit, 'lease' | 'keep'>): void {
+    const timeMs = jobTimeMs(task)
+    if (keep && timeMs !== null) return
+    if (timeMs === null) this.#sql.deleteJob.run(task.id)
+    else if (lease !== undefined) this.#sql.freeJob.run(timeMs, task.id)
+    else this.#sql.wakeJob.run(task.id, task.definition, timeMs)
+  }
+
+  async claim(request: ClaimRequest): Promise<readonly Claim[]> {
+    const { definitions, nowMs, taskId, limit, worker, lease, leaseMs } = request
+    const due = await this.nextDueMs(definitions, taskId)
+    if (due === null || due > nowMs || limit <= 0) return []
+    return this.#write('claim', () => {
+      const claims: Claim[] = []
+      for (const definition of definitions) {
+        const rows =
+          taskId === undefined
+            ? this.#sql.due.all(definition, nowMs, limit - claims.length)
+            : this.#sql.dueTask.all(definition, nowMs, taskId)
+        for (const row of rows) {
+          const claimed = row['taskId'] as string
+          this.#sql.lease.run(nowMs + leaseMs, worker, lease, claimed)
+          claims.push({ taskId: claimed, lease })
+        }
+      }
+      return claims
+    })
+  }
+
+  async nextDueMs(definitions: readonly string[], taskId?: string): Promise<number | null> {
+    return this.#read(() => {
+      let next: number | null = null
+      for (const definition of definitions) {
+        const row =
+          taskId === undefined ? this.#sql.nextDue.get(definition) : this.#sql.nextDueTask.get(definition, taskId)
+        const due = (row?.['due'] ?? null) as number | null
+        if (due !== null && (next === null || due < next)) next = due
+      }
+      return next
+    })
+  }
+
+  renew(leases: readonly Renewal[], leaseMs: number, nowMs: number): Promise<readonly Renewed[]> {
+    return this.#write('renew', () =>
+      leases.map(({ taskId, lease }) => {
+        const held = this.#sql.renew.run(nowMs + leaseMs, taskId, lease).changes === 1
+        const seq = (this.#sql.head.get(taskId)?.['seq'] ?? 0) as number
+        return { taskId, held, seq }
+      }),
+    )
+  }
+
+  release(leases: readonly Renewal[], nowMs: number): Promise<void> {
+    return this.#write('release', () => {
+      for (const { taskId, lease } of leases) this.#sql.release.run(nowMs, taskId, lease)
+    })
+  }
+
+  // ---- Reading -----------------------------------------------------------------------------------------------------
+
+  /** Reads in one transaction, so that what is read belongs together. */
+  async #read<T>(body: () => T): Promise<T> {
+    if (this.#closed) throw this.#closedFault()
+    try {
+      return body()
+    } catch (thrown) {
+      throw toFault(thrown, this.#path)
+    }
+  }
+
+  async read(taskId: string, options: { afterSeq?: number; limit?: number } = {}): Promise<readonly LoggedEvent[]> {
+    const sealed = await this.readSealed(taskId, options)
+    return this.#read(() => sealed.map((event) => unseal(event, (hash) => this.#payload(taskId, hash))))
+  }
+
+  readSealed(taskId: string, options: { afterSeq?: number; limit?: number } = {}): Promise<readonly SealedEvent[]> {
+    return this.#read(() => {
+      const rows = this.#sql.events.all(taskId, options.afterSeq ?? 0, options.limit ?? -1)
+      return rows.map((row) => ({ ...row })) as unknown as SealedEvent[]
+    })
+  }
+
+  #payload(taskId: string, hash: string): string | undefined {
+    return this.#sql.payload.get(taskId, hash)?.['body'] as string | undefined
+  }
+
+  task(taskId: string): Promise<TaskRow | undefined> {
+    return this.#read(() => plain<TaskRow>(this.#sql.task.get(taskId)))
+  }
+
+  tasks(filter: { status?: string; agent?: string; limit?: number } = {}): Promise<readonly TaskRow[]> {
+    const { status = null, agent = null, limit = 100 } = filter
+    return this.#read(() => this.#sql.tasks.all({ status, agent, limit }).map((row) => plain<TaskRow>(row)!))
+  }
+
+  inbox(filter: { status?: InboxRow['status']; taskId?: string } = {}): Promise<readonly InboxRow[]> {
+    const { status = null, taskId = null } = filter
+    return this.#read(() =>
+      this.#sql.inbox.all({ status, taskId }).map((row) => {
+        const item = plain<InboxRow & { show: string; options: string }>(row)!
+        return { ...item, show: JSON.parse(item.show) as Json, options: JSON.parse(item.options) as string[] }
+      }),
+    )
+  }
+
+  context(taskId: string): Promise<readonly { key: string; version: number; value: Json }[]> {
+    return this.#read(() =>
+      this.#sql.context.all(taskId).map((row) => {
+        const { key, version, body } = row as { key: string; version: number; body: string }
+        return { key, version, value: JSON.parse(body) as Json }
+      }),
+    )
+  }
+
+  async verify(taskId?: string, progress?: (tasks: number) => void): Promise<Verification> {
+    const ids = await this.#read(() =>
+      taskId === undefined ? this.#sql.taskIds.all().map((row) => row['taskId'] as string) : [taskId],
+    )
+    const findings: Finding[] = []
+    let events = 0
+    for (const [index, id] of ids.entries()) {
+      // One look at a task is one transaction: a commit in between would look like an edit.
+      const found = await this.#read(() => this.#snapshot(() => this.#verifyTask(id)))
+      events += found.events
+      if (found.finding) findings.push(found.finding)
+      progress?.(index + 1)
+      await new Promise((wake) => setImmediate(wake))
+    }
+    return { tasks: ids.length, events, findings }
+  }
+
+  #verifyTask(taskId: string): { events: number; finding: Finding | undefined } {
+    const rows = this.#sql.events.all(taskId, -1, -1) as unknown as SealedEvent[]
+    const head = plain<Head>(this.#sql.head.get(taskId))
+    const payload = (hash: string): string | undefined => this.#payload(taskId, hash)
+    try {
+      return { events: rows.length, finding: verifyChain(taskId, rows, head, payload) }
+    } catch (thrown) {
+      assert(thrown instanceof SyntaxError, 'a chain is proved without failing')
+      const seq = rows.find(({ data }) => !isJson(data))?.seq ?? 1
+      return { events: rows.length, finding: { taskId, seq, kind: 'unreadable', problem: `event ${seq} is not JSON` } }
+    }
+  }
+
+  #snapshot<T>(body: () => T): T {
+    this.#db.exec('BEGIN')
+    try {
+      return body()
+    } finally {
+      this.#db.exec('COMMIT')
+    }
+  }
+
+  async rebuild(): Promise<void> {
+    await this.#write('settle', () => {
+      for (const table of derivedTables) this.#db.exec(`DELETE FROM ${table}`)
+      for (const row of this.#sql.loggedTaskIds.all()) this.#rebuildTask(row['taskId'] as string)
+    })
+  }
+
+  #rebuildTask(taskId: string): void {
+    const sealed = this.#sql.events.all(taskId, 0, -1) as unknown as SealedEvent[]
+    const events = sealed.map((event) => unseal(event, (hash) => this.#payload(taskId, hash)))
+    const task = emptyTask(taskId)
+    for (const event of events) evolve(task, event)
+    const last = sealed.at(-1)!
+    this.#writeRows(task, { seq: last.seq, hash: last.hash }, true)
+    this.#writeDerived(events, sealed)
+    if (!isEnded(task)) this.#writeJob(task, {})
+  }
+
+  watch(listener: (taskId: string, seq: number) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      while (this.#queue.length > 0 || this.#scheduled) await new Promise((wake) => setImmediate(wake))
+      this.#closed = true
+      this.#db.close()
+    })()
+    return this.#closing
+  }
+
+  #closedFault(): Fault {
+    return new Fault('STORE_CLOSED', `The store ${this.#path} is closed.`, 'Open it again.')
+  }
+}
+
+function plain<T>(row: Record<string, unknown> | undefined): T | undefined {
+  return row === undefined ? undefined : ({ ...row } as T)
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,52 @@
+// Every SQL statement of the SQLite store, each prepared once.
+
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+
+const taskColumns =
+  'taskId, agent, version, definition, startedBy, status, state, outcome, waitsFor, steps, turns, inputTokens, outputTokens, costMicros, startedAtMs, updatedAtMs, seq, hash'
+const inboxColumns =
+  'item, taskId, kind, state, question, show, options, assignee, openedAtMs, expiresAtMs, status, decision, decidedBy, reason'
+
+const texts = {
+  insertEvent: `INSERT INTO events (taskId, seq, atMs, type, data, costMicros, prevHash, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+  // A payload that is there already is the same payload: its name is its hash.
+  insertPayload: `INSERT INTO payloads (taskId, hash, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
+  events: `SELECT taskId, seq, atMs AS at, type, data, costMicros, prevHash, hash FROM events WHERE taskId = ? AND seq > ? ORDER BY seq LIMIT ?`,
+  payload: `SELECT body FROM payloads WHERE taskId = ? AND hash = ?`,
+
+  head: `SELECT tasks.seq, tasks.hash, jobs.lease FROM tasks LEFT JOIN jobs USING (taskId) WHERE tasks.taskId = ?`,
+  insertTask: `INSERT INTO tasks (${taskColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  updateTask: `UPDATE tasks SET status = ?, state = ?, outcome = ?, waitsFor = ?, steps = ?, turns = ?, inputTokens = ?, outputTokens = ?, costMicros = ?, updatedAtMs = ?, seq = ?, hash = ? WHERE taskId = ?`,
+  task: `SELECT ${taskColumns} FROM tasks WHERE taskId = ?`,
+  tasks: `SELECT ${taskColumns} FROM tasks WHERE ($status IS NULL OR status = $status) AND ($agent IS NULL OR agent = $agent) ORDER BY startedAtMs DESC, taskId DESC LIMIT $limit`,
+  taskIds: `SELECT taskId FROM tasks UNION SELECT taskId FROM events`,
+  loggedTaskIds: `SELECT DISTINCT taskId FROM events`,
+
+  writeContext: `INSERT INTO context (taskId, key, version, payload) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version, payload = excluded.payload`,
+  context: `SELECT key, version, body FROM context JOIN payloads ON payloads.taskId = context.taskId AND payloads.hash = context.payload WHERE context.taskId = ? ORDER BY key`,
+
+  due: `SELECT taskId FROM jobs WHERE definition = ? AND availableAtMs <= ? ORDER BY availableAtMs LIMIT ?`,
+  dueTask: `SELECT taskId FROM jobs WHERE definition = ? AND availableAtMs <= ? AND taskId = ?`,
+  nextDue: `SELECT min(availableAtMs) AS due FROM jobs WHERE definition = ?`,
+  nextDueTask: `SELECT availableAtMs AS due FROM jobs WHERE definition = ? AND taskId = ?`,
+  lease: `UPDATE jobs SET availableAtMs = ?, worker = ?, lease = ? WHERE taskId = ?`,
+  renew: `UPDATE jobs SET availableAtMs = ? WHERE taskId = ? AND lease = ?`,
+  release: `UPDATE jobs SET availableAtMs = ?, worker = NULL, lease = NULL WHERE taskId = ? AND lease = ?`,
+  freeJob: `UPDATE jobs SET availableAtMs = ?, worker = NULL, lease = NULL WHERE taskId = ?`,
+  // From outside: a task that a worker holds stays with it; the worker finds that the log has moved on.
+  wakeJob: `INSERT INTO jobs (taskId, definition, availableAtMs) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET availableAtMs = iif(lease IS NULL, excluded.availableAtMs, availableAtMs)`,
+  deleteJob: `DELETE FROM jobs WHERE taskId = ?`,
+
+  openItem: `INSERT INTO inbox (item, taskId, kind, state, question, show, options, assignee, openedAtMs, expiresAtMs, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open')`,
+  answerItem: `UPDATE inbox SET status = 'answered', decision = ?, decidedBy = ?, reason = ? WHERE item = ?`,
+  closeItems: `UPDATE inbox SET status = ? WHERE taskId = ? AND status = 'open'`,
+  inbox: `SELECT ${inboxColumns} FROM inbox WHERE ($status IS NULL OR status = $status) AND ($taskId IS NULL OR taskId = $taskId) ORDER BY openedAtMs, item`,
+} as const
+
+/** The statements, ready to run. */
+export type Statements = { readonly [Name in keyof typeof texts]: StatementSync }
+
+/** Prepares every statement. */
+export function prepare(db: DatabaseSync): Statements {
+  return Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, db.prepare(text)])) as Statements
+}

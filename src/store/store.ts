@@ -1,0 +1,198 @@
+// The store's contract: what any engine must do, in whole operations, so that each can be one transaction. A store
+// remembers; it decides nothing. Log, context, queue and inbox of one step are written together or not at all.
+
+import type { Event } from '../core/event.ts'
+import type { Json } from '../core/json.ts'
+import type { ItemKind } from '../core/event.ts'
+import type { Task, TaskStatus, WaitsFor } from '../core/task.ts'
+
+/** The end of a task's log: the last sequence number and its hash. */
+export interface Head {
+  readonly seq: number
+  readonly hash: string
+}
+
+/** An event as it was hashed: payload fields hold `{ $payload: hash }`. */
+export interface SealedEvent {
+  readonly taskId: string
+  readonly seq: number
+  /** Milliseconds since 1970. */
+  readonly at: number
+  readonly type: string
+  /** Canonical JSON. */
+  readonly data: string
+  readonly costMicros: number | null
+  readonly prevHash: string
+  readonly hash: string
+}
+
+/** An event as it is read: payloads in their places. */
+export type LoggedEvent = Event & { readonly prevHash: string; readonly hash: string }
+
+/** The names of the places where the engine writes. Crash coverage is counted over them. */
+export const writePoints = [
+  'start',
+  'claim',
+  'permit',
+  'settle',
+  'rest',
+  'renew',
+  'release',
+  'answer',
+  'signal',
+  'cancel',
+] as const
+
+/** One of the places where the engine writes. */
+export type WritePoint = (typeof writePoints)[number]
+
+/** Where a write stands: before its transaction, inside it, or after it but before the caller knows. */
+export type WritePhase = 'before' | 'inside' | 'after'
+
+/** Called at every write point; does nothing in production. */
+export type Probe = (point: WritePoint, phase: WritePhase) => void
+
+/** Events to be appended to one task, with everything that follows from them. */
+export interface Commit {
+  readonly point: WritePoint
+  /** The head that the events were decided on; another head means that someone else was first. */
+  readonly head: Head
+  readonly events: readonly Event[]
+  /** The task after the events. */
+  readonly task: Task
+  /** The lease that must still be held. Absent: the commit comes from outside (a start, an answer, a signal). */
+  readonly lease?: string
+  /** Whether the lease is kept after the commit, because the worker goes on. */
+  readonly keep?: boolean
+}
+
+/** What became of a commit. `conflict`: the log had moved on. `lease-lost`: another worker has the task. Nothing was written. */
+export type Committed =
+  | { readonly ok: true; readonly head: Head }
+  | { readonly ok: false; readonly reason: 'conflict' | 'lease-lost' }
+
+/** A task that a worker may work on until the lease ends. */
+export interface Claim {
+  readonly taskId: string
+  readonly lease: string
+}
+
+/** What a worker asks for. */
+export interface ClaimRequest {
+  readonly worker: string
+  readonly lease: string
+  readonly leaseMs: number
+  readonly limit: number
+  /** Hashes of the definitions that this worker has. */
+  readonly definitions: readonly string[]
+  /** Only this task. */
+  readonly taskId?: string
+  readonly nowMs: number
+}
+
+/** A task as a list shows it. */
+export interface TaskRow {
+  readonly taskId: string
+  readonly agent: string
+  readonly version: string
+  readonly definition: string
+  readonly startedBy: string
+  readonly status: TaskStatus
+  readonly state: string
+  readonly outcome: string | null
+  readonly waitsFor: WaitsFor | null
+  readonly steps: number
+  readonly turns: number
+  readonly inputTokens: number
+  readonly outputTokens: number
+  readonly costMicros: number
+  readonly startedAtMs: number
+  readonly updatedAtMs: number
+  readonly seq: number
+  readonly hash: string
+}
+
+/** Something that waits, or waited, for a human. */
+export interface InboxRow {
+  readonly item: string
+  readonly taskId: string
+  readonly kind: ItemKind
+  readonly state: string
+  readonly question: string
+  readonly show: Json
+  readonly options: readonly string[]
+  readonly assignee: string | null
+  readonly openedAtMs: number
+  readonly expiresAtMs: number | null
+  readonly status: 'open' | 'answered' | 'expired' | 'withdrawn'
+  readonly decision: string | null
+  readonly decidedBy: string | null
+  readonly reason: string | null
+}
+
+/** Something that `verify` found. `seq` is the first event that is not as it was written. */
+export interface Finding {
+  readonly taskId: string
+  readonly seq: number
+  readonly kind: 'edited' | 'removed' | 'inserted' | 'moved' | 'cut' | 'payload' | 'unreadable'
+  readonly problem: string
+}
+
+/** What `verify` looked at. */
+export interface Verification {
+  readonly tasks: number
+  readonly events: number
+  readonly findings: readonly Finding[]
+}
+
+/** A lease that is to go on, and the head as its worker knows it. */
+export interface Renewal {
+  readonly taskId: string
+  readonly lease: string
+}
+
+/** What a renewal found: the lease is lost, or it holds and the log stands at `seq`. */
+export interface Renewed {
+  readonly taskId: string
+  readonly held: boolean
+  readonly seq: number
+}
+
+/**
+ * A store.
+ *
+ * *Contract*: every method is one transaction; it is durable when its promise is fulfilled. A failure of the world is a
+ * Fault whose code starts with `STORE_`; after one, either all of the operation is there or nothing of it.
+ */
+export interface Store {
+  /** Appends events and writes everything that follows from them. */
+  commit(commit: Commit): Promise<Committed>
+  /** A task's events after `afterSeq` (default 0), in order, payloads in place; at most `limit`. */
+  read(taskId: string, options?: { afterSeq?: number; limit?: number }): Promise<readonly LoggedEvent[]>
+  /** The same, as they were hashed. */
+  readSealed(taskId: string, options?: { afterSeq?: number; limit?: number }): Promise<readonly SealedEvent[]>
+  /** Gives a worker tasks that are due and free; each to one worker at a time. */
+  claim(request: ClaimRequest): Promise<readonly Claim[]>
+  /** When the next task of these definitions is due, in ms since 1970, or null. */
+  nextDueMs(definitions: readonly string[], taskId?: string): Promise<number | null>
+  /** Prolongs leases. */
+  renew(leases: readonly Renewal[], leaseMs: number, nowMs: number): Promise<readonly Renewed[]>
+  /** Gives leases back as they are: the tasks are due at once. */
+  release(leases: readonly Renewal[], nowMs: number): Promise<void>
+  /** One task, or undefined. */
+  task(taskId: string): Promise<TaskRow | undefined>
+  /** Tasks, newest first. */
+  tasks(filter?: { status?: TaskStatus; agent?: string; limit?: number }): Promise<readonly TaskRow[]>
+  /** Inbox items, oldest first. */
+  inbox(filter?: { status?: InboxRow['status']; taskId?: string }): Promise<readonly InboxRow[]>
+  /** A task's context keys with their versions. */
+  context(taskId: string): Promise<readonly { key: string; version: number; value: Json }[]>
+  /** Proves the log whole: of one task, or of all. `progress` is told the number of tasks done. */
+  verify(taskId?: string, progress?: (tasks: number) => void): Promise<Verification>
+  /** Drops everything that follows from the log and writes it again from the events and payloads alone. */
+  rebuild(): Promise<void>
+  /** Calls back after commits of this process, with the task and its last event: a hint, not a promise. Returns how to stop. */
+  watch(listener: (taskId: string, seq: number) => void): () => void
+  /** Finishes what was asked for and closes. */
+  close(): Promise<void>
+}

@@ -1,0 +1,300 @@
+// A worker claims a task, loads it, decides, appends, performs what was permitted, and appends what came of it together
+// with the next permission. It holds a task under a lease that it keeps alive; when the lease is lost, another worker
+// has the task, and everything this one still does for it is dropped.
+
+import { draft } from './core/draft.ts'
+import { proceed, resume, settle, type Outcome } from './core/decide.ts'
+import type { Machine } from './core/machine.ts'
+import { emptyTask, evolve, fold, isEnded, type Task } from './core/task.ts'
+import { perform, type Ports } from './perform.ts'
+import { genesis } from './store/log.ts'
+import type { Claim, Head, LoggedEvent, Store, WritePoint } from './store/store.ts'
+
+/** How a worker works. Durations are in milliseconds. */
+export interface WorkerOptions {
+  readonly store: Store
+  /** Machines by the hash of their definition. */
+  readonly machines: ReadonlyMap<string, Machine>
+  readonly ports: Ports
+  /** Tasks at a time. */
+  readonly concurrency: number
+  /** How long a task is held without a sign of life. */
+  readonly leaseMs: number
+  /** How often the queue is looked at when nothing says that it changed. */
+  readonly pollMs: number
+  /** Work on this task only. */
+  readonly taskId?: string
+  /** Told about failures that the worker survives: the store was locked, a lease was lost. */
+  readonly onFault: (fault: unknown, taskId?: string) => void
+}
+
+/** A task in this worker's hands. */
+interface Session {
+  readonly claim: Claim
+  readonly machine: Machine
+  task: Task
+  head: Head
+  /** Steps being performed, by `step.attempt`. */
+  readonly running: Map<string, AbortController>
+  readonly outcomes: Outcome[]
+  /** The furthest that the log is known to have come, by whoever wrote it. */
+  seenSeq: number
+  wake: (() => void) | undefined
+  lost: boolean
+}
+
+/** Works on tasks until it is stopped. */
+export class Worker {
+  readonly #options: WorkerOptions
+  readonly #name: string
+  readonly #sessions = new Map<string, Session | undefined>()
+  readonly #driving = new Set<Promise<void>>()
+  #stopping = false
+  #wake: (() => void) | undefined
+  #unwatch: () => void = () => undefined
+  #stopHeartbeat: () => void = () => undefined
+  #loop: Promise<void> | undefined
+  #pauseMs = 0
+
+  constructor(options: WorkerOptions) {
+    this.#options = options
+    this.#name = `${options.ports.runtime.id()}@${process.pid}`
+  }
+
+  /** Begins to claim tasks. */
+  start(): void {
+    const { store } = this.#options
+    this.#unwatch = store.watch((taskId, seq) => this.#notice(taskId, seq))
+    this.#beat()
+    this.#loop ??= this.#run()
+  }
+
+  /**
+   * Claims nothing more, lets the steps that are being performed come to their end for at most `drainMs`, then calls
+   * the rest off: another worker will perform those again.
+   */
+  async stop(drainMs: number): Promise<void> {
+    this.#stopping = true
+    this.#wake?.()
+    await this.#loop
+    const { runtime } = this.#options.ports
+    let cancelTimer: () => void = () => undefined
+    const late = new Promise<void>((resolve) => {
+      cancelTimer = runtime.setTimer(drainMs, resolve)
+    })
+    await Promise.race([Promise.all(this.#driving), late])
+    cancelTimer()
+    for (const session of this.#sessions.values()) if (session) this.#abandon(session)
+    await Promise.all(this.#driving)
+    this.#stopHeartbeat()
+    this.#unwatch()
+  }
+
+  // ---- The queue ---------------------------------------------------------------------------------------------------
+
+  async #run(): Promise<void> {
+    const { store, machines, ports, concurrency, leaseMs, pollMs, taskId } = this.#options
+    const definitions = [...machines.keys()]
+    while (!this.#stopping) {
+      let waitMs = pollMs
+      try {
+        const limit = concurrency - this.#sessions.size
+        const nowMs = ports.runtime.now()
+        const request = { worker: this.#name, lease: ports.runtime.id(), leaseMs, limit, definitions, nowMs }
+        const claims = limit > 0 ? await store.claim(taskId === undefined ? request : { ...request, taskId }) : []
+        for (const claim of claims) this.#take(claim)
+        if (claims.length > 0 && claims.length === limit) continue
+        const dueMs = limit > claims.length ? await store.nextDueMs(definitions, taskId) : null
+        if (dueMs !== null) waitMs = Math.min(pollMs, Math.max(1, dueMs - ports.runtime.now()))
+        this.#pauseMs = 0
+      } catch (thrown) {
+        this.#options.onFault(thrown)
+        this.#pauseMs = Math.min(5_000, Math.max(100, this.#pauseMs * 2))
+        waitMs = this.#pauseMs
+      }
+      await this.#sleep(waitMs)
+    }
+  }
+
+  async #sleep(ms: number): Promise<void> {
+    if (this.#stopping) return
+    let cancel: () => void = () => undefined
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve
+      cancel = this.#options.ports.runtime.setTimer(ms, resolve)
+    })
+    cancel()
+    this.#wake = undefined
+  }
+
+  #take(claim: Claim): void {
+    this.#sessions.set(claim.taskId, undefined)
+    const driving = this.#drive(claim)
+      .catch((thrown: unknown) => this.#options.onFault(thrown, claim.taskId))
+      .finally(() => {
+        this.#sessions.delete(claim.taskId)
+        this.#driving.delete(driving)
+        this.#wake?.()
+      })
+    this.#driving.add(driving)
+  }
+
+  /** Something was committed in this process: by a session, or for a task that nobody here holds yet. */
+  #notice(taskId: string, seq: number): void {
+    const session = this.#sessions.get(taskId)
+    if (session) this.#see(session, seq)
+    else if (!this.#sessions.has(taskId)) this.#wake?.()
+  }
+
+  #see(session: Session, seq: number): void {
+    session.seenSeq = Math.max(session.seenSeq, seq)
+    if (session.seenSeq > session.head.seq) session.wake?.()
+  }
+
+  /** Keeps the leases alive, and looks whether somebody outside wrote to the tasks that are held. */
+  #beat(): void {
+    const { store, ports, leaseMs } = this.#options
+    this.#stopHeartbeat = ports.runtime.setTimer(Math.ceil(Math.min(leaseMs / 3, 1_000)), () => {
+      const held = [...this.#sessions.values()].filter((session) => session !== undefined)
+      const renewal =
+        held.length === 0
+          ? Promise.resolve([])
+          : store.renew(
+              held.map(({ claim }) => claim),
+              leaseMs,
+              ports.runtime.now(),
+            )
+      renewal
+        .then((renewed) => {
+          for (const { taskId, held: kept, seq } of renewed) {
+            const session = this.#sessions.get(taskId)
+            if (!session) continue
+            if (!kept && seq === session.head.seq) this.#abandon(session)
+            this.#see(session, seq)
+          }
+        })
+        .catch((thrown: unknown) => this.#options.onFault(thrown))
+        .finally(() => {
+          if (!this.#stopping || this.#sessions.size > 0) this.#beat()
+        })
+    })
+  }
+
+  // ---- One task ----------------------------------------------------------------------------------------------------
+
+  async #drive(claim: Claim): Promise<void> {
+    const session = await this.#load(claim)
+    if (!session) return
+    this.#sessions.set(claim.taskId, session)
+    try {
+      await this.#work(session)
+    } finally {
+      this.#abandon(session)
+      await this.#options.store.release([claim], this.#options.ports.runtime.now())
+    }
+  }
+
+  /** Decides, appends, performs, until the task rests, has ended, or is no longer ours. */
+  async #work(session: Session): Promise<void> {
+    const { store, ports } = this.#options
+    const { machine, claim } = session
+    let outcomes: Outcome[] = []
+    let point: WritePoint = 'permit'
+    while (!isEnded(session.task)) {
+      const work = draft(session.task, ports.runtime.now())
+      // The first commit takes over what another worker left; every later one records what came of a step.
+      if (point === 'permit') resume(machine, work)
+      for (const outcome of outcomes) settle(machine, work, outcome)
+      if (!this.#stopping) proceed(machine, work)
+      const keep = session.task.open.size > 0
+      const { head, task } = session
+      const { lease } = claim
+      const committed = await store.commit({
+        point: keep ? point : 'rest',
+        head,
+        events: work.events,
+        task,
+        lease,
+        keep,
+      })
+      if (!committed.ok) {
+        if (committed.reason === 'lease-lost') return
+        // Somebody wrote to the task in between: the same outcomes are decided on again, on the log as it is now.
+        await this.#reload(session)
+        continue
+      }
+      session.head = committed.head
+      if (!keep) return
+      this.#performOpen(session)
+      await this.#nextOutcome(session)
+      if (session.lost) return
+      outcomes = session.outcomes.splice(0)
+      point = 'settle'
+    }
+  }
+
+  async #load(claim: Claim): Promise<Session | undefined> {
+    const events = await this.#options.store.read(claim.taskId)
+    const task = fold(emptyTask(claim.taskId), events)
+    const machine = this.#options.machines.get(task.definition)
+    if (!machine) return undefined
+    const head = headOf(events)
+    const base = { claim, machine, task, head, running: new Map<string, AbortController>(), outcomes: [] }
+    return { ...base, seenSeq: head.seq, wake: undefined, lost: false }
+  }
+
+  async #reload(session: Session): Promise<void> {
+    const events = await this.#options.store.read(session.claim.taskId)
+    session.task = fold(emptyTask(session.claim.taskId), events)
+    session.head = headOf(events)
+  }
+
+  #performOpen(session: Session): void {
+    for (const step of session.task.open.values()) {
+      const key = `${step.step}.${step.attempt}`
+      if (session.running.has(key)) continue
+      const controller = new AbortController()
+      session.running.set(key, controller)
+      void perform(step, session.task, session.machine, this.#options.ports, controller).then((outcome) => {
+        session.running.delete(key)
+        session.outcomes.push(outcome)
+        session.wake?.()
+      })
+    }
+  }
+
+  /** Waits for an outcome, or for news from outside, which is folded in; a task that has ended so is lost. */
+  async #nextOutcome(session: Session): Promise<void> {
+    while (session.outcomes.length === 0 && !session.lost) {
+      if (session.seenSeq > session.head.seq) await this.#catchUp(session)
+      else
+        await new Promise<void>((resolve) => {
+          session.wake = resolve
+        })
+      session.wake = undefined
+    }
+  }
+
+  async #catchUp(session: Session): Promise<void> {
+    const news = await this.#options.store.read(session.claim.taskId, { afterSeq: session.head.seq })
+    for (const event of news) evolve(session.task, event)
+    const last = news.at(-1)
+    if (last) session.head = { seq: last.seq, hash: last.hash }
+    session.seenSeq = session.head.seq
+    if (isEnded(session.task)) this.#abandon(session)
+  }
+
+  /** Calls off what is still being performed for a task. */
+  #abandon(session: Session): void {
+    session.lost = true
+    for (const controller of session.running.values())
+      controller.abort(new DOMException('The task was called off.', 'AbortError'))
+    session.wake?.()
+  }
+}
+
+/** The head after events that were read from the start. */
+export function headOf(events: readonly LoggedEvent[]): Head {
+  const last = events.at(-1)
+  return last ? { seq: last.seq, hash: last.hash } : genesis
+}

@@ -1,0 +1,89 @@
+// Plays a machine by values, without a store or a clock: decide, be told what is permitted, say what came of it.
+
+import type { Agent } from '../src/core/agent.ts'
+import { compileChecked } from '../src/core/check.ts'
+import { answer, signal, type HumanAnswer, type Signal } from '../src/core/command.ts'
+import { proceed, resume, settle, start, type Ending } from '../src/core/decide.ts'
+import { draft } from '../src/core/draft.ts'
+import type { Event, EventData, EventType } from '../src/core/event.ts'
+import type { Machine } from '../src/core/machine.ts'
+import type { AnswerPart, Failure, Finish } from '../src/core/model.ts'
+import { emptyTask, fold, type OpenStep, type Task } from '../src/core/task.ts'
+
+/** A call in a model's answer. */
+export function call(name: string, input?: unknown, raw?: string): AnswerPart {
+  return { type: 'call', id: '', name, ...(raw === undefined ? { arguments: (input ?? {}) as never } : { raw }) }
+}
+
+export class Play {
+  readonly machine: Machine
+  task: Task
+  /** Every event so far. */
+  readonly log: Event[] = []
+  nowMs = 1_000_000
+
+  constructor(agent: Agent<any, any>, input: unknown = {}) {
+    this.machine = compileChecked(agent)
+    const begun = start(this.machine, { taskId: 't', definition: 'd', input, by: 'test' }, this.nowMs)
+    this.task = begun.task
+    this.log.push(...begun.events)
+    this.go()
+  }
+
+  /** Goes on; answers with the events that were decided. */
+  go(before: (work: ReturnType<typeof draft>) => void = () => undefined): Event[] {
+    const work = draft(this.task, this.nowMs)
+    before(work)
+    proceed(this.machine, work)
+    this.log.push(...work.events)
+    return work.events
+  }
+
+  /** A new worker takes over: the task is folded anew, as it would be from the log. */
+  crash(): Event[] {
+    this.task = fold(emptyTask('t'), this.log)
+    return this.go((work) => resume(this.machine, work))
+  }
+
+  /** The only step that is open. */
+  get open(): OpenStep {
+    const steps = [...this.task.open.values()]
+    if (steps.length !== 1) throw new Error(`${steps.length} steps are open`)
+    return steps[0]!
+  }
+
+  end(ending: Ending, step: OpenStep = this.open): Event[] {
+    return this.go((work) =>
+      settle(this.machine, work, { ...ending, step: step.step, attempt: step.attempt, latencyMs: 1 }),
+    )
+  }
+
+  /** The model answers. */
+  model(content: readonly AnswerPart[], finish: Finish = 'tool-calls'): Event[] {
+    const usage = { inputTokens: 10, outputTokens: 5, cachedInputTokens: null, reasoningTokens: null }
+    return this.end({ kind: 'model', answer: { provider: 'p', modelId: 'm', content, finish, usage } })
+  }
+
+  fail(failure: Failure['class'], message = 'it failed'): Event[] {
+    return this.end({ kind: 'failed', failure: { class: failure, message } })
+  }
+
+  answer(given: Partial<HumanAnswer> & { decision: string }): Event[] {
+    const { item } = this.task.item!
+    return this.go((work) => answer(work, item, { by: 'ana', reason: 'because', ...given }))
+  }
+
+  signal(given: Pick<Signal, 'name'> & Partial<Signal>): Event[] {
+    return this.go((work) => signal(work, { data: {}, by: 'test', ...given }))
+  }
+
+  /** The data of every event of a type. */
+  all<Type extends EventType>(type: Type): EventData[Type][] {
+    return this.log.filter((event) => event.type === type).map((event) => event.data as EventData[Type])
+  }
+
+  /** The exits that were taken, in order. */
+  get exits(): string[] {
+    return this.all('transition.taken').map(({ source, exit, target }) => `${source} ${exit} ${target}`)
+  }
+}
