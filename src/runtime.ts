@@ -2,7 +2,29 @@
 // run under another clock. Nothing else in the shell reads a clock or rolls dice.
 
 import { randomUUIDv7 } from 'node:crypto'
-import type { Probe } from './store/store.ts'
+
+/** The names of the places where the engine writes. Crash coverage is counted over them. */
+export const writePoints = [
+  'start',
+  'claim',
+  'permit',
+  'settle',
+  'rest',
+  'renew',
+  'release',
+  'answer',
+  'signal',
+  'cancel',
+] as const
+
+/** One of the places where the engine writes. */
+export type WritePoint = (typeof writePoints)[number]
+
+/** Where a write stands: before its transaction, inside it, or after it but before the caller knows. */
+export type WritePhase = 'before' | 'inside' | 'after'
+
+/** Called at every write point; does nothing in production. */
+export type Probe = (point: WritePoint, phase: WritePhase) => void
 
 /** Where the shell gets what a core must be given. */
 export interface Runtime {

@@ -7,8 +7,9 @@ import { proceed, resume, settle, type Outcome } from './core/decide.ts'
 import type { Machine } from './core/machine.ts'
 import { emptyTask, evolve, fold, isEnded, type Task } from './core/task.ts'
 import { perform, type Ports } from './perform.ts'
+import type { WritePoint } from './runtime.ts'
 import { genesis } from './store/log.ts'
-import type { Claim, Head, LoggedEvent, Store, WritePoint } from './store/store.ts'
+import type { Claim, Head, LoggedEvent, Store } from './store/store.ts'
 
 /** How a worker works. Durations are in milliseconds. */
 export interface WorkerOptions {

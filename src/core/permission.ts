@@ -16,6 +16,7 @@ export function permit(machine: Machine, work: Draft, call: (step: number) => vo
   return true
 }
 
+/** Permits a call of a tool. The key is the same for every attempt of the step, and of no other step. */
 export function callTool(
   work: Draft,
   tool: MachineTool,
@@ -68,6 +69,7 @@ export function tryNextModel(machine: Machine, work: Draft, failed: OpenStep): v
   if (model !== undefined) permitAgain(machine, work, { ...failed, model })
 }
 
+/** Records that an attempt failed. */
 export function fail(work: Draft, step: OpenStep, failure: Failure, latencyMs = 0): void {
   const { step: number, attempt } = step
   const { class: kind, message, status } = failure
@@ -95,6 +97,7 @@ export function fail(work: Draft, step: OpenStep, failure: Failure, latencyMs = 
   }
 }
 
+/** The exit that a failure leads to where no retry is left. */
 export function failureExit(failure: Pick<Failure, 'class'>): string {
   return failure.class === 'timeout' ? '$timeout' : '$error'
 }

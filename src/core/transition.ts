@@ -138,11 +138,13 @@ export function leave(machine: Machine, work: Draft, name: string): boolean {
   return true
 }
 
+/** Records that a limit is reached, and leaves by its exit. */
 export function reach(machine: Machine, work: Draft, limit: LimitName, max: number, exit: string): boolean {
   emit(work, 'limit.reached', { limit, max, state: work.task.state })
   return leave(machine, work, exit)
 }
 
+/** Enters a state, unless it was entered too often. */
 export function enter(machine: Machine, work: Draft, state: string): void {
   const node = machine.states.get(state)!
   const visits = work.task.visits.get(state) ?? 0

@@ -6,11 +6,12 @@ import { DatabaseSync } from 'node:sqlite'
 import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { assert, Fault } from '../core/fault.ts'
+import type { Probe, WritePoint } from '../runtime.ts'
 import { emptyTask, evolve, isEnded, type Task } from '../core/task.ts'
 import type { Event } from '../core/event.ts'
 import type { Json } from '../core/json.ts'
 import { isBusy, toFault } from './fault.ts'
-import { seal, unseal, verifyChain, payloadsOf } from './log.ts'
+import { canonical, seal, unseal, verifyChain, payloadsOf } from './log.ts'
 import { inboxChange, jobTimeMs, taskRow } from './rows.ts'
 import { applicationId, derivedTables, migrations } from './schema.ts'
 import { prepare, type Statements } from './statements.ts'
@@ -23,14 +24,12 @@ import type {
   Head,
   InboxRow,
   LoggedEvent,
-  Probe,
   Renewal,
   Renewed,
   SealedEvent,
   Store,
   TaskRow,
   Verification,
-  WritePoint,
 } from './store.ts'
 
 /** How to open a SQLite store. */
@@ -361,8 +360,8 @@ class SqliteStore implements Store {
           kind,
           state,
           question,
-          JSON.stringify(show ?? null),
-          JSON.stringify(options),
+          canonical(show ?? null),
+          canonical(options),
           assignee ?? null,
           event.at,
           expiresAtMs ?? null,

@@ -3,6 +3,7 @@
 
 import type { Event } from '../core/event.ts'
 import type { Json } from '../core/json.ts'
+import type { WritePoint } from '../runtime.ts'
 import type { ItemKind } from '../core/event.ts'
 import type { Task, TaskStatus, WaitsFor } from '../core/task.ts'
 
@@ -28,29 +29,6 @@ export interface SealedEvent {
 
 /** An event as it is read: payloads in their places. */
 export type LoggedEvent = Event & { readonly prevHash: string; readonly hash: string }
-
-/** The names of the places where the engine writes. Crash coverage is counted over them. */
-export const writePoints = [
-  'start',
-  'claim',
-  'permit',
-  'settle',
-  'rest',
-  'renew',
-  'release',
-  'answer',
-  'signal',
-  'cancel',
-] as const
-
-/** One of the places where the engine writes. */
-export type WritePoint = (typeof writePoints)[number]
-
-/** Where a write stands: before its transaction, inside it, or after it but before the caller knows. */
-export type WritePhase = 'before' | 'inside' | 'after'
-
-/** Called at every write point; does nothing in production. */
-export type Probe = (point: WritePoint, phase: WritePhase) => void
 
 /** Events to be appended to one task, with everything that follows from them. */
 export interface Commit {

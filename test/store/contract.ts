@@ -1,0 +1,332 @@
+// What every store must do, as one suite: an engine is what this suite says.
+
+import fc from 'fast-check'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { compileChecked } from '../../src/core/check.ts'
+import { start } from '../../src/core/decide.ts'
+import { draft, emit, type Draft } from '../../src/core/draft.ts'
+import type { Json } from '../../src/core/json.ts'
+import { fold, emptyTask } from '../../src/core/task.ts'
+import { genesis } from '../../src/store/log.ts'
+import type { Commit, Store } from '../../src/store/store.ts'
+import { everyKind, machine, playHistory } from './history.ts'
+
+/** A store that a test opened, and a dump of every row of every table that follows from the log. */
+export interface Opened {
+  readonly store: Store
+  readonly dump: () => unknown
+}
+
+export function contract(engine: string, openStore: () => Promise<Opened>): void {
+  const open = async (): Promise<Opened> => {
+    const opened = await openStore()
+    onTestFinished(() => opened.store.close())
+    return opened
+  }
+  const begin = (taskId = 't', nowMs = 1_000): Draft =>
+    start(compileChecked(everyKind), { taskId, definition: 'd', input: { goal: 'x' }, by: 'test' }, nowMs)
+  const first = ({ events, task }: Draft): Commit => ({ point: 'start', head: genesis, events, task })
+  const claim = { worker: 'w', lease: 'l1', leaseMs: 1_000, limit: 10, definitions: ['d'], nowMs: 2_000 }
+  /** A task as its log says, ready to be decided on. */
+  const loaded = async (store: Store, taskId = 't'): Promise<{ work: Draft; head: { seq: number; hash: string } }> => {
+    const events = await store.read(taskId)
+    const { seq, hash } = events.at(-1)!
+    return { work: draft(fold(emptyTask(taskId), events), 5_000), head: { seq, hash } }
+  }
+  const poke = (work: Draft): Draft => {
+    emit(work, 'signal.received', { name: 'go', data: {}, by: 'test' })
+    return work
+  }
+
+  describe(`${engine}: a commit`, () => {
+    test('on the head it was decided on is there whole: events, task, context, job', async () => {
+      const { store } = await open()
+      const begun = begin()
+      expect(await store.commit(first(begun))).toMatchObject({ ok: true, head: { seq: begun.events.length } })
+      expect((await store.read('t')).map(({ type, data, seq }) => ({ type, data, seq }))).toEqual(
+        begun.events.map(({ type, data, seq }) => ({ type, data, seq })),
+      )
+      expect(await store.task('t')).toMatchObject({
+        agent: 'every-kind',
+        status: 'running',
+        state: 'think',
+        seq: begun.events.length,
+      })
+      expect(await store.context('t')).toEqual([
+        { key: 'goal', version: 1, value: 'x' },
+        { key: 'list', version: 1, value: [] },
+      ])
+      expect(await store.nextDueMs(['d'])).toBe(1_000)
+    })
+
+    test('on another head writes nothing', async () => {
+      const { store, dump } = await open()
+      await store.commit(first(begin()))
+      const before = dump()
+      expect(await store.commit(first(begin()))).toEqual({ ok: false, reason: 'conflict' })
+      const { work, head } = await loaded(store)
+      poke(work)
+      expect(
+        await store.commit({
+          point: 'signal',
+          head: { ...head, hash: 'f'.repeat(64) },
+          events: work.events,
+          task: work.task,
+        }),
+      ).toEqual({ ok: false, reason: 'conflict' })
+      expect(dump()).toEqual(before)
+      expect((await store.verify()).findings).toEqual([])
+    })
+
+    test('of many at once on one head has one winner, and the others are told', async () => {
+      const { store } = await open()
+      await store.commit(first(begin()))
+      const { head } = await loaded(store)
+      const results = await Promise.all(
+        Array.from({ length: 20 }, async () => {
+          const { work } = await loaded(store)
+          poke(work)
+          return store.commit({ point: 'signal', head, events: work.events, task: work.task })
+        }),
+      )
+      expect(results.filter(({ ok }) => ok).length).toBe(1)
+      expect((await store.read('t')).length).toBe(head.seq + 1)
+    })
+
+    test('that fails leaves the commits beside it alone', async () => {
+      const { store } = await open()
+      const broken = begin('broken')
+      const commit = first(broken)
+      const spoilt = { ...commit, task: { ...broken.task, agent: undefined as never } }
+      const results = await Promise.allSettled([
+        store.commit(first(begin('a'))),
+        store.commit(spoilt),
+        store.commit(first(begin('b'))),
+      ])
+      expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+      expect((await store.tasks()).map(({ taskId }) => taskId).sort()).toEqual(['a', 'b'])
+      expect(await store.read('broken')).toEqual([])
+    })
+
+    test('is told to whoever watches, with its last event', async () => {
+      const { store } = await open()
+      const told: unknown[] = []
+      const stop = store.watch((...hint) => told.push(hint))
+      const begun = begin()
+      await store.commit(first(begun))
+      stop()
+      await store.commit(first(begin('u')))
+      expect(told).toEqual([['t', begun.events.length]])
+    })
+  })
+
+  describe(`${engine}: the queue`, () => {
+    test('gives a due task to one worker, and not again until its lease has run out', async () => {
+      const { store } = await open()
+      await store.commit(first(begin()))
+      expect(await store.claim({ ...claim, nowMs: 999 })).toEqual([])
+      expect(await store.claim(claim)).toEqual([{ taskId: 't', lease: 'l1' }])
+      expect(await store.claim({ ...claim, lease: 'l2', nowMs: 2_999 })).toEqual([])
+      expect(await store.claim({ ...claim, lease: 'l2', nowMs: 3_000 })).toEqual([{ taskId: 't', lease: 'l2' }])
+    })
+
+    test('gives only tasks of the definitions that are asked for, at most as many as asked, oldest first', async () => {
+      const { store } = await open()
+      for (const [index, id] of ['c', 'a', 'b'].entries()) await store.commit(first(begin(id, 1_000 + index)))
+      expect(await store.claim({ ...claim, definitions: ['other'] })).toEqual([])
+      expect((await store.claim({ ...claim, limit: 2 })).map(({ taskId }) => taskId)).toEqual(['c', 'a'])
+      expect((await store.claim({ ...claim, lease: 'l2', taskId: 'a' })).length).toBe(0)
+      expect((await store.claim({ ...claim, lease: 'l2' })).map(({ taskId }) => taskId)).toEqual(['b'])
+    })
+
+    test('I13: a worker whose lease was taken over writes nothing', async () => {
+      const { store, dump } = await open()
+      await store.commit(first(begin()))
+      await store.claim(claim)
+      const { work, head } = await loaded(store)
+      await store.claim({ ...claim, lease: 'l2', nowMs: 3_000 })
+      const before = dump()
+      poke(work)
+      expect(
+        await store.commit({ point: 'settle', head, events: work.events, task: work.task, lease: 'l1', keep: true }),
+      ).toEqual({ ok: false, reason: 'lease-lost' })
+      expect(await store.renew([{ taskId: 't', lease: 'l1' }], 1_000, 3_000)).toEqual([
+        { taskId: 't', held: false, seq: head.seq },
+      ])
+      await store.release([{ taskId: 't', lease: 'l1' }], 3_000)
+      expect(dump()).toEqual(before)
+    })
+
+    test('keeps a task with its worker while the lease is renewed, and hands it on when it is released', async () => {
+      const { store } = await open()
+      await store.commit(first(begin()))
+      await store.claim(claim)
+      expect((await store.renew([{ taskId: 't', lease: 'l1' }], 1_000, 2_900))[0]!.held).toBe(true)
+      expect(await store.claim({ ...claim, lease: 'l2', nowMs: 3_500 })).toEqual([])
+      await store.release([{ taskId: 't', lease: 'l1' }], 3_500)
+      expect(await store.claim({ ...claim, lease: 'l2', nowMs: 3_500 })).toEqual([{ taskId: 't', lease: 'l2' }])
+    })
+
+    test('leaves a task with its worker when somebody outside writes to it', async () => {
+      const { store } = await open()
+      await store.commit(first(begin()))
+      await store.claim(claim)
+      const { work, head } = await loaded(store)
+      poke(work)
+      expect((await store.commit({ point: 'signal', head, events: work.events, task: work.task })).ok).toBe(true)
+      expect(await store.claim({ ...claim, lease: 'l2', nowMs: 2_500 })).toEqual([])
+    })
+
+    test('forgets a task that was ended, also while a worker holds it', async () => {
+      const { store } = await open()
+      await store.commit(first(begin()))
+      await store.claim(claim)
+      const { work, head } = await loaded(store)
+      emit(work, 'task.ended', { outcome: 'cancelled', status: 'cancelled' })
+      await store.commit({ point: 'cancel', head, events: work.events, task: work.task })
+      expect(await store.nextDueMs(['d'])).toBe(null)
+      expect(await store.claim({ ...claim, nowMs: 1e12 })).toEqual([])
+    })
+  })
+
+  describe(`${engine}: what is stored`, () => {
+    const hostile: readonly Json[] = [
+      '\u0000 NUL',
+      "'; DROP TABLE events; --",
+      '"quotes" and \\ and \u2028',
+      'right\u202Eto left',
+      '🚂 é 漢字',
+      '',
+      ' ',
+      2 ** 53 - 1,
+      -(2 ** 53 - 1),
+      1e308,
+      5e-324,
+      0,
+      true,
+      null,
+      [],
+      {},
+      [[[[[[[[]]]]]]]],
+      JSON.parse('{"__proto__": {"polluted": true}, "constructor": 1, "toString": "x", "$payload": "0"}') as Json,
+      JSON.parse(`${'['.repeat(200)}1${']'.repeat(200)}`) as Json,
+    ]
+
+    test.each(hostile.map((value) => [JSON.stringify(value).slice(0, 40), value]))(
+      'A56: %s comes back as it was',
+      async (_, value) => {
+        const { store } = await open()
+        const begun = start(
+          machine,
+          { taskId: 't', definition: 'd', input: { goal: value }, by: JSON.stringify(value) },
+          1,
+        )
+        await store.commit(first(begun))
+        expect((await store.context('t')).find(({ key }) => key === 'goal')!.value).toEqual(value)
+        expect((await store.read('t')).map(({ data }) => data)).toEqual(begun.events.map(({ data }) => data))
+        expect((await store.verify()).findings).toEqual([])
+        expect(({} as Record<string, unknown>)['polluted']).toBeUndefined()
+      },
+    )
+
+    test.each(["x' OR '1'='1", '%', '_', '"; --'])('A56: %s as an id finds nothing but itself', async (id) => {
+      const { store } = await open()
+      await store.commit(first(begin('real')))
+      expect(await store.task(id)).toBeUndefined()
+      expect(await store.read(id)).toEqual([])
+      expect(await store.tasks({ agent: id })).toEqual([])
+      expect(await store.inbox({ taskId: id })).toEqual([])
+      expect(await store.claim({ ...claim, taskId: id })).toEqual([])
+    })
+
+    test('of the inbox follows the events: open, answered, expired, withdrawn', async () => {
+      const { store } = await open()
+      await store.commit(first(begin()))
+      const { work, head } = await loaded(store)
+      const ask = (item: string): void =>
+        emit(work, 'human.asked', {
+          item,
+          kind: 'question',
+          state: 'ask',
+          question: 'q',
+          options: ['yes'],
+          expiresAtMs: 9_000,
+        })
+      ask('t.1')
+      emit(work, 'human.answered', { item: 't.1', decision: 'yes', by: 'ana', reason: 'r' })
+      emit(work, 'transition.taken', { source: 'ask', exit: 'yes', target: 'ask' })
+      ask('t.2')
+      emit(work, 'deadline.passed', { of: 'question', state: 'ask', deadlineAtMs: 9_000 })
+      ask('t.3')
+      await store.commit({ point: 'settle', head, events: work.events, task: work.task })
+      expect((await store.inbox({ status: 'open' })).map(({ item }) => item)).toEqual(['t.3'])
+      const again = await loaded(store)
+      emit(again.work, 'task.ended', { outcome: 'cancelled', status: 'cancelled' })
+      await store.commit({ point: 'cancel', head: again.head, events: again.work.events, task: again.work.task })
+      expect((await store.inbox()).map(({ item, status, decidedBy }) => [item, status, decidedBy])).toEqual([
+        ['t.1', 'answered', 'ana'],
+        ['t.2', 'expired', null],
+        ['t.3', 'withdrawn', null],
+      ])
+    })
+
+    test('Promise 2, I2: for random histories, everything but the log can be dropped and is written again as it was', async () => {
+      const { store, dump } = await open()
+      let number = 0
+      const values: readonly Json[] = [...hostile, { a: [1, 2, { b: 'c' }] }]
+      await fc.assert(
+        fc.asyncProperty(fc.array(fc.nat(10_000), { minLength: 5, maxLength: 200, size: 'max' }), async (choices) => {
+          number += 1
+          const { events, task } = await playHistory(store, `h${number}`, choices, choices, values)
+          const logged = await store.read(task.id)
+          expect(logged.map(({ seq, type, data }) => ({ seq, type, data }))).toEqual(
+            events.map(({ seq, type, data }) => ({ seq, type, data })),
+          )
+          expect(fold(emptyTask(task.id), logged)).toEqual(task)
+        }),
+        { numRuns: 300 },
+      )
+      // And some that are always the same, so that every kind of event is among them.
+      for (let round = 0; round < 150; round += 1) {
+        let seed = round
+        const choices = Array.from({ length: 150 }, () => (seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31) >> 8)
+        await playHistory(store, `s${round}`, null, choices, values)
+      }
+      const before = dump()
+      await store.rebuild()
+      expect(dump()).toEqual(before)
+      expect(await store.verify()).toMatchObject({ tasks: number + 150, findings: [] })
+      const kinds = new Set<string>()
+      for (const { taskId } of await store.tasks({ limit: 10_000 }))
+        for (const { type } of await store.read(taskId)) kinds.add(type)
+      expect([...kinds].sort()).toEqual([
+        'context.written',
+        'deadline.passed',
+        'function.called',
+        'function.failed',
+        'function.returned',
+        'human.answered',
+        'human.asked',
+        'limit.raised',
+        'limit.reached',
+        'model.answered',
+        'model.called',
+        'model.failed',
+        'signal.consumed',
+        'signal.received',
+        'state.entered',
+        'step.lost',
+        'step.refused',
+        'task.cancelled',
+        'task.ended',
+        'task.started',
+        'tool.answered',
+        'tool.called',
+        'tool.doubted',
+        'tool.failed',
+        'transition.taken',
+        'wait.started',
+      ])
+    })
+  })
+}

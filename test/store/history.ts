@@ -1,0 +1,159 @@
+// Random histories: an agent with every kind of state, driven by a list of choices. Each decision is committed to a
+// store as a worker would, so that what the store holds can be held against what the events say.
+
+import { z } from 'zod'
+import { defineAgent, type Agent } from '../../src/core/agent.ts'
+import { compileChecked } from '../../src/core/check.ts'
+import { answer, cancel, signal } from '../../src/core/command.ts'
+import { defineContext } from '../../src/core/context.ts'
+import { proceed, resume, settle, start, type Ending } from '../../src/core/decide.ts'
+import { draft, type Draft } from '../../src/core/draft.ts'
+import type { Event } from '../../src/core/event.ts'
+import type { Json } from '../../src/core/json.ts'
+import type { AnswerPart } from '../../src/core/model.ts'
+import { isEnded, type OpenStep, type Task } from '../../src/core/task.ts'
+import { defineTool } from '../../src/core/tool.ts'
+import { genesis } from '../../src/store/log.ts'
+import type { Head, Store } from '../../src/store/store.ts'
+
+const tool = (name: string, idempotent: boolean) =>
+  defineTool({
+    name,
+    description: name,
+    inputSchema: z.object({ x: z.unknown() }),
+    effect: 'external',
+    idempotent,
+    execute: () => null,
+  })
+const [safe, unsafe] = [tool('safe', true), tool('unsafe', false)]
+
+export const everyKind: Agent<any, any> = defineAgent({
+  name: 'every-kind',
+  version: '1',
+  context: defineContext({
+    goal: z.unknown(),
+    list: { schema: z.array(z.json()), initial: [], merge: 'append' },
+    last: z.json().optional(),
+  }),
+  limits: { steps: 12 },
+  initial: 'think',
+  on: { $timeout: 'pause' },
+  states: {
+    think: {
+      model: ['main', 'backup'],
+      prompt: 'p',
+      tools: [safe, unsafe],
+      turns: 4,
+      visits: 4,
+      refusals: 2,
+      on: {
+        NEXT: { target: 'act', output: z.object({ list: z.array(z.json()), last: z.json() }) },
+        ASK: 'ask',
+        $refused: 'ask',
+      },
+    },
+    act: { tool: safe, args: ({ context }) => ({ x: context.last ?? null }), on: { DONE: 'route' } },
+    route: { run: () => 'OK', on: { OK: 'pause', AGAIN: 'think' } },
+    ask: {
+      human: { question: '?' },
+      timeout: '1h',
+      on: { yes: { target: 'think', output: z.object({ last: z.json() }).partial() }, no: 'failed' },
+    },
+    pause: {
+      wait: { signal: 'go' },
+      timeout: '1h',
+      visits: 6,
+      on: { DONE: { target: 'think', output: z.object({ last: z.json() }).partial() }, $timeout: 'done' },
+    },
+    done: { type: 'final' },
+    failed: { type: 'final', failure: true },
+  },
+})
+
+export const machine = compileChecked(everyKind)
+
+/** Draws the next choice: a number below `n`. */
+type Draw = (n: number) => number
+
+/** Plays one task by choices and commits every decision. Answers with the events and the task as the worker saw it. */
+export async function playHistory(
+  store: Store,
+  taskId: string,
+  input: Json,
+  choices: readonly number[],
+  values: readonly Json[],
+): Promise<{ events: Event[]; task: Task }> {
+  let at = 0
+  const draw: Draw = (n) => (choices[at++ % choices.length] ?? 0) % n
+  const value = (): Json => values[draw(values.length)] ?? null
+  let nowMs = 1_700_000_000_000
+  const log: Event[] = []
+  let head: Head = genesis
+  const commit = async (work: Draft, point: 'start' | 'settle'): Promise<void> => {
+    const committed = await store.commit({ point, head, events: work.events, task: work.task })
+    if (!committed.ok) throw new Error(committed.reason)
+    head = committed.head
+    log.push(...work.events)
+  }
+  const begun = start(machine, { taskId, definition: 'd', input: { goal: input }, by: 'test' }, nowMs)
+  const { task } = begun
+  await commit(begun, 'start')
+  while (at < choices.length && !isEnded(task)) {
+    nowMs += draw(3) * 1_000
+    const work = draft(task, nowMs)
+    move(work, draw, value)
+    await commit(work, 'settle')
+  }
+  return { events: log, task }
+}
+
+function move(work: Draft, draw: Draw, value: () => Json): void {
+  const { task } = work
+  const open = [...task.open.values()]
+  if (open.length > 0) {
+    if (draw(10) === 0) resume(machine, work)
+    else {
+      const step = open[draw(open.length)]!
+      settle(machine, work, {
+        ...ending(step, draw, value),
+        step: step.step,
+        attempt: step.attempt,
+        latencyMs: draw(50),
+      })
+    }
+  } else if (task.item && !task.item.answer && work.nowMs < (task.item.expiresAtMs ?? Infinity) && draw(4) > 0) {
+    const { item, options } = task.item
+    const decision = options[draw(options.length)]!
+    answer(work, item, { decision, by: 'ana', reason: 'r', ...(draw(2) ? { data: { last: value() } } : {}) })
+  } else if (draw(60) === 0) cancel(work, { by: 'ana', reason: 'r' })
+  else if (draw(3) === 0)
+    signal(work, { name: 'go', data: { last: value() }, by: 'test', ...(draw(2) ? { key: String(draw(3)) } : {}) })
+  else if (task.wait && draw(3) === 0) (work as { nowMs: number }).nowMs = task.wait.untilMs
+  if (draw(4) > 0) proceed(machine, work)
+}
+
+function ending(step: OpenStep, draw: Draw, value: () => Json): Ending {
+  if (draw(6) === 0) return { kind: 'failed', failure: { class: draw(2) ? 'timeout' : 'overload', message: 'm' } }
+  if (step.kind === 'tool') return { kind: 'tool', result: value() }
+  if (step.kind === 'function')
+    return { kind: 'function', leaving: { exit: ['OK', 'AGAIN', 'NO'][draw(3)]!, output: {} } }
+  const answers: (() => AnswerPart)[] = [
+    () => ({ type: 'call', id: '', name: 'safe', arguments: { x: value() } }),
+    () => ({ type: 'call', id: '', name: 'unsafe', arguments: { x: value() } }),
+    () => ({ type: 'call', id: '', name: 'NEXT', arguments: { list: [value()], last: value() } }),
+    () => ({ type: 'call', id: '', name: 'ASK', arguments: {} }),
+    () => ({ type: 'text', text: 'prose' }),
+    () => ({ type: 'call', id: '', name: 'nope', raw: '{' }),
+  ]
+  const content = Array.from({ length: 1 + draw(3) }, () => answers[draw(answers.length)]!())
+  const usage = {
+    inputTokens: draw(100),
+    outputTokens: draw(2) ? draw(50) : null,
+    cachedInputTokens: null,
+    reasoningTokens: null,
+  }
+  return {
+    kind: 'model',
+    answer: { provider: 'p', modelId: 'm', content, finish: draw(9) === 0 ? 'length' : 'tool-calls', usage },
+  }
+}
