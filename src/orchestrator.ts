@@ -127,7 +127,7 @@ export class Orchestrator {
   readonly #runtime: Runtime
   readonly #worker: Worker | undefined
   readonly #ownsStore: boolean
-  #stopped: Promise<void> | undefined
+  #drained: Promise<void> | undefined
 
   /** @internal */
   constructor(
@@ -315,13 +315,16 @@ export class Orchestrator {
     return this.task(taskId)
   }
 
-  /** Stops working: no new steps; those being performed may end within `drainMs` (default 10 s). Closes the store. */
-  stop(drainMs = 10_000): Promise<void> {
-    this.#stopped ??= (async () => {
-      await this.#worker?.stop(drainMs)
-      if (this.#ownsStore) await this.store.close()
-    })()
-    return this.#stopped
+  /** Stops working: no new steps; those being performed may end within `drainMs` (default 10 s). */
+  drain(drainMs = 10_000): Promise<void> {
+    this.#drained ??= this.#worker?.stop(drainMs) ?? Promise.resolve()
+    return this.#drained
+  }
+
+  /** Drains, and closes the store that this orchestrator opened. */
+  async stop(drainMs = 10_000): Promise<void> {
+    await this.drain(drainMs)
+    if (this.#ownsStore) await this.store.close()
   }
 
   // ---- The one door ------------------------------------------------------------------------------------------------

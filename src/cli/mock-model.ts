@@ -34,7 +34,7 @@ export function mockModelCommand(leave: Leave): Command {
       await new Promise<void>((resolve) => {
         process.on('SIGINT', resolve)
         process.on('SIGTERM', resolve)
-        if (flags.for !== undefined) setTimeout(resolve, flags.for)
+        if (flags.for !== undefined) setTimeout(resolve, flags.for).unref()
       })
       tell(`Answered ${server.requests} requests.`)
       await server.close()

@@ -6,6 +6,7 @@ import { compileChecked } from '../core/check.ts'
 import { start } from '../core/decide.ts'
 import { Fault } from '../core/fault.ts'
 import { createOrchestrator, type Orchestrator, type TaskView } from '../orchestrator.ts'
+import type { LoggedEvent } from '../store/store.ts'
 import { systemRuntime } from '../runtime.ts'
 import { command, defaultStore, storeOption, type Leave } from './command.ts'
 import { chooseAgent, loadModule } from './module.ts'
@@ -56,8 +57,8 @@ async function run(file: string, flags: RunFlags): Promise<number> {
     ...(flags.lease ? { leaseMs: flags.lease } : {}),
   })
   try {
-    await begin(box, agent, id, input, flags)
-    return await follow(box, id, file, flags)
+    const afterSeq = await begin(box, agent, id, input, flags)
+    return await follow(box, id, afterSeq, file, flags)
   } finally {
     await box.stop()
   }
@@ -67,11 +68,13 @@ function proveInput(agent: Agent, taskId: string, input: unknown): void {
   start(compileChecked(agent), { taskId, definition: '', input, by: '' }, 0)
 }
 
-async function begin(box: Orchestrator, agent: Agent, id: string, input: unknown, flags: RunFlags): Promise<void> {
-  const known = flags.id !== undefined && (await box.store.task(id)) !== undefined
+/** Starts the task, or takes up one that exists. Answers with the last event that was there before. */
+async function begin(box: Orchestrator, agent: Agent, id: string, input: unknown, flags: RunFlags): Promise<number> {
+  const known = flags.id === undefined ? undefined : await box.store.task(id)
   if (known) {
     await box.adopt(id)
-    return
+    tell(`Goes on with task ${id} in ${known.state}, after event ${known.seq}.`)
+    return known.seq
   }
   if (input === undefined && flags.id !== undefined) {
     throw new Fault(
@@ -82,48 +85,44 @@ async function begin(box: Orchestrator, agent: Agent, id: string, input: unknown
   }
   const by = flags.by ?? `cli:${whoami()}`
   await box.start(agent, (input ?? {}) as never, { id, by, ...(flags.steps ? { limits: { steps: flags.steps } } : {}) })
+  return 0
 }
 
 /** Tells the task's events as they come, until it ends, waits, or is interrupted. */
-async function follow(box: Orchestrator, id: string, file: string, flags: RunFlags): Promise<number> {
-  const interrupted = new Promise<'interrupted'>((resolve) => {
+async function follow(box: Orchestrator, id: string, afterSeq: number, file: string, flags: RunFlags): Promise<number> {
+  let told = afterSeq
+  const tellEvent = (event: LoggedEvent): void => {
+    if (event.seq <= told) return
+    told = event.seq
+    const line = say(event)
+    if (line !== undefined) tell(line)
+  }
+  const telling = (async () => {
+    for await (const event of box.events(id, { afterSeq })) tellEvent(event)
+  })()
+  // Told to the end below; once the store is closed there is nothing more to tell.
+  telling.catch(() => undefined)
+  const ended = await Promise.race([box.task(id).rest(), interruption()])
+  if (ended === 'interrupted') await box.drain()
+  for (const event of await box.store.read(id, { afterSeq: told })) tellEvent(event)
+  if (ended !== 'interrupted') return conclude(ended, flags)
+  tell(`Go on with: signalbox run ${file} --id ${id}${flags.store ? ` --store ${flags.store}` : ''}`)
+  return exitCodes.interrupted
+}
+
+/** Fulfilled by the first Ctrl-C or SIGTERM; the second ends the process at once. */
+function interruption(): Promise<'interrupted'> {
+  return new Promise((resolve) => {
+    let stopping = false
     const stop = (): void => {
       if (stopping) process.exit(exitCodes.interrupted)
       stopping = true
       tell('Stopping: the steps that are being performed may end. Once more to stop at once.')
       resolve('interrupted')
     }
-    let stopping = false
     process.on('SIGINT', stop)
     process.on('SIGTERM', stop)
   })
-  const events = box.task(id).events()
-  const telling = (async () => {
-    for await (const event of events) {
-      const line = say(event)
-      if (line !== undefined) tell(line)
-    }
-  })()
-  const ended = await Promise.race([box.task(id).rest(), interrupted])
-  if (ended === 'interrupted') {
-    await box.stop()
-    await telling.catch(() => undefined)
-    tell(`Go on with: signalbox run ${file} --id ${id}${flags.store ? ` --store ${flags.store}` : ''}`)
-    return exitCodes.interrupted
-  }
-  await settleTelling(box, id, telling, ended)
-  return conclude(ended, flags)
-}
-
-/** Lets the last events be told before the conclusion is. */
-async function settleTelling(box: Orchestrator, id: string, telling: Promise<void>, view: TaskView): Promise<void> {
-  if (view.status === 'waiting') {
-    const last = await box.store.read(id, { afterSeq: view.seq - 1, limit: 1 })
-    if (last.length > 0) await new Promise((wake) => setTimeout(wake, 50))
-    telling.catch(() => undefined)
-    return
-  }
-  await telling
 }
 
 function conclude(view: TaskView, flags: RunFlags): number {

@@ -30,7 +30,7 @@ export function verifyCommand(leave: Leave): Command {
       const ok = findings.length === 0
       tell(
         ok
-          ? paint('green', `verified: ${tasks} tasks, ${events} events`)
+          ? paint('green', `verified: ${tasks} task${tasks === 1 ? '' : 's'}, ${events} events`)
           : paint('red', `not verified: ${findings.length} of ${tasks} tasks`),
       )
       if (flags.json) printJson({ ok, tasks, events, findings })

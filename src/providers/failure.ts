@@ -1,0 +1,109 @@
+// What a provider's refusal means. One pure reading of status, headers and body into our failure classes, for real
+// providers and for the scripted one alike. The message is ours: nothing of the prompt comes through.
+
+import { head } from '../core/json.ts'
+import type { Failure, FailureClass } from '../core/model.ts'
+
+/** A failed HTTP exchange, as far as it is known. */
+export interface Exchange {
+  /** Absent when no answer came. */
+  readonly status?: number
+  /** Lower-case names. */
+  readonly headers?: Readonly<Record<string, string | undefined>>
+  readonly body?: string
+}
+
+const said: Readonly<Record<FailureClass, string>> = {
+  'rate-limit': 'The provider limits how often it may be asked.',
+  overload: 'The provider is overloaded or failing.',
+  transport: 'The connection to the provider failed.',
+  timeout: 'The deadline passed.',
+  auth: 'The provider does not accept the key.',
+  'invalid-request': 'The provider does not accept the request.',
+  'content-filter': 'The provider refuses the content.',
+  'context-overflow': 'The request is larger than what the model can read.',
+  'spend-limit': 'The account at the provider has no money left.',
+  malformed: 'The provider answered with something that cannot be read.',
+  abort: 'The call was called off.',
+  lost: 'The outcome was lost.',
+  error: 'The call failed.',
+}
+
+/** Reads a failed exchange. `nowMs` is needed for a Retry-After that is a date. */
+export function classify(exchange: Exchange, nowMs: number): Failure {
+  const kind = classOf(exchange)
+  const retryAfterMs = retryAfter(exchange.headers ?? {}, nowMs)
+  const code = codeOf(exchange.body)
+  const { status } = exchange
+  return {
+    class: kind,
+    message: [said[kind], status === undefined ? '' : `HTTP ${status}`, code].filter((part) => part !== '').join(' '),
+    ...(status === undefined ? {} : { status }),
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  }
+}
+
+/** A failure of a class, in our words. */
+export function failureOf(kind: FailureClass, detail = ''): Failure {
+  return { class: kind, message: detail === '' ? said[kind] : `${said[kind]} ${head(detail, 200)}` }
+}
+
+function classOf({ status, body = '' }: Exchange): FailureClass {
+  const text = body.slice(0, 20_000).toLowerCase()
+  const says = (...words: readonly string[]): boolean => words.some((word) => text.includes(word))
+  if (status === undefined) return 'transport'
+  if (
+    says(
+      'insufficient_quota',
+      'insufficient quota',
+      'billing_hard_limit',
+      'credit balance',
+      'spend limit',
+      'spending limit',
+      'budget exceeded',
+    )
+  )
+    return 'spend-limit'
+  if (status === 429) return 'rate-limit'
+  if (status === 401 || status === 403) return 'auth'
+  if (
+    says(
+      'context_length_exceeded',
+      'context length',
+      'context window',
+      'prompt is too long',
+      'too many tokens',
+      'maximum context',
+      'input is too long',
+      'exceeds the maximum number of tokens',
+    )
+  )
+    return 'context-overflow'
+  if (says('content_filter', 'content_policy', 'content management policy')) return 'content-filter'
+  if (status === 408 || status === 409 || status >= 500) return 'overload'
+  return status >= 400 ? 'invalid-request' : 'malformed'
+}
+
+/** The provider's own short code, such as `rate_limit_exceeded`; never a sentence, which might quote the prompt. */
+function codeOf(body: string | undefined): string {
+  if (body === undefined) return ''
+  try {
+    const parsed = JSON.parse(body) as { error?: { code?: unknown; type?: unknown }; type?: unknown }
+    const candidates = [parsed.error?.code, parsed.error?.type, parsed.type]
+    return candidates.find((code): code is string => typeof code === 'string' && /^[\w.-]{1,64}$/.test(code)) ?? ''
+  } catch {
+    return ''
+  }
+}
+
+/** Reads `retry-after-ms`, or `retry-after` as seconds or as a date. Undefined when absent, negative or nonsense. */
+export function retryAfter(headers: Readonly<Record<string, string | undefined>>, nowMs: number): number | undefined {
+  const ms = headers['retry-after-ms']
+  if (ms !== undefined && /^\d+(\.\d+)?$/.test(ms.trim())) return Math.ceil(Number(ms))
+  const after = headers['retry-after']?.trim()
+  if (after === undefined || after === '') return undefined
+  if (/^\d+(\.\d+)?$/.test(after)) return Math.ceil(Number(after) * 1_000)
+  // A date has letters; a bare or negative number that is no count of seconds is nonsense, not a year.
+  const date = /[a-z]/i.test(after) ? Date.parse(after) : Number.NaN
+  return Number.isNaN(date) ? undefined : Math.max(0, date - nowMs)
+}

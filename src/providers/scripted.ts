@@ -1,0 +1,229 @@
+// A model that answers by a script: the only double there is, and it ships. A script is a list of answers, given one
+// after the other, or a function of the request. The same script plays in the process or behind HTTP (mock-server).
+
+import { z } from 'zod'
+import { Fault } from '../core/fault.ts'
+import type { Json } from '../core/json.ts'
+import type { Answer, AnswerPart, CallResult, Finish, Message, Model, Offer, Reply, TokenUsage } from '../core/model.ts'
+import { classify, failureOf } from './failure.ts'
+
+/** One scripted answer. Everything is optional; faults are what the wire does instead of answering well. */
+export interface ScriptAnswer {
+  readonly text?: string
+  readonly reasoning?: string
+  /** `raw` is sent in place of arguments, also when it is not JSON. */
+  readonly calls?: readonly {
+    readonly name: string
+    readonly arguments?: Json
+    readonly raw?: string
+    readonly id?: string
+  }[]
+  /** Default: `tool-calls` where there are calls, else `stop`. */
+  readonly finish?: Finish
+  /** Counts of tokens; may be nonsense on purpose. Default: a quarter of the characters. */
+  readonly usage?: Readonly<Record<string, unknown>>
+  /** Wait before answering, in ms. */
+  readonly delayMs?: number
+  /** Answer with this HTTP status and `body` instead. */
+  readonly status?: number
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+  /** Cut the connection before the answer, or in the middle of it. */
+  readonly drop?: 'before' | 'middle'
+  /** Never answer. */
+  readonly hang?: boolean
+}
+
+/** What a script function is told. */
+export interface ScriptRequest {
+  readonly model: string
+  readonly messages: readonly Message[]
+  readonly offers: readonly Offer[]
+  /** How many requests there were, this one included. */
+  readonly number: number
+  /** One more than the assistant messages of the request. */
+  readonly turn: number
+  /** What came of every call in the request, in order. */
+  readonly results: readonly CallResult[]
+  readonly system: string
+  /** The first message of the user: what is to be done. */
+  readonly prompt: string
+}
+
+/** A list of answers, or a function of the request. */
+export type Script = readonly ScriptAnswer[] | ((request: ScriptRequest) => ScriptAnswer | Promise<ScriptAnswer>)
+
+const answerShape = z.strictObject({
+  text: z.string().optional(),
+  reasoning: z.string().optional(),
+  calls: z
+    .array(
+      z.strictObject({
+        name: z.string(),
+        arguments: z.json().optional(),
+        raw: z.string().optional(),
+        id: z.string().optional(),
+      }),
+    )
+    .optional(),
+  finish: z.enum(['stop', 'length', 'content-filter', 'tool-calls', 'error', 'other']).optional(),
+  usage: z.record(z.string(), z.unknown()).optional(),
+  delayMs: z.number().nonnegative().optional(),
+  status: z.int().min(200).max(599).optional(),
+  headers: z.record(z.string(), z.string()).optional(),
+  body: z.string().optional(),
+  drop: z.enum(['before', 'middle']).optional(),
+  hang: z.boolean().optional(),
+})
+
+/** Reads what a module or a JSON file holds as a script. Throws SCRIPT_INVALID, naming the answer and the field. */
+export function loadScript(value: unknown): Script {
+  if (typeof value === 'function') return value as Script
+  const parsed = z.array(answerShape).min(1).safeParse(value)
+  if (parsed.success) return parsed.data as readonly ScriptAnswer[]
+  const issue = parsed.error.issues[0]
+  throw new Fault(
+    'SCRIPT_INVALID',
+    `The script is not one: ${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}.`,
+    'Export a list of answers, or a function of the request, as default.',
+  )
+}
+
+/** Asks a script for its next answer. A list that has run out answers with a failure. */
+export function player(
+  script: Script,
+): (
+  request: Omit<ScriptRequest, 'number' | 'turn' | 'results' | 'system' | 'prompt'>,
+) => ScriptAnswer | Promise<ScriptAnswer> {
+  let number = 0
+  return (request) => {
+    number += 1
+    if (typeof script === 'function') return script(new Request(request, number))
+    const answer = script[number - 1]
+    return (
+      answer ?? {
+        status: 500,
+        body: JSON.stringify({
+          error: {
+            type: 'script_ended',
+            message: `The script has ${script.length} answers; this was request ${number}.`,
+          },
+        }),
+      }
+    )
+  }
+}
+
+/** What is derived from the messages is derived only when a script asks for it: a long thread costs nothing otherwise. */
+class Request implements ScriptRequest {
+  readonly model: string
+  readonly messages: readonly Message[]
+  readonly offers: readonly Offer[]
+  readonly number: number
+
+  constructor({ model, messages, offers }: Pick<ScriptRequest, 'model' | 'messages' | 'offers'>, number: number) {
+    this.model = model
+    this.messages = messages
+    this.offers = offers
+    this.number = number
+  }
+
+  get turn(): number {
+    return 1 + this.messages.filter(({ role }) => role === 'assistant').length
+  }
+
+  get results(): readonly CallResult[] {
+    return this.messages.flatMap((message) => (message.role === 'tool' ? message.results : []))
+  }
+
+  get system(): string {
+    const message = this.messages.find(({ role }) => role === 'system')
+    return message?.role === 'system' ? message.text : ''
+  }
+
+  get prompt(): string {
+    const message = this.messages.find(({ role }) => role === 'user')
+    return message?.role === 'user' ? message.text : ''
+  }
+}
+
+/** A model in this process that answers by a script. */
+export function scriptedModel(script: Script, { name = 'scripted' }: { name?: string } = {}): Model {
+  const play = player(script)
+  return {
+    provider: 'scripted',
+    modelId: name,
+    async call(request, signal) {
+      const answer = await play({ model: name, messages: request.messages, offers: request.offers })
+      if (answer.hang || answer.delayMs) await pause(answer.hang ? undefined : answer.delayMs, signal)
+      if (signal.aborted) return { ok: false, failure: failureOf('abort') }
+      return toReply(answer, name)
+    },
+  }
+}
+
+function toReply(answer: ScriptAnswer, modelId: string): Reply {
+  if (answer.drop) return { ok: false, failure: failureOf('transport') }
+  if (answer.status !== undefined && answer.status !== 200) {
+    return {
+      ok: false,
+      failure: classify({ status: answer.status, headers: answer.headers, body: answer.body }, Date.now()),
+    }
+  }
+  if (answer.body !== undefined) return { ok: false, failure: failureOf('malformed') }
+  const content = contentOf(answer)
+  const result: Answer = {
+    provider: 'scripted',
+    modelId,
+    content,
+    finish: finishOf(answer),
+    usage: usageOf(answer, content),
+  }
+  return { ok: true, answer: result }
+}
+
+function contentOf(answer: ScriptAnswer): AnswerPart[] {
+  const content: AnswerPart[] = []
+  if (answer.reasoning !== undefined) content.push({ type: 'reasoning', text: answer.reasoning })
+  if (answer.text !== undefined) content.push({ type: 'text', text: answer.text })
+  for (const { name, id = '', arguments: input = {}, raw } of answer.calls ?? []) {
+    content.push({ type: 'call', id, name, ...(raw === undefined ? { arguments: input } : { raw }) })
+  }
+  return content
+}
+
+/** Why the answer ends, where the script does not say. */
+export function finishOf(answer: ScriptAnswer): Finish {
+  return answer.finish ?? (answer.calls?.length ? 'tool-calls' : 'stop')
+}
+
+function usageOf(answer: ScriptAnswer, content: readonly AnswerPart[]): TokenUsage {
+  const count = (name: string, fallback: number): number | null => {
+    if (answer.usage === undefined) return fallback
+    const value = answer.usage[name]
+    return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : null
+  }
+  let characters = 0
+  for (const part of content) characters += part.type === 'call' ? part.name.length + 20 : part.text.length
+  return {
+    inputTokens: count('inputTokens', 100),
+    outputTokens: count('outputTokens', Math.ceil(characters / 4)),
+    cachedInputTokens: answer.usage === undefined ? null : count('cachedInputTokens', 0),
+    reasoningTokens: answer.usage === undefined ? null : count('reasoningTokens', 0),
+  }
+}
+
+/** Waits, or until the call is called off; without a time, until it is called off. */
+function pause(ms: number | undefined, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = ms === undefined ? undefined : setTimeout(resolve, ms)
+    signal.addEventListener(
+      'abort',
+      () => {
+        clearTimeout(timer)
+        resolve()
+      },
+      { once: true },
+    )
+  })
+}
