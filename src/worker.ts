@@ -42,6 +42,8 @@ interface Session {
   seenSeq: number
   wake: (() => void) | undefined
   lost: boolean
+  /** The last commit gave the lease back. */
+  rested: boolean
 }
 
 /** Works on tasks until it is stopped. */
@@ -190,8 +192,10 @@ export class Worker {
     try {
       await this.#work(session)
     } finally {
+      const given = session.rested
       this.#abandon(session)
-      await this.#options.store.release([claim], this.#options.ports.runtime.now())
+      // What was called off in the middle is free for another worker at once, not only when the lease runs out.
+      if (!given) await this.#options.store.release([claim], this.#options.ports.runtime.now())
     }
   }
 
@@ -225,6 +229,7 @@ export class Worker {
         continue
       }
       session.head = committed.head
+      session.rested = !keep
       if (!keep) return
       this.#performOpen(session)
       await this.#nextOutcome(session)
@@ -241,7 +246,7 @@ export class Worker {
     if (!machine) return undefined
     const head = headOf(events)
     const base = { claim, machine, task, head, running: new Map<string, AbortController>(), outcomes: [] }
-    return { ...base, seenSeq: head.seq, wake: undefined, lost: false }
+    return { ...base, seenSeq: head.seq, wake: undefined, lost: false, rested: false }
   }
 
   async #reload(session: Session): Promise<void> {

@@ -1,0 +1,189 @@
+// A process that works through three tasks and everything that is said to them, and that can be killed when it
+// comes to a write point for the n-th time: before, inside or after the transaction. Run again on the same store, it goes on where it was. It tells on
+// stdout what was acknowledged to it, so that the test can look for it afterwards.
+//
+// node child.ts STORE LEDGER 'POINT PHASE N'
+
+import { appendFileSync, readFileSync, writeSync } from 'node:fs'
+import { z } from 'zod'
+import { defineAgent } from '../../src/core/agent.ts'
+import { defineContext } from '../../src/core/context.ts'
+import { isFault } from '../../src/core/fault.ts'
+import type { Message, Model } from '../../src/core/model.ts'
+import { defineTool } from '../../src/core/tool.ts'
+import { createOrchestrator } from '../../src/orchestrator.ts'
+import { systemRuntime, type Probe } from '../../src/runtime.ts'
+import { openSqlite } from '../../src/store/sqlite.ts'
+
+const [, , path, ledgerPath, killAt] = process.argv as unknown as [string, string, string, string, string]
+
+const say = (line: object): void => void writeSync(1, `${JSON.stringify(line)}\n`)
+const places: Record<string, number> = {}
+const probe: Probe = (point, phase) => {
+  const place = `${point} ${phase}`
+  places[place] = (places[place] ?? 0) + 1
+  if (`${place} ${places[place]}` !== killAt) return
+  say({ killed: place })
+  process.kill(process.pid, 'SIGKILL')
+}
+
+// The outside service: one line an effect.
+const effects = (): { key: string; what: string }[] => {
+  try {
+    return readFileSync(ledgerPath, 'utf8')
+      .trim()
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line) as { key: string; what: string })
+  } catch {
+    return []
+  }
+}
+const act = (key: string, what: string): void => appendFileSync(ledgerPath, `${JSON.stringify({ key, what })}\n`)
+
+const post = defineTool({
+  name: 'post',
+  description: 'Posts once for each key.',
+  inputSchema: z.object({ n: z.int() }),
+  effect: 'external',
+  idempotent: true,
+  execute: ({ n }, { idempotencyKey }) => {
+    if (!effects().some(({ key }) => key === idempotencyKey)) act(idempotencyKey, `post ${n}`)
+    return { posted: n }
+  },
+})
+const charge = defineTool({
+  name: 'charge',
+  description: 'Charges whenever it is called.',
+  inputSchema: z.object({}),
+  effect: 'external',
+  execute: (_, { idempotencyKey }) => (act(idempotencyKey, 'charge'), { charged: true }),
+})
+const slow = defineTool({
+  name: 'slow',
+  description: 'Slow the first time, so that the lease must be renewed or given back.',
+  inputSchema: z.object({}),
+  idempotent: true,
+  execute: (_, { attempt, signal, context }) =>
+    new Promise((resolve) => {
+      const timer = setTimeout(resolve, attempt > 1 ? 0 : context['pause'], 'done')
+      signal.addEventListener('abort', () => (clearTimeout(timer), resolve('stopped')))
+    }),
+})
+
+const context = defineContext({ note: z.string().optional(), pause: { schema: z.int(), initial: 150 } })
+const on = { $error: 'failed', $timeout: 'failed' } as const
+const ends = { done: { type: 'final' }, failed: { type: 'final', failure: true } } as const
+const long = defineAgent({
+  name: 'long',
+  version: '1',
+  context,
+  initial: 'work',
+  on,
+  states: {
+    work: {
+      model: 'main',
+      prompt: 'work',
+      tools: [post, charge],
+      on: { WORKED: { target: 'idle', output: z.object({ note: z.string() }) } },
+    },
+    idle: { tool: slow, args: () => ({}), on: { DONE: 'ask' } },
+    ask: { human: { question: 'go on?' }, on: { yes: 'paid' } },
+    paid: { wait: { signal: 'paid' }, on: { DONE: 'route' } },
+    route: { run: () => 'END', on: { END: 'done' } },
+    ...ends,
+  },
+})
+const brief = defineAgent({
+  name: 'brief',
+  version: '1',
+  context,
+  initial: 'idle',
+  on,
+  states: { idle: { tool: slow, args: () => ({}), on: { DONE: 'done' } }, ...ends },
+})
+
+// The model depends on its request alone, and refuses to go on when a request is not well formed (A34, I12).
+const model: Model = {
+  provider: 'p',
+  modelId: 'm',
+  call: ({ messages }) => {
+    prove(messages)
+    const turn = 1 + messages.filter(({ role }) => role === 'assistant').length
+    const call = (name: string, input: object) => ({ type: 'call' as const, id: '', name, arguments: input as never })
+    const plan = [
+      [call('post', { n: 1 })],
+      [call('post', { n: 2 }), call('post', { n: 3 })],
+      [call('no_such_tool', {})],
+      [call('charge', {})],
+      [call('post', { n: 4 }), call('post', { n: 5 })],
+      [call('WORKED', { note: 'worked' })],
+    ]
+    const usage = { inputTokens: 1, outputTokens: 1, cachedInputTokens: null, reasoningTokens: null }
+    return Promise.resolve({
+      ok: true,
+      answer: { provider: 'p', modelId: 'm', content: plan[turn - 1] ?? [], finish: 'tool-calls', usage },
+    })
+  },
+}
+
+function prove(messages: readonly Message[]): void {
+  for (const [index, message] of messages.entries()) {
+    if (message.role !== 'assistant') continue
+    const calls = message.content.flatMap((part) => (part.type === 'call' ? [part.id] : []))
+    const next = messages[index + 1]
+    const results = next?.role === 'tool' ? next.results.map(({ id }) => id) : []
+    if (JSON.stringify(calls) !== JSON.stringify(results)) {
+      say({ malformed: { calls, results } })
+      process.exit(9)
+    }
+  }
+}
+
+const runtime = { ...systemRuntime, probe }
+const store = await openSqlite(path, { probe })
+store.watch((taskId, seq) => say({ acknowledged: [taskId, seq] }))
+const options = { store, models: { main: model }, agents: [long, brief], runtime, leaseMs: 300 }
+
+// A task that is called off in the middle by a worker that must stop: the lease is given back.
+const hurried = await createOrchestrator({ ...options, only: 'hurried' })
+await hurried.start(brief, { pause: 5_000 }, { id: 'hurried' })
+await new Promise((wake) => setTimeout(wake, 60))
+await hurried.stop(10)
+
+const box = await createOrchestrator(options)
+const task = await box.start(long, {}, { id: 'long' })
+const cancelled = await box.start(brief, { pause: 60_000 }, { id: 'cancelled' })
+await allow(box.cancel(cancelled.id, { by: 'ana', reason: 'not needed' }))
+for (;;) {
+  const view = await task.rest()
+  if (view.outcome !== null) break
+  const [item] = view.inbox
+  if (item?.kind === 'doubt') {
+    // Whoever is asked looks at the outside service.
+    const done = effects().some(({ what }) => what === 'charge')
+    await allow(
+      box.answer(item.item, {
+        decision: done ? 'done' : 'retry',
+        by: 'ana',
+        reason: 'looked',
+        data: { charged: true },
+      }),
+    )
+  } else if (item) await allow(box.answer(item.item, { decision: 'yes', by: 'ana', reason: 'fine' }))
+  else await box.signal(task.id, { name: 'paid', data: {}, by: 'bank', key: 'p1' })
+}
+await box.task('hurried').result()
+say({
+  ended: await Promise.all(['long', 'hurried', 'cancelled'].map(async (id) => (await box.show(id)).outcome)),
+  places,
+})
+await box.stop()
+await store.close()
+
+/** An answer that was given before the process died is not open any more. */
+async function allow(said: Promise<void>): Promise<void> {
+  await said.catch((thrown: unknown) => {
+    if (!isFault(thrown, 'ITEM_CLOSED') && !isFault(thrown, 'TASK_ENDED')) throw thrown
+  })
+}

@@ -1,0 +1,108 @@
+// SCENARIOS A2, A12, A34: a worker process is killed with SIGKILL at every one of its writes, before the transaction,
+// inside it, and after it but before the caller knows. Another process goes on, and nothing was lost or done twice.
+
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { writePoints } from '../../src/runtime.ts'
+import { openSqlite } from '../../src/store/sqlite.ts'
+import { folder } from '../folder.ts'
+
+interface Line {
+  killed?: string
+  acknowledged?: [string, number]
+  ended?: string[]
+  places?: Record<string, number>
+  malformed?: unknown
+}
+
+interface Ran {
+  code: number | null
+  signal: string | null
+  lines: Line[]
+  errors: string
+}
+
+function run(store: string, ledger: string, killAt: string): Promise<Ran> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'child.ts'), store, ledger, killAt])
+  const timer = setTimeout(() => child.kill('SIGKILL'), 30_000)
+  let [out, errors] = ['', '']
+  child.stdout.on('data', (chunk: Buffer) => (out += String(chunk)))
+  child.stderr.on('data', (chunk: Buffer) => (errors += String(chunk)))
+  return new Promise((resolve) =>
+    child.once('close', (code, signal) => {
+      clearTimeout(timer)
+      const lines = out
+        .split('\n')
+        .filter(Boolean)
+        .map((line) => JSON.parse(line) as Line)
+      resolve({ code, signal, lines, errors })
+    }),
+  )
+}
+
+async function killAndGoOn(root: string, killAt: string): Promise<string | undefined> {
+  const name = killAt.replaceAll(' ', '-')
+  const [store, ledger] = [join(root, `${name}.db`), join(root, `${name}.ledger`)]
+  const first = await run(store, ledger, killAt)
+  const killed = first.lines.find((line) => line.killed)?.killed
+  const second = killed === undefined ? first : await run(store, ledger, '')
+  const where = `${killed === undefined ? 'not killed' : 'killed'} at ${killAt}: ${second.errors}`
+  expect(second.lines.at(-1)?.ended, where).toEqual(['done', 'done', 'cancelled'])
+  expect(second.code, where).toBe(0)
+
+  const opened = await openSqlite(store)
+  try {
+    expect((await opened.verify()).findings, where).toEqual([])
+    for (const { acknowledged } of [...first.lines, ...second.lines]) {
+      if (acknowledged) expect((await opened.task(acknowledged[0]))!.seq, where).toBeGreaterThanOrEqual(acknowledged[1])
+    }
+    expect(await opened.nextDueMs([(await opened.task('long'))!.definition]), where).toBe(null)
+  } finally {
+    await opened.close()
+  }
+  const effects = readFileSync(ledger, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { key: string; what: string })
+  expect(effects.map(({ what }) => what).sort(), where).toEqual([
+    'charge',
+    'post 1',
+    'post 2',
+    'post 3',
+    'post 4',
+    'post 5',
+  ])
+  expect(new Set(effects.map(({ key }) => key)).size, where).toBe(effects.length)
+  return killed
+}
+
+test(
+  'a process killed at any of its writes is replaced: the tasks end, nothing acknowledged is missing, nothing is done twice',
+  { timeout: 240_000 },
+  async () => {
+    const root = folder()
+    const whole = await run(join(root, 'whole.db'), join(root, 'whole.ledger'), '')
+    expect(whole.lines.at(-1)?.ended, whole.errors).toEqual(['done', 'done', 'cancelled'])
+    const targets = Object.entries(whole.lines.at(-1)!.places!).flatMap(([place, count]) =>
+      Array.from({ length: count }, (_, nth) => `${place} ${nth + 1}`),
+    )
+
+    const covered = new Map<string, number>()
+    await Promise.all(
+      Array.from({ length: 4 }, async () => {
+        for (let target = targets.pop(); target !== undefined; target = targets.pop()) {
+          const killed = await killAndGoOn(root, target)
+          if (killed !== undefined) covered.set(killed, (covered.get(killed) ?? 0) + 1)
+        }
+      }),
+    )
+    const kills = [...covered.values()].reduce((sum, count) => sum + count, 0)
+    console.log(
+      `killed ${kills} times, at ${covered.size} of ${writePoints.length * 3} places: ${[...covered].map(([place, count]) => `${place} ${count}`).join(', ')}`,
+    )
+    const places = writePoints.flatMap((point) => ['before', 'inside', 'after'].map((phase) => `${point} ${phase}`))
+    expect([...covered.keys()].sort()).toEqual(places.sort())
+  },
+)
