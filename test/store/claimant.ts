@@ -1,0 +1,26 @@
+// A process that claims tasks from a store, one at a time, until there are none, and tells which it got.
+//
+// node claimant.ts STORE NAME
+
+import { openSqlite } from '../../src/store/sqlite.ts'
+
+const [, , path, name] = process.argv as unknown as [string, string, string, string]
+const store = await openSqlite(path, { lockTimeoutMs: 60_000 })
+process.stdout.write('ready\n')
+await new Promise((go) => process.stdin.once('data', go))
+const got: string[] = []
+for (let empty = 0; empty < 20;) {
+  const claims = await store.claim({
+    worker: name,
+    lease: `${name}-${got.length}`,
+    leaseMs: 600_000,
+    limit: 1,
+    definitions: ['d'],
+    nowMs: 2_000,
+  })
+  if (claims.length === 0) empty += 1
+  for (const { taskId } of claims) got.push(taskId)
+}
+process.stdout.write(JSON.stringify(got))
+await store.close()
+process.exit(0)
