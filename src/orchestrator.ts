@@ -9,7 +9,7 @@ import { start } from './core/decide.ts'
 import { draft, type Draft } from './core/draft.ts'
 import { Fault } from './core/fault.ts'
 import type { JsonObject } from './core/json.ts'
-import { isCeiling, type Limits } from './core/limits.ts'
+import type { Limits } from './core/limits.ts'
 import { describe, type Machine } from './core/machine.ts'
 import type { Model } from './core/model.ts'
 import { emptyTask, fold, type Task, type TaskStatus, type Usage, type WaitsFor } from './core/task.ts'
@@ -24,6 +24,8 @@ import { headOf, Worker } from './worker.ts'
 export interface OrchestratorOptions {
   /** `sqlite:PATH`, or a store that is open already. */
   readonly store: string | Store
+  /** Make the store when there is none. Default true. */
+  readonly create?: boolean
   /** The agents whose tasks may be started and worked on here. Default: none; then this only looks and speaks. */
   readonly agents?: readonly Agent<any, any>[]
   /** Models by the names that the agents use; AI SDK models and providers, our own, or aliases. */
@@ -102,7 +104,10 @@ export async function createOrchestrator(options: OrchestratorOptions): Promise<
   const works = options.work ?? machines.size > 0
   const models = works ? await resolveModels(machines, options) : new Map<string, Model>()
   const runtime = options.runtime ?? systemRuntime
-  const store = typeof options.store === 'string' ? await openStore(options.store, { runtime }) : options.store
+  const store =
+    typeof options.store === 'string'
+      ? await openStore(options.store, { runtime, create: options.create ?? true })
+      : options.store
   return new Orchestrator(store, machines, models, runtime, works, options)
 }
 
@@ -173,20 +178,6 @@ export class Orchestrator {
     }
     const [definition, { machine }] = found
     const { id: taskId = this.#runtime.id(), by = 'api', limits } = options
-    if (!/^[\w.:-]{1,128}$/.test(taskId)) {
-      throw new Fault(
-        'INPUT_INVALID',
-        `${JSON.stringify(taskId)} cannot be a task's id.`,
-        'Use 1 to 128 letters, digits, ".", ":", "_" or "-".',
-      )
-    }
-    if (limits?.steps !== undefined && !isCeiling(limits.steps)) {
-      throw new Fault(
-        'INPUT_INVALID',
-        `limits.steps is ${JSON.stringify(limits.steps)}.`,
-        'Use a whole number from 1 to 1,000,000.',
-      )
-    }
     const stepsMax = limits?.steps === undefined ? {} : { stepsMax: limits.steps }
     const begun = start(machine, { taskId, definition, input, by, ...stepsMax }, this.#runtime.now())
     const { task, events } = begun
@@ -355,12 +346,11 @@ export class Orchestrator {
     return row
   }
 
-  async #until(taskId: string, done: (task: TaskView) => boolean): Promise<TaskView> {
+  async #until(taskId: string, done: (row: TaskRow) => boolean): Promise<TaskView> {
     for (;;) {
-      const changed = this.#change(taskId)
+      const changed = this.#change(taskId, done)
       try {
-        const view = await this.show(taskId)
-        if (done(view)) return view
+        if (done(await this.#row(taskId))) return await this.show(taskId)
         await changed.promise
       } finally {
         changed.cancel()
@@ -369,24 +359,20 @@ export class Orchestrator {
   }
 
   /** Fulfilled soon after the task was written to, here or, at the latest after a poll, elsewhere. */
-  #change(taskId: string): { promise: Promise<void>; cancel: () => void } {
-    let cancelTimer = (): void => undefined
-    let unwatch = (): void => undefined
+  #change(
+    taskId: string,
+    matters: (row: TaskRow) => boolean = () => true,
+  ): { promise: Promise<void>; cancel: () => void } {
+    const stops: (() => void)[] = []
     const promise = new Promise<void>((resolve) => {
-      cancelTimer = this.#runtime.setTimer(pollMs, resolve)
-      unwatch = this.store.watch((id) => {
-        if (id === taskId) resolve()
-      })
+      stops.push(this.#runtime.setTimer(pollMs, resolve))
+      stops.push(this.store.watch((row) => matters(row) && resolve(), taskId))
     })
-    const cancel = (): void => {
-      cancelTimer()
-      unwatch()
-    }
-    return { promise, cancel }
+    return { promise, cancel: () => stops.forEach((stop) => stop()) }
   }
 }
 
-function isOver({ status }: TaskView | TaskRow): boolean {
+function isOver({ status }: TaskRow): boolean {
   return status === 'done' || status === 'failed' || status === 'cancelled'
 }
 

@@ -67,7 +67,7 @@ export class Worker {
   /** Begins to claim tasks. */
   start(): void {
     const { store } = this.#options
-    this.#unwatch = store.watch((taskId, seq) => this.#notice(taskId, seq))
+    this.#unwatch = store.watch(({ taskId, seq }) => this.#notice(taskId, seq))
     this.#beat()
     this.#loop ??= this.#run()
   }

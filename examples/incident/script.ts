@@ -80,7 +80,7 @@ function review({ turn, results, prompt }: ScriptRequest): ScriptAnswer {
   if (!last) return { calls: [{ name: 'SENT_BACK', arguments: { feedback: 'There is no finding.' } }] }
   if (turn === 1)
     return { text: 'I count for myself.', calls: [{ name: 'count_matches', arguments: { pattern: last.pattern } }] }
-  const count = (results.at(-1)?.value as unknown as Count).count
+  const { count } = results.at(-1)!.value as unknown as Count
   if (count !== last.count)
     return { calls: [{ name: 'SENT_BACK', arguments: { feedback: `I count ${count}, not ${last.count}.` } }] }
   if (last.evidence.length < Math.min(2, count)) {

@@ -54,6 +54,7 @@ async function run(file: string, flags: RunFlags): Promise<number> {
     agents,
     models,
     only: id,
+    create: input !== undefined || flags.id === undefined,
     ...(flags.lease ? { leaseMs: flags.lease } : {}),
   })
   try {

@@ -8,7 +8,7 @@ import { draft, emit, type Draft } from './draft.ts'
 import type { EventData } from './event.ts'
 import { Fault, messageOf } from './fault.ts'
 import { toJson, type Json, type JsonObject } from './json.ts'
-import { defaults } from './limits.ts'
+import { defaults, isCeiling } from './limits.ts'
 import type { Machine, Node } from './machine.ts'
 import type { Answer, Failure } from './model.ts'
 import { callTool, fail, failureExit, permit, permitAgain, tryNextModel } from './permission.ts'
@@ -42,8 +42,9 @@ export interface Start {
   readonly stepsMax?: number
 }
 
-/** Starts a task: its first events. Throws INPUT_INVALID, naming the key, before anything is written. */
+/** Starts a task: its first events. Throws INPUT_INVALID, naming what does not fit, before anything is written. */
 export function start(machine: Machine, given: Start, nowMs: number): Draft {
+  proveStart(given)
   const values = readInput(machine, given.input)
   const begun = draft(emptyTask(given.taskId), nowMs)
   const input = Object.fromEntries(
@@ -60,6 +61,23 @@ export function start(machine: Machine, given: Start, nowMs: number): Draft {
   for (const { key, value, source } of values) emit(begun, 'context.written', { key, version: 1, value, source })
   enter(machine, begun, machine.initial)
   return begun
+}
+
+function proveStart({ taskId, stepsMax }: Start): void {
+  if (!/^[\w.:-]{1,128}$/.test(taskId)) {
+    throw new Fault(
+      'INPUT_INVALID',
+      `${JSON.stringify(taskId)} cannot be a task's id.`,
+      'Use 1 to 128 letters, digits, ".", ":", "_" or "-".',
+    )
+  }
+  if (stepsMax !== undefined && !isCeiling(stepsMax)) {
+    throw new Fault(
+      'INPUT_INVALID',
+      `limits.steps is ${JSON.stringify(stepsMax)}.`,
+      'Use a whole number from 1 to 1,000,000.',
+    )
+  }
 }
 
 function readInput(machine: Machine, input: unknown): { key: string; value: Json; source: 'input' | 'initial' }[] {

@@ -50,7 +50,7 @@ interface Write {
 }
 
 /** The longest group: bounds how long a commit holds the event loop. */
-const groupMax = 256
+const groupMax = 512
 const busyWaitMs = 5
 
 /** Opens a store at a path. Throws a Fault that starts with `STORE_` when it cannot be, and leaves the file as it was. */
@@ -163,7 +163,8 @@ class SqliteStore implements Store {
   readonly #lockTimeoutMs: number
   readonly #probe: Probe
   readonly #sql: Statements
-  readonly #listeners = new Set<(taskId: string, seq: number) => void>()
+  /** By task; those of the empty name hear of every task. */
+  readonly #listeners = new Map<string, Set<(row: TaskRow) => void>>()
   #queue: Write[] = []
   #scheduled = false
   #busySinceMs: number | undefined
@@ -268,7 +269,7 @@ class SqliteStore implements Store {
       this.#writeJob(task, commit)
       return { ok: true, head: sealed.head }
     })
-    if (result.ok) for (const listener of this.#listeners) listener(task.id, result.head.seq)
+    if (result.ok) this.#tell(taskRow(task, result.head))
     return result
   }
 
@@ -547,9 +548,18 @@ class SqliteStore implements Store {
     if (!isEnded(task)) this.#writeJob(task, {})
   }
 
-  watch(listener: (taskId: string, seq: number) => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+  watch(listener: (row: TaskRow) => void, taskId = ''): () => void {
+    const listeners = this.#listeners.get(taskId) ?? new Set()
+    this.#listeners.set(taskId, listeners.add(listener))
+    return () => {
+      listeners.delete(listener)
+      if (listeners.size === 0 && this.#listeners.get(taskId) === listeners) this.#listeners.delete(taskId)
+    }
+  }
+
+  #tell(row: TaskRow): void {
+    for (const listener of this.#listeners.get('') ?? []) listener(row)
+    for (const listener of this.#listeners.get(row.taskId) ?? []) listener(row)
   }
 
   close(): Promise<void> {

@@ -169,8 +169,8 @@ export interface Store {
   verify(taskId?: string, progress?: (tasks: number) => void): Promise<Verification>
   /** Drops everything that follows from the log and writes it again from the events and payloads alone. */
   rebuild(): Promise<void>
-  /** Calls back after commits of this process, with the task and its last event: a hint, not a promise. Returns how to stop. */
-  watch(listener: (taskId: string, seq: number) => void): () => void
+  /** Calls back after commits of this process, of one task or of all: a hint, not a promise. Returns how to stop. */
+  watch(listener: (row: TaskRow) => void, taskId?: string): () => void
   /** Finishes what was asked for and closes. */
   close(): Promise<void>
 }

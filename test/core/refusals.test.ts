@@ -198,7 +198,7 @@ test('M16: calls with the same id, or an id no provider takes, get ids of their 
   play.model([same('a'), same('b'), { ...same('c'), id: 'bad id!' } as AnswerPart])
   const steps = [...play.task.open.values()]
   expect(steps.length).toBe(3)
-  for (const [index, step] of steps.reverse().entries()) play.end({ kind: 'tool', result: index }, step)
+  for (const [index, step] of steps.toReversed().entries()) play.end({ kind: 'tool', result: index }, step)
   const node = play.machine.states.get('gather')!
   if (node.kind !== 'model') throw new Error('not a model state')
   const tools = assemble(play.task.visit!, node, 100).messages.at(-1)!

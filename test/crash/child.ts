@@ -142,7 +142,7 @@ function prove(messages: readonly Message[]): void {
 
 const runtime = { ...systemRuntime, probe }
 const store = await openSqlite(path, { probe })
-store.watch((taskId, seq) => say({ acknowledged: [taskId, seq] }))
+store.watch(({ taskId, seq }) => say({ acknowledged: [taskId, seq] }))
 const options = { store, models: { main: model }, agents: [long, brief], runtime, leaseMs: 300 }
 
 // A task that is called off in the middle by a worker that must stop: the lease is given back.

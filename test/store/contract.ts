@@ -111,7 +111,7 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
     test('is told to whoever watches, with its last event', async () => {
       const { store } = await open()
       const told: unknown[] = []
-      const stop = store.watch((...hint) => told.push(hint))
+      const stop = store.watch(({ taskId, seq }) => told.push([taskId, seq]))
       const begun = begin()
       await store.commit(first(begun))
       stop()

@@ -1,0 +1,91 @@
+// The limit that nothing on `node:sqlite` can pass: the very rows that a run left behind, written again into the same
+// tables by prepared statements and nothing else. Two commits a turn, as the engine does, or many turns a commit.
+
+import { DatabaseSync } from 'node:sqlite'
+import { migrations } from '../src/store/schema.ts'
+
+type Row = Record<string, string | number | null>
+
+/** The rows of one commit, in the engine's order. */
+interface RawCommit {
+  readonly events: readonly Row[]
+  readonly payloads: readonly Row[]
+}
+
+/** Reads a store's turns as the commits that they were: an answer with its tool call, a tool's answer with the next turn. */
+export function readCommits(path: string): readonly RawCommit[] {
+  const db = new DatabaseSync(path, { readOnly: true })
+  const bodies = new Map(
+    db
+      .prepare('SELECT taskId, hash, body FROM payloads')
+      .all()
+      .map((row) => [`${row['taskId'] as string} ${row['hash'] as string}`, row as Row]),
+  )
+  const commits: { events: Row[]; payloads: Row[] }[] = []
+  for (const event of db
+    .prepare(
+      `SELECT * FROM events WHERE type IN ('model.answered', 'tool.called', 'tool.answered', 'model.called') ORDER BY rowid`,
+    )
+    .all() as Row[]) {
+    if (event['type'] === 'model.answered' || event['type'] === 'tool.answered')
+      commits.push({ events: [], payloads: [] })
+    const commit = commits.at(-1)
+    if (!commit) continue
+    commit.events.push(event)
+    for (const [, hash] of (event['data'] as string).matchAll(/"\$payload":"(\w+)"/g)) {
+      const payload = bodies.get(`${event['taskId'] as string} ${hash}`)
+      if (payload) commit.payloads.push(payload)
+    }
+  }
+  db.close()
+  return commits
+}
+
+/** Writes commits again, `group` of them a transaction. Answers with the ms it took. */
+export function writeRaw(path: string, commits: readonly RawCommit[], group: number): number {
+  const db = new DatabaseSync(path)
+  db.exec(
+    'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -65536',
+  )
+  for (const { sql } of migrations) db.exec(sql)
+  for (const { name } of db.prepare(`SELECT name FROM sqlite_schema WHERE type = 'trigger'`).all() as {
+    name: string
+  }[])
+    db.exec(`DROP TRIGGER ${name}`)
+  const task = db.prepare(
+    `INSERT INTO tasks VALUES (?, 'bench', '1', ?, 'bench', 'running', 'work', NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, ?)`,
+  )
+  const hash = '0'.repeat(64)
+  for (const id of new Set(commits.map(({ events }) => events[0]!['taskId']!))) task.run(id, hash, hash)
+  const event = db.prepare(
+    'INSERT INTO events (taskId, seq, atMs, type, data, costMicros, prevHash, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+  )
+  const payload = db.prepare('INSERT INTO payloads (taskId, hash, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING')
+  const update = db.prepare(
+    'UPDATE tasks SET steps = ?, turns = ?, inputTokens = ?, outputTokens = ?, updatedAtMs = ?, seq = ?, hash = ? WHERE taskId = ?',
+  )
+  const startedMs = performance.now()
+  for (let at = 0; at < commits.length; at += group) {
+    db.exec('BEGIN IMMEDIATE')
+    for (const { events, payloads } of commits.slice(at, at + group)) {
+      for (const row of payloads) payload.run(row['taskId']!, row['hash']!, row['body']!)
+      for (const row of events)
+        event.run(
+          row['taskId']!,
+          row['seq']!,
+          row['atMs']!,
+          row['type']!,
+          row['data']!,
+          row['costMicros']!,
+          row['prevHash']!,
+          row['hash']!,
+        )
+      const last = events.at(-1)!
+      update.run(at, at, at, at, last['atMs']!, last['seq']!, last['hash']!, last['taskId']!)
+    }
+    db.exec('COMMIT')
+  }
+  const ms = performance.now() - startedMs
+  db.close()
+  return ms
+}

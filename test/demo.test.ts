@@ -1,0 +1,30 @@
+// The README's first command does what the README says.
+
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { folder } from './folder.ts'
+import { root } from './cli/signalbox.ts'
+
+test(
+  'npm run demo -- --yes: killed, resumed, approved, verified, in under a minute and without a network',
+  { timeout: 60_000 },
+  async () => {
+    const { SIGNALBOX_BASE_URL: _url, ...env } = process.env
+    const child = spawn(process.execPath, [join(root, 'examples/incident/demo.ts'), '--yes'], { cwd: folder(), env })
+    let out = ''
+    child.stdout.on('data', (chunk: Buffer) => (out += String(chunk)))
+    const code = await new Promise((ended) => child.once('close', ended))
+    expect(code, out).toBe(0)
+    for (const line of [
+      '--- SIGKILL to process',
+      'its worker went away; another takes over',
+      'asks main again (attempt 2)',
+      'decided approve',
+      'ended: resolved',
+      'verified: 1 task,',
+    ]) {
+      expect(out).toContain(line)
+    }
+  },
+)

@@ -1,0 +1,361 @@
+// The orchestrator over a real store: tasks run, are spoken to while they run, are called off, and are followed live.
+
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { z } from 'zod'
+import { defineAgent, type Agent } from '../src/core/agent.ts'
+import { defineContext } from '../src/core/context.ts'
+import { defineTool } from '../src/core/tool.ts'
+import { createOrchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
+import { scriptedModel, type Script } from '../src/providers/scripted.ts'
+import { folder } from './folder.ts'
+
+const context = defineContext({ goal: { schema: z.string(), initial: 'g' }, note: z.string().optional() })
+const ends = { done: { type: 'final' }, failed: { type: 'final', failure: true } } as const
+const on = { $error: 'failed', $timeout: 'failed' } as const
+
+/** A tool that goes on until it is told to, or called off. */
+function held() {
+  const seen = { started: 0, aborted: 0, release: (): void => undefined }
+  const tool = defineTool({
+    name: 'hold',
+    description: 'Holds.',
+    inputSchema: z.object({}),
+    execute: (_, { signal }) =>
+      new Promise((resolve) => {
+        seen.started += 1
+        seen.release = () => resolve('released')
+        signal.addEventListener('abort', () => (seen.aborted += 1))
+      }),
+  })
+  return { tool, seen }
+}
+
+const script: Script = ({ turn }) =>
+  turn === 1 ? { calls: [{ name: 'hold' }] } : { calls: [{ name: 'OK', arguments: { note: 'n' } }] }
+const agentOf = (tool: ReturnType<typeof held>['tool'], change: object = {}) =>
+  defineAgent({
+    name: 'a',
+    version: '1',
+    context,
+    initial: 'work',
+    on,
+    states: {
+      work: {
+        model: 'main',
+        prompt: 'p',
+        tools: [tool],
+        on: { OK: { target: 'done', output: z.object({ note: z.string() }) } },
+        ...change,
+      },
+      ...ends,
+    },
+  })
+
+async function open(options: Omit<OrchestratorOptions, 'store'> & { store?: string }) {
+  const box = await createOrchestrator({
+    store: `sqlite:${join(folder(), 'store.db')}`,
+    models: { main: scriptedModel(script) },
+    env: {},
+    onFault: () => undefined,
+    ...options,
+  })
+  onTestFinished(() => box.stop(100))
+  return box
+}
+
+const until = async (holds: () => boolean | Promise<boolean>): Promise<void> => {
+  for (let tries = 0; !(await holds()); tries += 1) {
+    if (tries > 1_000) throw new Error('it never came to hold')
+    await new Promise((wake) => setTimeout(wake, 5))
+  }
+}
+
+test('a task runs to its end and tells what it knows and used', async () => {
+  const { tool, seen } = held()
+  const box = await open({ agents: [agentOf(tool)] })
+  const task = await box.start(agentOf(tool), { goal: 'x' }, { id: 't', by: 'pager' })
+  await until(() => seen.started === 1)
+  seen.release()
+  expect(await task.result()).toMatchObject({
+    status: 'done',
+    outcome: 'done',
+    context: { goal: 'x', note: 'n' },
+    startedBy: 'pager',
+    usage: { steps: 3, turns: 2 },
+  })
+})
+
+test('its events are told live, whole and once, and from any point on', async () => {
+  const { tool, seen } = held()
+  const box = await open({ agents: [agentOf(tool)] })
+  const task = await box.start(agentOf(tool), {}, { id: 't' })
+  const told: number[] = []
+  const following = (async () => {
+    for await (const { seq } of task.events()) told.push(seq)
+  })()
+  await until(() => seen.started === 1 && told.length > 0)
+  seen.release()
+  await following
+  const { seq } = await box.show('t')
+  expect(told).toEqual(Array.from({ length: seq }, (_, index) => index + 1))
+  const rest: number[] = []
+  for await (const event of task.events({ afterSeq: seq - 2 })) rest.push(event.seq)
+  expect(rest).toEqual([seq - 1, seq])
+})
+
+describe('a task that is started again by its id', () => {
+  test('is the same task when agent and input are the same', async () => {
+    const { tool } = held()
+    const box = await open({ agents: [agentOf(tool)] })
+    await box.start(agentOf(tool), { goal: 'x' }, { id: 't' })
+    await box.start(agentOf(tool), { goal: 'x' }, { id: 't' })
+    expect((await box.tasks()).length).toBe(1)
+  })
+
+  test('is refused when the input is another', async () => {
+    const { tool } = held()
+    const box = await open({ agents: [agentOf(tool)] })
+    await box.start(agentOf(tool), { goal: 'x' }, { id: 't' })
+    await expect(box.start(agentOf(tool), { goal: 'y' }, { id: 't' })).rejects.toMatchObject({ code: 'TASK_EXISTS' })
+  })
+})
+
+describe('a task that a worker holds', () => {
+  test('A20: is cancelled: its tool is called off, nothing more is done, and the log has the name', async () => {
+    const { tool, seen } = held()
+    const box = await open({ agents: [agentOf(tool)] })
+    const task = await box.start(agentOf(tool), {}, { id: 't' })
+    await until(() => seen.started === 1)
+    await box.cancel('t', { by: 'ana', reason: 'stop it' })
+    expect(await task.result()).toMatchObject({ status: 'cancelled', outcome: 'cancelled' })
+    await until(() => seen.aborted === 1)
+    const events = await box.store.read('t')
+    expect(events.at(-2)).toMatchObject({ type: 'task.cancelled', data: { by: 'ana', reason: 'stop it' } })
+    await expect(box.cancel('t', { by: 'ana', reason: 'again' })).rejects.toMatchObject({ code: 'TASK_ENDED' })
+  })
+
+  test('A20: is cancelled by another process too, within the time of a heartbeat', async () => {
+    const { tool, seen } = held()
+    const store = `sqlite:${join(folder(), 'store.db')}`
+    const box = await open({ agents: [agentOf(tool)], store })
+    const other = await open({ store })
+    await box.start(agentOf(tool), {}, { id: 't' })
+    await until(() => seen.started === 1)
+    await other.cancel('t', { by: 'ana', reason: 'from afar' })
+    await until(() => seen.aborted === 1)
+    expect((await other.show('t')).status).toBe('cancelled')
+  })
+
+  test('A4: is signalled while its tool runs: the tool starts once, and the signal is kept', async () => {
+    const { tool, seen } = held()
+    const box = await open({ agents: [agentOf(tool)] })
+    const task = await box.start(agentOf(tool), {}, { id: 't' })
+    await until(() => seen.started === 1)
+    for (let number = 0; number < 5; number += 1)
+      await box.signal('t', { name: 's', data: number, by: 'test', key: String(number % 2) })
+    seen.release()
+    await task.result()
+    expect(seen.started).toBe(1)
+    const events = await box.store.read('t')
+    expect(events.filter(({ type }) => type === 'signal.received').length).toBe(2)
+    expect((await box.verify('t')).findings).toEqual([])
+  })
+})
+
+test('a worker that stops lets its step end, and another goes on behind it', async () => {
+  const { tool, seen } = held()
+  const store = `sqlite:${join(folder(), 'store.db')}`
+  const first = await open({ agents: [agentOf(tool)], store })
+  await first.start(agentOf(tool), {}, { id: 't' })
+  await until(() => seen.started === 1)
+  setTimeout(() => seen.release(), 50)
+  await first.stop(5_000)
+  expect(seen).toMatchObject({ started: 1, aborted: 0 })
+
+  const second = await open({ agents: [agentOf(tool)], store })
+  expect(await second.task('t').result()).toMatchObject({ outcome: 'done' })
+  expect(seen.started).toBe(1)
+  const types = (await second.store.read('t')).map(({ type }) => type)
+  expect(types).not.toContain('step.lost')
+})
+
+test('a worker that must stop before its step ends calls it off, and another does it again at once', async () => {
+  const { tool, seen } = held()
+  const store = `sqlite:${join(folder(), 'store.db')}`
+  const first = await open({ agents: [agentOf(tool)], store, leaseMs: 60_000 })
+  await first.start(agentOf(tool), {}, { id: 't' })
+  await until(() => seen.started === 1)
+  await first.stop(20)
+  expect(seen.aborted).toBe(1)
+
+  const second = await open({ agents: [agentOf(tool)], store })
+  await until(() => seen.started === 2)
+  seen.release()
+  await second.task('t').result()
+  const types = (await second.store.read('t')).map(({ type }) => type)
+  expect(types.filter((type) => type === 'step.lost').length).toBe(1)
+})
+
+test('a tool that never settles has failed at its deadline, and the model is told', async () => {
+  const never = defineTool({
+    name: 'hold',
+    description: 'd',
+    inputSchema: z.object({}),
+    timeout: '50ms',
+    execute: () => new Promise(() => undefined),
+  })
+  const box = await open({ agents: [agentOf(never)] })
+  const task = await box.start(agentOf(never), {})
+  await task.result()
+  expect((await box.store.read(task.id)).find(({ type }) => type === 'tool.failed')).toMatchObject({
+    data: { class: 'timeout' },
+  })
+})
+
+test('a model that never answers leaves its state by $timeout', async () => {
+  const { tool } = held()
+  const agent = agentOf(tool, { timeout: '50ms' })
+  const box = await open({ agents: [agent], models: { main: scriptedModel([{ hang: true }]) } })
+  const task = await box.start(agent, {})
+  expect(await task.result()).toMatchObject({ outcome: 'failed' })
+  expect((await box.store.read(task.id)).find(({ type }) => type === 'transition.taken')).toMatchObject({
+    data: { exit: '$timeout' },
+  })
+})
+
+test.each<[string, () => unknown, string]>([
+  [
+    'an Error',
+    () => {
+      throw new Error('boom')
+    },
+    'boom',
+  ],
+  [
+    'a text',
+    () => {
+      throw 'boom'
+    },
+    'boom',
+  ],
+  [
+    'undefined',
+    () => {
+      throw undefined
+    },
+    'undefined',
+  ],
+  [
+    'an object in a circle',
+    () => {
+      const circle: Record<string, unknown> = {}
+      circle['self'] = circle
+      throw circle
+    },
+    '[object Object]',
+  ],
+  ['nothing, but answers with a bigint', () => 1n, 'not JSON'],
+  [
+    'nothing, but answers with a circle',
+    () => {
+      const circle: Record<string, unknown> = {}
+      circle['self'] = circle
+      return circle
+    },
+    'not JSON',
+  ],
+  ['nothing, but answers with half a surrogate pair', () => '\ud800', 'surrogate'],
+  ['nothing, but answers with NaN inside', () => ({ n: Number.NaN }), 'NaN'],
+])('T11: a tool that throws %s has failed, as a fact', async (_, execute, says) => {
+  const odd = defineTool({ name: 'hold', description: 'd', inputSchema: z.object({}), execute })
+  const box = await open({ agents: [agentOf(odd)] })
+  const task = await box.start(agentOf(odd), {})
+  expect((await task.result()).outcome).toBe('done')
+  const failed = (await box.store.read(task.id)).find(({ type }) => type === 'tool.failed')
+  expect((failed!.data as { message: string }).message).toContain(says)
+})
+
+test('A61 in small: a thousand tasks at once all end, each with its own log', { timeout: 60_000 }, async () => {
+  const quick = defineTool({ name: 'hold', description: 'd', inputSchema: z.object({}), execute: () => 'quick' })
+  const box = await open({ agents: [agentOf(quick)], concurrency: 200 })
+  const tasks = await Promise.all(
+    Array.from({ length: 1_000 }, (_, number) => box.start(agentOf(quick), { goal: String(number) })),
+  )
+  const views = await Promise.all(tasks.map((task) => task.result()))
+  expect(views.every(({ outcome }) => outcome === 'done')).toBe(true)
+  expect(new Set(views.map((view) => view.context['goal'])).size).toBe(1_000)
+  expect((await box.verify()).findings).toEqual([])
+})
+
+describe('before anything is written', () => {
+  test.each<[string, (agent: Agent<any, any>) => Omit<OrchestratorOptions, 'store'>, string]>([
+    ['an agent that is not sound', (agent) => ({ agents: [{ ...agent, initial: 'nope' } as never] }), 'AGENT_UNSOUND'],
+    ['two agents of one name', (agent) => ({ agents: [agent, { ...agent, version: '2' } as never] }), 'CONFIG_INVALID'],
+    ['a model nobody knows', (agent) => ({ agents: [agent], models: {} }), 'MODEL_UNKNOWN'],
+  ])('%s is refused', async (_, options, code) => {
+    const path = join(folder(), 'store.db')
+    const { tool } = held()
+    await expect(
+      createOrchestrator({
+        store: `sqlite:${path}`,
+        models: { main: scriptedModel(script) },
+        env: {},
+        ...options(agentOf(tool)),
+      }),
+    ).rejects.toMatchObject({ code })
+    const { existsSync } = await import('node:fs')
+    expect(existsSync(path)).toBe(false)
+  })
+
+  test.each<[string, string, unknown, object, string]>([
+    ['an agent that is not here', 'nobody', {}, {}, 'AGENT_UNKNOWN'],
+    ['an input that does not fit', 'a', { goal: 3 }, {}, 'INPUT_INVALID'],
+    ['an id that could not be typed', 'a', {}, { id: 'a b' }, 'INPUT_INVALID'],
+    ['a limit that is none', 'a', {}, { limits: { steps: 0 } }, 'INPUT_INVALID'],
+  ])('%s is refused', async (_, name, input, options, code) => {
+    const { tool } = held()
+    const box = await open({ agents: [agentOf(tool)] })
+    await expect(box.start(name, input as never, options)).rejects.toMatchObject({ code })
+    expect(await box.tasks()).toEqual([])
+  })
+
+  test('what is not there is named: a task, an item', async () => {
+    const box = await open({})
+    await expect(box.show('nope')).rejects.toMatchObject({ code: 'TASK_UNKNOWN' })
+    await expect(box.cancel('nope', { by: 'x', reason: 'y' })).rejects.toMatchObject({ code: 'TASK_UNKNOWN' })
+    await expect(box.answer('nope', { decision: 'x', by: 'x', reason: 'y' })).rejects.toMatchObject({
+      code: 'ITEM_UNKNOWN',
+    })
+    await expect(box.answer('nope.3', { decision: 'x', by: 'x', reason: 'y' })).rejects.toMatchObject({
+      code: 'ITEM_UNKNOWN',
+    })
+  })
+})
+
+test('H01, H04: of two humans who answer at once one is heard, and the other is told', async () => {
+  const agent = defineAgent({
+    name: 'a',
+    version: '1',
+    context,
+    initial: 'ask',
+    on,
+    states: { ask: { human: { question: '?' }, on: { yes: 'done', no: 'failed' } }, ...ends },
+  })
+  const box = await open({ agents: [agent] })
+  const task = await box.start(agent, {})
+  const { inbox } = await task.rest()
+  const answers = await Promise.allSettled(
+    ['yes', 'no', 'yes', 'no'].map((decision, index) =>
+      box.answer(inbox[0]!.item, { decision, by: `h${index}`, reason: 'r' }),
+    ),
+  )
+  expect(answers.filter(({ status }) => status === 'fulfilled').length).toBe(1)
+  expect(
+    answers
+      .filter((answer) => answer.status === 'rejected')
+      .every(({ reason }) => (reason as { code: string }).code === 'ITEM_CLOSED'),
+  ).toBe(true)
+  await task.result()
+  expect((await box.store.read(task.id)).filter(({ type }) => type === 'human.answered').length).toBe(1)
+})
