@@ -215,6 +215,7 @@ function usageOf(answer: ScriptAnswer, content: readonly AnswerPart[]): TokenUsa
 
 /** Waits, or until the call is called off; without a time, until it is called off. */
 function pause(ms: number | undefined, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
   return new Promise((resolve) => {
     const timer = ms === undefined ? undefined : setTimeout(resolve, ms)
     signal.addEventListener(

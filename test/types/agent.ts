@@ -76,9 +76,9 @@ const final = { type: 'final' } as const
 const model = 'main'
 const prompt = 'p'
 
-// @ts-expect-error the initial state does not exist
 defineAgent({
   ...head,
+  // @ts-expect-error the initial state does not exist
   initial: 'serch',
   states: { search: { model, prompt, on: { NO: 'end' } }, end: final },
 })
@@ -115,10 +115,10 @@ defineAgent({
   ...head,
   initial: 'search',
   states: {
-    // @ts-expect-error the second candidate's target does not exist
     search: {
       model,
       prompt,
+      // @ts-expect-error the second candidate's target does not exist
       on: { NO: [{ target: 'end', guard: () => true }, { target: 'nowhere' }] },
     },
     end: final,
@@ -159,10 +159,10 @@ defineAgent({
   ...head,
   initial: 'search',
   states: {
-    // @ts-expect-error the output has the wrong type for its key
     search: {
       model,
       prompt,
+      // @ts-expect-error the output has the wrong type for its key
       on: { NO: { target: 'end', output: z.object({ findings: z.string() }) } },
     },
     end: final,
@@ -173,10 +173,10 @@ defineAgent({
   ...head,
   initial: 'search',
   states: {
-    // @ts-expect-error the output has a key that the context does not have, beside one that it has
     search: {
       model,
       prompt,
+      // @ts-expect-error the output has a key that the context does not have, beside one that it has
       on: { NO: { target: 'end', output: z.object({ alert: z.string(), extra: z.string() }) } },
     },
     end: final,
