@@ -107,9 +107,6 @@ async function manyTasks(tasks: number, turns: number, what: string) {
     Array.from({ length: tasks }, (_, number) => idle.start(agent, { goal: 'g' }, { id: `task-${number}` })),
   )
   await idle.stop()
-  let left = tasks
-  let done: () => void = () => undefined
-  const ended = new Promise<void>((resolve) => (done = resolve))
   const startedMs = performance.now()
   const box = await createOrchestrator({
     store: `sqlite:${path}`,
@@ -117,13 +114,7 @@ async function manyTasks(tasks: number, turns: number, what: string) {
     models: { main: modelOf(turns) },
     concurrency: tasks,
   })
-  for (let number = 0; number < tasks; number += 1) {
-    void box
-      .task(`task-${number}`)
-      .result()
-      .then(() => (left -= 1) === 0 && done())
-  }
-  await ended
+  await Promise.all(Array.from({ length: tasks }, (_, number) => box.task(`task-${number}`).result()))
   const wholeMs = performance.now() - startedMs
   const verified = (await box.verify()).findings.length === 0
   await box.stop()

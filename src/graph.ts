@@ -26,7 +26,7 @@ export function graph(agent: Agent): string {
   const routes = Object.entries(agent.on ?? {})
   if (routes.length > 0) {
     lines.push(`  note right of ${id(agent.initial)}`, '    every state, unless it says otherwise:')
-    for (const [exit, target] of routes) lines.push(`    ${exit} → ${String(target)}`)
+    for (const [exit, target] of routes) lines.push(`    ${exit} → ${target}`)
     lines.push('  end note')
   }
   return `${lines.join('\n')}\n`

@@ -1,7 +1,5 @@
 // Every wait and every loop is finite, also when nobody said how. These are the ceilings; a machine may set its own.
 
-import type { Duration } from './duration.ts'
-
 /** The ceilings of one task. */
 export interface Limits {
   /** Steps (model calls, tool calls, functions, questions) in one task. Default 100. Past it: `$limit`. */
@@ -36,5 +34,3 @@ export const defaults = {
 export function isCeiling(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= 1_000_000
 }
-
-export type { Duration }

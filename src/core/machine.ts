@@ -222,7 +222,8 @@ function compileState(
         timeoutMs,
       }
     }
-    default:
+    case 'final':
+    case undefined:
       return {
         ...common,
         kind: 'final',

@@ -80,7 +80,7 @@ const answerShape = z.strictObject({
 export function loadScript(value: unknown): Script {
   if (typeof value === 'function') return value as Script
   const parsed = z.array(answerShape).min(1).safeParse(value)
-  if (parsed.success) return parsed.data as readonly ScriptAnswer[]
+  if (parsed.success) return parsed.data
   const issue = parsed.error.issues[0]
   throw new Fault(
     'SCRIPT_INVALID',

@@ -206,7 +206,7 @@ const cases: readonly (readonly [string, Change, ProblemCode, string])[] = [
 ]
 
 test.each(cases)('%s is found', (_, change, code, place) => {
-  const problems = check({ ...sound, ...change } as unknown as Agent)
+  const problems = check({ ...sound, ...change } as Agent)
   expect(problems.map((problem) => `${problem.severity} ${problem.code} ${problem.place}`)).toContain(
     `error ${code} ${String(change['name'] ?? 'a')}${place}`,
   )
@@ -217,7 +217,7 @@ test.each(cases)('%s is found', (_, change, code, place) => {
 })
 
 test('a missing route for $error or $timeout is a warning, not an error', () => {
-  const problems = check({ ...sound, on: {} } as unknown as Agent)
+  const problems = check({ ...sound, on: {} } as Agent)
   expect(problems.map(({ severity, code, place }) => `${severity} ${code} ${place}`)).toEqual([
     'warning ROUTE_MISSING a.states.first.on.$error',
     'warning ROUTE_MISSING a.states.first.on.$timeout',

@@ -50,7 +50,7 @@ function agentOf(
     context,
     initial: 'first',
     limits,
-    on: on as never,
+    on,
     states: { first: first as never, ...ends },
   })
 }

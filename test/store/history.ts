@@ -128,7 +128,7 @@ function move(work: Draft, draw: Draw, value: () => Json): void {
   } else if (draw(60) === 0) cancel(work, { by: 'ana', reason: 'r' })
   else if (draw(3) === 0)
     signal(work, { name: 'go', data: { last: value() }, by: 'test', ...(draw(2) ? { key: String(draw(3)) } : {}) })
-  else if (task.wait && draw(3) === 0) (work as { nowMs: number }).nowMs = task.wait.untilMs
+  else if (task.wait && draw(4) === 0) (work as { nowMs: number }).nowMs = task.wait.untilMs
   if (draw(4) > 0) proceed(machine, work)
 }
 
