@@ -13,6 +13,19 @@ interface MockFlags {
   json?: boolean
 }
 
+const scriptHelp = `
+A script is a list of answers, given one after the other, or a function of the request:
+
+  export default [
+    { text: 'I look.', calls: [{ name: 'search_log', arguments: { pattern: 'error' } }] },
+    { status: 503, headers: { 'retry-after': '2' } },
+    { calls: [{ name: 'FOUND', arguments: { diagnosis: 'disk full' } }], delayMs: 200 },
+  ]
+
+  export default ({ turn, results, prompt, offers }) => ({ calls: [{ name: offers[0].name, arguments: {} }] })
+
+An answer may have: text, reasoning, calls, finish, usage, delayMs; or do what networks do: status, headers, body, drop, hang.`
+
 export function mockModelCommand(leave: Leave): Command {
   return command('mock-model', 'serve scripted answers behind an OpenAI-compatible interface')
     .argument(
@@ -21,6 +34,7 @@ export function mockModelCommand(leave: Leave): Command {
     )
     .option('--port <n>', 'on 127.0.0.1 (default: any that is free)', parseCount('--port'))
     .option('--for <duration>', 'stop by itself after this long (default: when told to)', parseDuration)
+    .addHelpText('after', scriptHelp)
     .action(async (file: string, flags: MockFlags) => {
       const module = await importFile(file)
       const server = await startMockServer(

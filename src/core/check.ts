@@ -29,6 +29,7 @@ export type ProblemCode =
   | 'SCHEMA_INVALID'
   | 'LIMIT_INVALID'
   | 'ROUTE_MISSING'
+  | 'FIELD_UNKNOWN'
 
 /** One thing that is wrong, where, and how to mend it. A warning does not keep the machine from running. */
 export interface Problem {
@@ -83,7 +84,37 @@ const isName = (name: unknown): boolean => typeof name === 'string' && /^[A-Za-z
 /** What every provider takes as a tool's name. */
 const isCallName = (name: unknown): boolean => typeof name === 'string' && /^[A-Za-z_][\w-]{0,63}$/.test(name)
 
+const common = ['on', 'reads', 'writes', 'visits', 'timeout']
+
+/** Every field that means something; another would be passed over in silence, and might be a limit or a gate. */
+const fields = {
+  agent: ['name', 'version', 'context', 'initial', 'limits', 'on', 'states'],
+  limits: ['steps'],
+  exit: ['target', 'description', 'output', 'guard'],
+  model: [...common, 'model', 'instructions', 'prompt', 'tools', 'turns', 'refusals', 'outputTokens', 'temperature'],
+  tool: [...common, 'tool', 'args', 'exit'],
+  run: [...common, 'run'],
+  human: [...common, 'human'],
+  wait: [...common, 'wait'],
+  final: ['type', 'failure'],
+} as const
+
+function checkFields(kind: keyof typeof fields, value: object, place: string, report: Report): void {
+  const known: readonly string[] = fields[kind]
+  for (const field of Object.keys(value)) {
+    if (known.includes(field)) continue
+    report(
+      'FIELD_UNKNOWN',
+      `${place}.${field}`,
+      `${field} means nothing here.`,
+      `Remove it; there may be: ${known.join(', ')}.`,
+    )
+  }
+}
+
 function checkHead(agent: Agent, report: Report): void {
+  checkFields('agent', agent, '', report)
+  checkFields('limits', agent.limits ?? {}, '.limits', report)
   if (!isName(agent.name)) {
     report(
       'NAME_INVALID',
@@ -178,6 +209,7 @@ function checkState(agent: Agent, name: string, state: State, report: Report): v
     )
     return
   }
+  checkFields(kind, state, place, report)
   if (kind === 'final') return
   const { on, reads, writes, visits, timeout } = state as Exclude<State, { type: 'final' }>
   for (const [exit, definition] of Object.entries(on ?? {})) {
@@ -307,6 +339,7 @@ function checkTargets(agent: Agent, place: string, exit: unknown, report: Report
   const candidates = candidatesOf(exit)
   if (candidates.length === 0) report('EXIT_INVALID', place, 'The exit has no target.', 'Name a state.')
   for (const candidate of candidates) {
+    if (typeof candidate === 'object' && candidate !== null) checkFields('exit', candidate, place, report)
     const target = candidate?.target
     if (typeof target === 'string' && Object.hasOwn(agent.states, target)) continue
     report(

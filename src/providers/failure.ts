@@ -1,6 +1,7 @@
 // What a provider's refusal means. One pure reading of status, headers and body into our failure classes, for real
 // providers and for the scripted one alike. The message is ours: nothing of the prompt comes through.
 
+import { durationMaxMs } from '../core/duration.ts'
 import { head } from '../core/json.ts'
 import type { Failure, FailureClass } from '../core/model.ts'
 
@@ -96,14 +97,30 @@ function codeOf(body: string | undefined): string {
   }
 }
 
-/** Reads `retry-after-ms`, or `retry-after` as seconds or as a date. Undefined when absent, negative or nonsense. */
+/**
+ * Reads `retry-after-ms`, or `retry-after` as seconds or as an HTTP date (RFC 9110). Undefined when absent, negative or
+ * nonsense; a wait beyond a year is a year.
+ */
 export function retryAfter(headers: Readonly<Record<string, string | undefined>>, nowMs: number): number | undefined {
-  const ms = headers['retry-after-ms']
-  if (ms !== undefined && /^\d+(\.\d+)?$/.test(ms.trim())) return Math.ceil(Number(ms))
-  const after = headers['retry-after']?.trim()
-  if (after === undefined || after === '') return undefined
-  if (/^\d+(\.\d+)?$/.test(after)) return Math.ceil(Number(after) * 1_000)
-  // A date has letters; a bare or negative number that is no count of seconds is nonsense, not a year.
-  const date = /[a-z]/i.test(after) ? Date.parse(after) : Number.NaN
+  const ms =
+    count(headers['retry-after-ms']) ??
+    scaled(count(headers['retry-after']), 1_000) ??
+    until(headers['retry-after'], nowMs)
+  return ms === undefined ? undefined : Math.min(Math.ceil(ms), durationMaxMs)
+}
+
+function count(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d+(\.\d+)?$/.test(text.trim()) ? Number(text) : undefined
+}
+
+function scaled(value: number | undefined, unitMs: number): number | undefined {
+  return value === undefined ? undefined : value * unitMs
+}
+
+function until(text: string | undefined, nowMs: number): number | undefined {
+  // The form that servers must send; `Date.parse` alone would take "maybe 7" for a date.
+  if (text === undefined || !/^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/.test(text.trim()))
+    return undefined
+  const date = Date.parse(text)
   return Number.isNaN(date) ? undefined : Math.max(0, date - nowMs)
 }

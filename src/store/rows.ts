@@ -1,9 +1,36 @@
 // What follows from events: the rows of every table that is not the log itself. The same functions write them when a
 // step is committed and when they are all written again, so both come out equal.
 
-import { dueAtMs, waitsFor, type Task } from '../core/task.ts'
+import { waitsFor, type Task } from '../core/task.ts'
 import type { Event } from '../core/event.ts'
 import type { Head, TaskRow } from './store.ts'
+
+/** The columns of a task that change with its events, in the order of the statement that writes them. */
+export const changingColumns = [
+  'status',
+  'state',
+  'outcome',
+  'waitsFor',
+  'steps',
+  'turns',
+  'inputTokens',
+  'outputTokens',
+  'costMicros',
+  'updatedAtMs',
+  'seq',
+  'hash',
+] as const
+
+/** All columns of a task. */
+export const taskColumns = [
+  'taskId',
+  'agent',
+  'version',
+  'definition',
+  'startedBy',
+  'startedAtMs',
+  ...changingColumns,
+] as const
 
 /** The task's row, as a list shows it. */
 export function taskRow(task: Task, head: Head): TaskRow {
@@ -28,11 +55,6 @@ export function taskRow(task: Task, head: Head): TaskRow {
     seq: head.seq,
     hash: head.hash,
   }
-}
-
-/** When the queue should hand the task to a worker: ms since 1970, or null for never. */
-export function jobTimeMs(task: Task): number | null {
-  return dueAtMs(task)
 }
 
 /** What an event does to the inbox. `close` closes whatever is open for the task. */

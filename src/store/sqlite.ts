@@ -1,19 +1,20 @@
 // The store on SQLite: one file, one writer, WAL with synchronous=FULL. Transactions are synchronous, so nothing can
-// come between their statements. Writes that are asked for in the same turn of the event loop share one transaction
-// (group commit): each checks before it writes, so one that is refused leaves the others alone.
+// come between their statements; every write checks its own condition first, because it may share its transaction with
+// others (see writer).
 
-import { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { assert, Fault } from '../core/fault.ts'
 import type { Probe, WritePoint } from '../runtime.ts'
-import { emptyTask, evolve, isEnded, type Task } from '../core/task.ts'
+import { dueAtMs, emptyTask, evolve, isEnded, type Task } from '../core/task.ts'
 import type { Event } from '../core/event.ts'
 import type { Json } from '../core/json.ts'
 import { isBusy, toFault } from './fault.ts'
+import { openFile } from './file.ts'
 import { canonical, seal, unseal, verifyChain, payloadsOf } from './log.ts'
-import { inboxChange, jobTimeMs, taskRow } from './rows.ts'
-import { applicationId, derivedTables, migrations } from './schema.ts'
+import { changingColumns, inboxChange, taskColumns, taskRow } from './rows.ts'
+import { derivedTables } from './schema.ts'
 import { prepare, type Statements } from './statements.ts'
 import type {
   Claim,
@@ -31,6 +32,7 @@ import type {
   TaskRow,
   Verification,
 } from './store.ts'
+import { Writer } from './writer.ts'
 
 /** How to open a SQLite store. */
 export interface SqliteOptions {
@@ -41,17 +43,6 @@ export interface SqliteOptions {
   readonly probe?: Probe
   readonly now?: () => number
 }
-
-interface Write {
-  readonly point: WritePoint
-  readonly body: () => unknown
-  readonly resolve: (value: any) => void
-  readonly reject: (reason: unknown) => void
-}
-
-/** The longest group: bounds how long a commit holds the event loop. */
-const groupMax = 512
-const busyWaitMs = 5
 
 /** Opens a store at a path. Throws a Fault that starts with `STORE_` when it cannot be, and leaves the file as it was. */
 export async function openSqlite(path: string, options: SqliteOptions = {}): Promise<Store> {
@@ -65,7 +56,7 @@ export async function openSqlite(path: string, options: SqliteOptions = {}): Pro
   for (;;) {
     try {
       return new SqliteStore(
-        open(path, options.now ?? Date.now),
+        openFile(path, options.now ?? Date.now),
         path,
         lockTimeoutMs,
         options.probe ?? (() => undefined),
@@ -77,184 +68,27 @@ export async function openSqlite(path: string, options: SqliteOptions = {}): Pro
   }
 }
 
-function open(path: string, now: () => number): DatabaseSync {
-  const db = new DatabaseSync(path, { timeout: 0 })
-  try {
-    const read = (pragma: string): number => Object.values(db.prepare(`PRAGMA ${pragma}`).get()!)[0] as number
-    const tables = db.prepare('SELECT count(*) AS count FROM sqlite_schema').get()!['count'] as number
-    if (tables > 0 && read('application_id') !== applicationId) {
-      throw new Fault(
-        'STORE_NOT_OURS',
-        `${path} is a database of another program.`,
-        'Choose another file with --store sqlite:PATH; this one was not touched.',
-      )
-    }
-    const version = read('user_version')
-    if (version > migrations.at(-1)!.version) {
-      throw new Fault(
-        'STORE_NEWER',
-        `${path} was written by a newer Signalbox (schema ${version}, this one knows ${migrations.at(-1)!.version}).`,
-        'Update Signalbox; this store was not touched.',
-      )
-    }
-    if (read('journal_mode') !== ('wal' as unknown)) db.exec('PRAGMA journal_mode = WAL')
-    db.exec('PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -65536')
-    migrate(db, path, version, now)
-    return db
-  } catch (thrown) {
-    db.close()
-    throw thrown
-  }
-}
-
-function migrate(db: DatabaseSync, path: string, version: number, now: () => number): void {
-  if (version === migrations.at(-1)!.version) return proveMigrations(db, path)
-  db.exec('BEGIN IMMEDIATE')
-  try {
-    db.exec(
-      'CREATE TABLE IF NOT EXISTS migrations (version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, appliedAtMs INTEGER NOT NULL) STRICT',
-    )
-    // Another process may have been first while we waited for the lock.
-    const applied = new Set(
-      db
-        .prepare('SELECT version FROM migrations')
-        .all()
-        .map((row) => row['version']),
-    )
-    for (const migration of migrations) {
-      if (applied.has(migration.version)) continue
-      db.exec(migration.sql)
-      db.prepare('INSERT INTO migrations VALUES (?, ?, ?, ?)').run(
-        migration.version,
-        migration.name,
-        migration.checksum,
-        now(),
-      )
-    }
-    db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${migrations.at(-1)!.version}`)
-    db.exec('COMMIT')
-  } catch (thrown) {
-    if (db.isTransaction) db.exec('ROLLBACK')
-    throw thrown
-  }
-  proveMigrations(db, path)
-}
-
-function proveMigrations(db: DatabaseSync, path: string): void {
-  const applied = new Map(
-    db
-      .prepare('SELECT version, checksum FROM migrations')
-      .all()
-      .map((row) => [row['version'], row['checksum']]),
-  )
-  for (const { version, name, checksum } of migrations) {
-    if (applied.get(version) === checksum) continue
-    throw new Fault(
-      'STORE_ALTERED',
-      `Migration ${version} (${name}) of ${path} is not the one this Signalbox has.`,
-      'Use the version that made the store, or restore a backup.',
-    )
-  }
-}
-
 class SqliteStore implements Store {
   readonly #db: DatabaseSync
   readonly #path: string
-  readonly #lockTimeoutMs: number
-  readonly #probe: Probe
   readonly #sql: Statements
+  readonly #writer: Writer
   /** By task; those of the empty name hear of every task. */
   readonly #listeners = new Map<string, Set<(row: TaskRow) => void>>()
-  #queue: Write[] = []
-  #scheduled = false
-  #busySinceMs: number | undefined
   #closing: Promise<void> | undefined
   #closed = false
 
   constructor(db: DatabaseSync, path: string, lockTimeoutMs: number, probe: Probe) {
     this.#db = db
     this.#path = path
-    this.#lockTimeoutMs = lockTimeoutMs
-    this.#probe = probe
     this.#sql = prepare(db)
+    this.#writer = new Writer(db, path, lockTimeoutMs, probe)
   }
 
   // ---- Writing -----------------------------------------------------------------------------------------------------
 
   #write<T>(point: WritePoint, body: () => T): Promise<T> {
-    if (this.#closing) return Promise.reject(this.#closedFault())
-    return new Promise<T>((resolve, reject) => {
-      this.#queue.push({ point, body, resolve, reject })
-      this.#schedule()
-    })
-  }
-
-  #schedule(): void {
-    if (this.#scheduled) return
-    this.#scheduled = true
-    setImmediate(() => this.#flush())
-  }
-
-  #flush(): void {
-    this.#scheduled = false
-    const group = this.#queue.slice(0, groupMax)
-    if (group.length === 0) return
-    for (const { point } of group) this.#probe(point, 'before')
-    try {
-      this.#db.exec('BEGIN IMMEDIATE')
-    } catch (thrown) {
-      if (isBusy(thrown) && this.#waitForLock()) return
-      this.#queue.splice(0, group.length)
-      for (const { reject } of group) reject(toFault(thrown, this.#path))
-      if (this.#queue.length > 0) this.#schedule()
-      return
-    }
-    this.#busySinceMs = undefined
-    this.#queue.splice(0, group.length)
-    if (this.#queue.length > 0) this.#schedule()
-    this.#commitGroup(group)
-  }
-
-  /** Another process is writing: comes back a little later, without holding up the event loop. */
-  #waitForLock(): boolean {
-    const nowMs = performance.now()
-    this.#busySinceMs ??= nowMs
-    if (nowMs - this.#busySinceMs >= this.#lockTimeoutMs) {
-      this.#busySinceMs = undefined
-      return false
-    }
-    this.#scheduled = true
-    setTimeout(() => this.#flush(), busyWaitMs)
-    return true
-  }
-
-  #commitGroup(group: readonly Write[]): void {
-    const results: unknown[] = []
-    try {
-      for (const { point, body } of group) {
-        results.push(body())
-        this.#probe(point, 'inside')
-      }
-      this.#db.exec('COMMIT')
-    } catch (thrown) {
-      if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
-      // One bad write must not take the others with it: each gets a transaction of its own.
-      if (group.length > 1) for (const write of group) this.#commitAlone(write)
-      else group[0]!.reject(toFault(thrown, this.#path))
-      return
-    }
-    for (const { point } of group) this.#probe(point, 'after')
-    for (const [index, write] of group.entries()) write.resolve(results[index])
-  }
-
-  #commitAlone(write: Write): void {
-    try {
-      this.#db.exec('BEGIN IMMEDIATE')
-    } catch (thrown) {
-      write.reject(toFault(thrown, this.#path))
-      return
-    }
-    this.#commitGroup([write])
+    return this.#closing ? Promise.reject(this.#closedFault()) : this.#writer.write(point, body)
   }
 
   async commit(commit: Commit): Promise<Committed> {
@@ -264,7 +98,7 @@ class SqliteStore implements Store {
       const refusal = this.#refusal(commit)
       if (refusal) return { ok: false, reason: refusal }
       this.#insert(task.id, sealed.events, sealed.payloads)
-      this.#writeRows(task, sealed.head, commit.head.seq === 0)
+      this.#writeRow(taskRow(task, sealed.head), commit.head.seq === 0)
       this.#writeDerived(commit.events, sealed.events)
       this.#writeJob(task, commit)
       return { ok: true, head: sealed.head }
@@ -287,61 +121,9 @@ class SqliteStore implements Store {
     }
   }
 
-  #writeRows(task: Task, head: Head, first: boolean): void {
-    const row = taskRow(task, head)
-    const {
-      status,
-      state,
-      outcome,
-      waitsFor,
-      steps,
-      turns,
-      inputTokens,
-      outputTokens,
-      costMicros,
-      updatedAtMs,
-      seq,
-      hash,
-    } = row
-    if (first) {
-      const { agent, version, definition, startedBy, startedAtMs } = row
-      this.#sql.insertTask.run(
-        task.id,
-        agent,
-        version,
-        definition,
-        startedBy,
-        status,
-        state,
-        outcome,
-        waitsFor,
-        steps,
-        turns,
-        inputTokens,
-        outputTokens,
-        costMicros,
-        startedAtMs,
-        updatedAtMs,
-        seq,
-        hash,
-      )
-    } else {
-      this.#sql.updateTask.run(
-        status,
-        state,
-        outcome,
-        waitsFor,
-        steps,
-        turns,
-        inputTokens,
-        outputTokens,
-        costMicros,
-        updatedAtMs,
-        seq,
-        hash,
-        task.id,
-      )
-    }
+  #writeRow(row: TaskRow, first: boolean): void {
+    if (first) this.#sql.insertTask.run(...taskColumns.map((column) => row[column]))
+    else this.#sql.updateTask.run(...changingColumns.map((column) => row[column]), row.taskId)
   }
 
   /** The context and inbox rows that follow from events. */
@@ -378,7 +160,7 @@ class SqliteStore implements Store {
 
   /** Keeps the lease, or puts the task back into the queue, or takes it out. */
   #writeJob(task: Task, { lease, keep }: Pick<Commit, 'lease' | 'keep'>): void {
-    const timeMs = jobTimeMs(task)
+    const timeMs = dueAtMs(task)
     if (keep && timeMs !== null) return
     if (timeMs === null) this.#sql.deleteJob.run(task.id)
     else if (lease !== undefined) this.#sql.freeJob.run(timeMs, task.id)
@@ -543,7 +325,7 @@ class SqliteStore implements Store {
     const task = emptyTask(taskId)
     for (const event of events) evolve(task, event)
     const last = sealed.at(-1)!
-    this.#writeRows(task, { seq: last.seq, hash: last.hash }, true)
+    this.#writeRow(taskRow(task, { seq: last.seq, hash: last.hash }), true)
     this.#writeDerived(events, sealed)
     if (!isEnded(task)) this.#writeJob(task, {})
   }
@@ -564,7 +346,7 @@ class SqliteStore implements Store {
 
   close(): Promise<void> {
     this.#closing ??= (async () => {
-      while (this.#queue.length > 0 || this.#scheduled) await new Promise((wake) => setImmediate(wake))
+      await this.#writer.idle()
       this.#closed = true
       this.#db.close()
     })()

@@ -1,9 +1,9 @@
 // Every SQL statement of the SQLite store, each prepared once.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { changingColumns, taskColumns } from './rows.ts'
 
-const taskColumns =
-  'taskId, agent, version, definition, startedBy, status, state, outcome, waitsFor, steps, turns, inputTokens, outputTokens, costMicros, startedAtMs, updatedAtMs, seq, hash'
+const columns = taskColumns.join(', ')
 const inboxColumns =
   'item, taskId, kind, state, question, show, options, assignee, openedAtMs, expiresAtMs, status, decision, decidedBy, reason'
 
@@ -15,10 +15,10 @@ const texts = {
   payload: `SELECT body FROM payloads WHERE taskId = ? AND hash = ?`,
 
   head: `SELECT tasks.seq, tasks.hash, jobs.lease FROM tasks LEFT JOIN jobs USING (taskId) WHERE tasks.taskId = ?`,
-  insertTask: `INSERT INTO tasks (${taskColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  updateTask: `UPDATE tasks SET status = ?, state = ?, outcome = ?, waitsFor = ?, steps = ?, turns = ?, inputTokens = ?, outputTokens = ?, costMicros = ?, updatedAtMs = ?, seq = ?, hash = ? WHERE taskId = ?`,
-  task: `SELECT ${taskColumns} FROM tasks WHERE taskId = ?`,
-  tasks: `SELECT ${taskColumns} FROM tasks WHERE ($status IS NULL OR status = $status) AND ($agent IS NULL OR agent = $agent) ORDER BY startedAtMs DESC, taskId DESC LIMIT $limit`,
+  insertTask: `INSERT INTO tasks (${columns}) VALUES (${taskColumns.map(() => '?').join(', ')})`,
+  updateTask: `UPDATE tasks SET ${changingColumns.map((column) => `${column} = ?`).join(', ')} WHERE taskId = ?`,
+  task: `SELECT ${columns} FROM tasks WHERE taskId = ?`,
+  tasks: `SELECT ${columns} FROM tasks WHERE ($status IS NULL OR status = $status) AND ($agent IS NULL OR agent = $agent) ORDER BY startedAtMs DESC, taskId DESC LIMIT $limit`,
   taskIds: `SELECT taskId FROM tasks UNION SELECT taskId FROM events`,
   loggedTaskIds: `SELECT DISTINCT taskId FROM events`,
 

@@ -45,6 +45,15 @@ const cases: readonly (readonly [string, Change, ProblemCode, string])[] = [
     'FINAL_MISSING',
     '.states',
   ],
+  ['a limit that nobody keeps', { limits: { tokens: 5 } }, 'FIELD_UNKNOWN', '.limits.tokens'],
+  ['a word of the agent that means nothing', { policy: {} }, 'FIELD_UNKNOWN', '.policy'],
+  ['a word of a state that means nothing', first({ approval: 'always' }), 'FIELD_UNKNOWN', '.states.first.approval'],
+  [
+    'a word of an exit that means nothing',
+    first({ on: { OK: { target: 'second', when: true } } }),
+    'FIELD_UNKNOWN',
+    '.states.first.on.OK.when',
+  ],
   ['a target that does not exist', first({ on: { OK: 'nope' } }), 'TARGET_UNKNOWN', '.states.first.on.OK'],
   [
     'a second candidate whose target does not exist',

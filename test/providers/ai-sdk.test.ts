@@ -407,7 +407,7 @@ describe('by values, with a model made by hand', () => {
         specificationVersion: 'v4',
         provider: 'p',
         modelId: 'm',
-        doGenerate: () => Promise.reject(thrown as Error),
+        doGenerate: () => Promise.reject(thrown),
       })
       expect(await model.call(request(), signal)).toMatchObject({ ok: false, failure: { class: 'error' } })
     }
@@ -423,6 +423,9 @@ test.each<[Record<string, string>, number | undefined]>([
   [{ 'retry-after': 'Tue, 24 Nov 2026 11:00:00 GMT' }, 0],
   [{ 'retry-after': '-5' }, undefined],
   [{ 'retry-after': 'soon' }, undefined],
+  [{ 'retry-after': 'maybe 7' }, undefined],
+  [{ 'retry-after': `1${'0'.repeat(400)}` }, 366 * 86_400_000],
+  [{ 'retry-after': 'Fri, 24 Nov 2996 12:00:00 GMT' }, 366 * 86_400_000],
   [{ 'retry-after': '' }, undefined],
   [{}, undefined],
 ])('M06: Retry-After %j is %s ms', (headers, ms) => {
