@@ -17,9 +17,9 @@ export function readCommits(path: string): readonly RawCommit[] {
   const db = new DatabaseSync(path, { readOnly: true })
   const bodies = new Map(
     db
-      .prepare('SELECT taskId, hash, body FROM payloads')
+      .prepare('SELECT taskId, seq, hash, body FROM payloads')
       .all()
-      .map((row) => [`${row['taskId'] as string} ${row['hash'] as string}`, row as Row]),
+      .map((row) => [`${row['taskId'] as string} ${row['seq'] as number} ${row['hash'] as string}`, row as Row]),
   )
   const commits: { events: Row[]; payloads: Row[] }[] = []
   for (const event of db
@@ -33,7 +33,7 @@ export function readCommits(path: string): readonly RawCommit[] {
     if (!commit) continue
     commit.events.push(event)
     for (const [, hash] of (event['data'] as string).matchAll(/"\$payload":"(\w+)"/g)) {
-      const payload = bodies.get(`${event['taskId'] as string} ${hash}`)
+      const payload = bodies.get(`${event['taskId'] as string} ${event['seq'] as number} ${hash}`)
       if (payload) commit.payloads.push(payload)
     }
   }
@@ -60,7 +60,7 @@ export function writeRaw(path: string, commits: readonly RawCommit[], group: num
   const event = db.prepare(
     'INSERT INTO events (taskId, seq, atMs, type, data, costMicros, prevHash, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
   )
-  const payload = db.prepare('INSERT INTO payloads (taskId, hash, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING')
+  const payload = db.prepare('INSERT INTO payloads (taskId, seq, hash, body) VALUES (?, ?, ?, ?)')
   const update = db.prepare(
     'UPDATE tasks SET steps = ?, turns = ?, inputTokens = ?, outputTokens = ?, updatedAtMs = ?, seq = ?, hash = ? WHERE taskId = ?',
   )
@@ -68,7 +68,7 @@ export function writeRaw(path: string, commits: readonly RawCommit[], group: num
   for (let at = 0; at < commits.length; at += group) {
     db.exec('BEGIN IMMEDIATE')
     for (const { events, payloads } of commits.slice(at, at + group)) {
-      for (const row of payloads) payload.run(row['taskId']!, row['hash']!, row['body']!)
+      for (const row of payloads) payload.run(row['taskId']!, row['seq']!, row['hash']!, row['body']!)
       for (const row of events)
         event.run(
           row['taskId']!,

@@ -156,7 +156,10 @@ export function scriptedModel(script: Script, { name = 'scripted' }: { name?: st
     async call(request, signal) {
       const answer = await play({ model: name, messages: request.messages, offers: request.offers })
       if (answer.hang || answer.delayMs) await pause(answer.hang ? undefined : answer.delayMs, signal)
-      if (signal.aborted) return { ok: false, failure: failureOf('abort') }
+      if (signal.aborted) {
+        const late = signal.reason instanceof DOMException && signal.reason.name === 'TimeoutError'
+        return { ok: false, failure: failureOf(late ? 'timeout' : 'abort') }
+      }
       return toReply(answer, name)
     },
   }

@@ -24,22 +24,34 @@ export function sha256(text: string): string {
   return digest('sha256', text, 'hex')
 }
 
-/** Events in their final form, and the payloads they carry, by hash. */
+/** Where a payload is: with which event it was stored, and its hash. */
+export interface Place {
+  readonly seq: number
+  readonly hash: string
+}
+
+/** Finds a payload, or does not. */
+export type Fetch = (place: Place) => string | undefined
+
+/** Events in their final form, and the payloads that are to be stored with them. */
 export interface Sealed {
   readonly events: readonly SealedEvent[]
-  readonly payloads: ReadonlyMap<string, string>
+  readonly payloads: readonly (Place & { readonly body: string })[]
   readonly head: Head
 }
 
-/** Puts events behind a head: takes their payloads out, numbers are already right, hashes each onto the one before. */
-export function seal(head: Head, events: readonly Event[]): Sealed {
-  const payloads = new Map<string, string>()
+/**
+ * Puts events behind a head: takes their payloads out and hashes each event onto the one before. A payload whose hash
+ * is `known` to be stored with an earlier event is not stored again; the reference says with which.
+ */
+export function seal(head: Head, events: readonly Event[], known: (hash: string) => number | undefined): Sealed {
+  const payloads: (Place & { readonly body: string })[] = []
   const sealed: SealedEvent[] = []
   let { seq, hash } = head
   for (const event of events) {
     seq += 1
     assert(event.seq === seq, `event ${event.seq} of task ${event.taskId} goes behind event ${seq - 1}`)
-    const data = canonical(takeOut(event, payloads))
+    const data = canonical(takeOut(event, payloads, known))
     const { taskId, at, type, costMicros } = event
     const row = { taskId, seq, at, type, data, costMicros, prevHash: hash }
     hash = hashOf(row)
@@ -48,7 +60,11 @@ export function seal(head: Head, events: readonly Event[]): Sealed {
   return { events: sealed, payloads, head: { seq, hash } }
 }
 
-function takeOut(event: Event, payloads: Map<string, string>): JsonObject {
+function takeOut(
+  event: Event,
+  payloads: (Place & { readonly body: string })[],
+  known: (hash: string) => number | undefined,
+): JsonObject {
   const fields: readonly string[] | undefined = payloadFields[event.type]
   const data = event.data as unknown as JsonObject
   if (!fields) return data
@@ -58,8 +74,9 @@ function takeOut(event: Event, payloads: Map<string, string>): JsonObject {
     if (value === undefined) continue
     const body = canonical(value)
     const hash = sha256(body)
-    payloads.set(hash, body)
-    slim[field] = { $payload: hash }
+    const seq = known(hash) ?? payloads.find((payload) => payload.hash === hash)?.seq
+    if (seq === undefined) payloads.push({ seq: event.seq, hash, body })
+    slim[field] = seq === undefined || seq === event.seq ? { $payload: hash } : { $payload: hash, seq }
   }
   return slim
 }
@@ -72,33 +89,34 @@ export function hashOf(event: Omit<SealedEvent, 'hash'>): string {
   )
 }
 
-/** The hashes of the payloads that an event carries, by field. */
-export function payloadsOf(event: SealedEvent): ReadonlyMap<string, string> {
+/** Where the payloads are that an event carries, by field. */
+export function payloadsOf(event: SealedEvent): ReadonlyMap<string, Place> {
   const fields: readonly string[] = payloadFields[event.type as Event['type']] ?? []
-  const found = new Map<string, string>()
+  const found = new Map<string, Place>()
   if (fields.length === 0) return found
   const data = JSON.parse(event.data) as JsonObject
   for (const field of fields) {
-    const reference = data[field]
-    if (isReference(reference)) found.set(field, reference.$payload)
+    const place = placeOf(data[field], event.seq)
+    if (place) found.set(field, place)
   }
   return found
 }
 
 /** Puts the payloads back in their places. */
-export function unseal(event: SealedEvent, payload: (hash: string) => string | undefined): LoggedEvent {
+export function unseal(event: SealedEvent, payload: Fetch): LoggedEvent {
   const data = JSON.parse(event.data) as Record<string, Json>
   for (const field of (payloadFields[event.type as Event['type']] ?? []) as readonly string[]) {
-    const reference = data[field]
-    if (!isReference(reference)) continue
-    const body = payload(reference.$payload)
+    const place = placeOf(data[field], event.seq)
+    const body = place && payload(place)
     if (body !== undefined) data[field] = JSON.parse(body) as Json
   }
   return { ...event, data } as unknown as LoggedEvent
 }
 
-function isReference(value: Json | undefined): value is { $payload: string } {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && '$payload' in value
+/** Reads a reference. Without a sequence number the payload was stored with the event itself. */
+function placeOf(value: Json | undefined, seq: number): Place | undefined {
+  if (typeof value !== 'object' || value === null || !('$payload' in value)) return undefined
+  return { hash: String(value['$payload']), seq: typeof value['seq'] === 'number' ? value['seq'] : seq }
 }
 
 /**
@@ -109,7 +127,7 @@ export function verifyChain(
   taskId: string,
   events: readonly SealedEvent[],
   head: Head | undefined,
-  payload: (hash: string) => string | undefined,
+  payload: Fetch,
 ): Finding | undefined {
   const found = (kind: Finding['kind'], seq: number, problem: string): Finding => ({ taskId, seq, kind, problem })
   const places = new Map(events.map((event) => [event.hash, event.seq]))
@@ -144,11 +162,11 @@ export function verifyChain(
     : found('edited', previous.seq, 'the last event is not the one that was recorded')
 }
 
-function payloadProblem(event: SealedEvent, payload: (hash: string) => string | undefined): string | undefined {
-  for (const [field, hash] of payloadsOf(event)) {
-    const body = payload(hash)
+function payloadProblem(event: SealedEvent, payload: Fetch): string | undefined {
+  for (const [field, place] of payloadsOf(event)) {
+    const body = payload(place)
     if (body === undefined) return `the ${field} of event ${event.seq} (${event.type}) is missing`
-    if (sha256(body) !== hash) return `the ${field} of event ${event.seq} (${event.type}) was edited`
+    if (sha256(body) !== place.hash) return `the ${field} of event ${event.seq} (${event.type}) was edited`
   }
   return undefined
 }

@@ -26,8 +26,8 @@ const sqliteMigrations: readonly Migration[] = [
       ) STRICT;
 
       CREATE TABLE payloads (
-        taskId TEXT NOT NULL, hash TEXT NOT NULL, body TEXT NOT NULL,
-        PRIMARY KEY (taskId, hash)
+        taskId TEXT NOT NULL, seq INTEGER NOT NULL, hash TEXT NOT NULL, body TEXT NOT NULL,
+        PRIMARY KEY (taskId, seq, hash)
       ) STRICT;
 
       CREATE TRIGGER events_no_update BEFORE UPDATE ON events
@@ -52,7 +52,8 @@ const sqliteMigrations: readonly Migration[] = [
       CREATE INDEX tasks_by_start ON tasks (startedAtMs);
 
       CREATE TABLE context (
-        taskId TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, payload TEXT NOT NULL,
+        taskId TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL,
+        payloadSeq INTEGER NOT NULL, payloadHash TEXT NOT NULL,
         PRIMARY KEY (taskId, key)
       ) STRICT, WITHOUT ROWID;
 

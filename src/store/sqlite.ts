@@ -12,7 +12,7 @@ import type { Event } from '../core/event.ts'
 import type { Json } from '../core/json.ts'
 import { isBusy, toFault } from './fault.ts'
 import { openFile } from './file.ts'
-import { canonical, seal, unseal, verifyChain, payloadsOf } from './log.ts'
+import { canonical, payloadsOf, seal, unseal, verifyChain, type Place, type Sealed } from './log.ts'
 import { changingColumns, inboxChange, taskColumns, taskRow } from './rows.ts'
 import { derivedTables } from './schema.ts'
 import { prepare, type Statements } from './statements.ts'
@@ -43,6 +43,9 @@ export interface SqliteOptions {
   readonly probe?: Probe
   readonly now?: () => number
 }
+
+/** How many payloads are remembered as stored. */
+const recentMax = 4_096
 
 /** Opens a store at a path. Throws a Fault that starts with `STORE_` when it cannot be, and leaves the file as it was. */
 export async function openSqlite(path: string, options: SqliteOptions = {}): Promise<Store> {
@@ -75,6 +78,7 @@ class SqliteStore implements Store {
   readonly #writer: Writer
   /** By task; those of the empty name hear of every task. */
   readonly #listeners = new Map<string, Set<(row: TaskRow) => void>>()
+  readonly #recent = new Map<string, number>()
   #closing: Promise<void> | undefined
   #closed = false
 
@@ -92,18 +96,20 @@ class SqliteStore implements Store {
   }
 
   async commit(commit: Commit): Promise<Committed> {
-    const sealed = seal(commit.head, commit.events)
     const { task } = commit
+    const sealed = seal(commit.head, commit.events, (hash) => this.#recent.get(`${task.id} ${hash}`))
     const result = await this.#write(commit.point, (): Committed => {
       const refusal = this.#refusal(commit)
       if (refusal) return { ok: false, reason: refusal }
-      this.#insert(task.id, sealed.events, sealed.payloads)
+      this.#insert(task.id, sealed)
       this.#writeRow(taskRow(task, sealed.head), commit.head.seq === 0)
       this.#writeDerived(commit.events, sealed.events)
       this.#writeJob(task, commit)
       return { ok: true, head: sealed.head }
     })
-    if (result.ok) this.#tell(taskRow(task, result.head))
+    if (!result.ok) return result
+    for (const { hash, seq } of sealed.payloads) this.#remember(`${task.id} ${hash}`, seq)
+    this.#tell(taskRow(task, result.head))
     return result
   }
 
@@ -114,10 +120,20 @@ class SqliteStore implements Store {
     return row.seq === head.seq && row.hash === head.hash ? undefined : 'conflict'
   }
 
-  #insert(taskId: string, events: readonly SealedEvent[], payloads: ReadonlyMap<string, string>): void {
-    for (const [hash, body] of payloads) this.#sql.insertPayload.run(taskId, hash, body)
+  #insert(taskId: string, { events, payloads }: Sealed): void {
+    for (const { seq, hash, body } of payloads) this.#sql.insertPayload.run(taskId, seq, hash, body)
     for (const { seq, at, type, data, costMicros, prevHash, hash } of events) {
       this.#sql.insertEvent.run(taskId, seq, at, type, data, costMicros, prevHash, hash)
+    }
+  }
+
+  /** Payloads stored lately, so that what comes again is not stored again. Found by their place, never by their hash. */
+  #remember(key: string, seq: number): void {
+    this.#recent.set(key, seq)
+    if (this.#recent.size <= recentMax) return
+    for (const oldest of this.#recent.keys()) {
+      this.#recent.delete(oldest)
+      return
     }
   }
 
@@ -130,8 +146,8 @@ class SqliteStore implements Store {
   #writeDerived(events: readonly Event[], sealed: readonly SealedEvent[]): void {
     for (const [index, event] of events.entries()) {
       if (event.type === 'context.written') {
-        const payload = payloadsOf(sealed[index]!).get('value')!
-        this.#sql.writeContext.run(event.taskId, event.data.key, event.data.version, payload)
+        const { seq, hash } = payloadsOf(sealed[index]!).get('value')!
+        this.#sql.writeContext.run(event.taskId, event.data.key, event.data.version, seq, hash)
         continue
       }
       const change = inboxChange(event)
@@ -231,7 +247,7 @@ class SqliteStore implements Store {
 
   async read(taskId: string, options: { afterSeq?: number; limit?: number } = {}): Promise<readonly LoggedEvent[]> {
     const sealed = await this.readSealed(taskId, options)
-    return this.#read(() => sealed.map((event) => unseal(event, (hash) => this.#payload(taskId, hash))))
+    return this.#read(() => sealed.map((event) => unseal(event, (place) => this.#payload(taskId, place))))
   }
 
   readSealed(taskId: string, options: { afterSeq?: number; limit?: number } = {}): Promise<readonly SealedEvent[]> {
@@ -241,8 +257,8 @@ class SqliteStore implements Store {
     })
   }
 
-  #payload(taskId: string, hash: string): string | undefined {
-    return this.#sql.payload.get(taskId, hash)?.['body'] as string | undefined
+  #payload(taskId: string, { seq, hash }: Place): string | undefined {
+    return this.#sql.payload.get(taskId, seq, hash)?.['body'] as string | undefined
   }
 
   task(taskId: string): Promise<TaskRow | undefined> {
@@ -293,7 +309,7 @@ class SqliteStore implements Store {
   #verifyTask(taskId: string): { events: number; finding: Finding | undefined } {
     const rows = this.#sql.events.all(taskId, -1, -1) as unknown as SealedEvent[]
     const head = plain<Head>(this.#sql.head.get(taskId))
-    const payload = (hash: string): string | undefined => this.#payload(taskId, hash)
+    const payload = (place: Place): string | undefined => this.#payload(taskId, place)
     try {
       return { events: rows.length, finding: verifyChain(taskId, rows, head, payload) }
     } catch (thrown) {
@@ -321,7 +337,7 @@ class SqliteStore implements Store {
 
   #rebuildTask(taskId: string): void {
     const sealed = this.#sql.events.all(taskId, 0, -1) as unknown as SealedEvent[]
-    const events = sealed.map((event) => unseal(event, (hash) => this.#payload(taskId, hash)))
+    const events = sealed.map((event) => unseal(event, (place) => this.#payload(taskId, place)))
     const task = emptyTask(taskId)
     for (const event of events) evolve(task, event)
     const last = sealed.at(-1)!

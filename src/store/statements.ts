@@ -9,10 +9,9 @@ const inboxColumns =
 
 const texts = {
   insertEvent: `INSERT INTO events (taskId, seq, atMs, type, data, costMicros, prevHash, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-  // A payload that is there already is the same payload: its name is its hash.
-  insertPayload: `INSERT INTO payloads (taskId, hash, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
+  insertPayload: `INSERT INTO payloads (taskId, seq, hash, body) VALUES (?, ?, ?, ?)`,
   events: `SELECT taskId, seq, atMs AS at, type, data, costMicros, prevHash, hash FROM events WHERE taskId = ? AND seq > ? ORDER BY seq LIMIT ?`,
-  payload: `SELECT body FROM payloads WHERE taskId = ? AND hash = ?`,
+  payload: `SELECT body FROM payloads WHERE taskId = ? AND seq = ? AND hash = ?`,
 
   head: `SELECT tasks.seq, tasks.hash, jobs.lease FROM tasks LEFT JOIN jobs USING (taskId) WHERE tasks.taskId = ?`,
   insertTask: `INSERT INTO tasks (${columns}) VALUES (${taskColumns.map(() => '?').join(', ')})`,
@@ -22,8 +21,8 @@ const texts = {
   taskIds: `SELECT taskId FROM tasks UNION SELECT taskId FROM events`,
   loggedTaskIds: `SELECT DISTINCT taskId FROM events`,
 
-  writeContext: `INSERT INTO context (taskId, key, version, payload) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version, payload = excluded.payload`,
-  context: `SELECT key, version, body FROM context JOIN payloads ON payloads.taskId = context.taskId AND payloads.hash = context.payload WHERE context.taskId = ? ORDER BY key`,
+  writeContext: `INSERT INTO context (taskId, key, version, payloadSeq, payloadHash) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version, payloadSeq = excluded.payloadSeq, payloadHash = excluded.payloadHash`,
+  context: `SELECT key, version, body FROM context JOIN payloads ON payloads.taskId = context.taskId AND payloads.seq = payloadSeq AND payloads.hash = payloadHash WHERE context.taskId = ? ORDER BY key`,
 
   due: `SELECT taskId FROM jobs WHERE definition = ? AND availableAtMs <= ? ORDER BY availableAtMs LIMIT ?`,
   dueTask: `SELECT taskId FROM jobs WHERE definition = ? AND availableAtMs <= ? AND taskId = ?`,

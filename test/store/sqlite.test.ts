@@ -6,6 +6,8 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { start } from '../../src/core/decide.ts'
+import { draft, emit } from '../../src/core/draft.ts'
+import { emptyTask, fold } from '../../src/core/task.ts'
 import { genesis } from '../../src/store/log.ts'
 import { derivedTables, migrations } from '../../src/store/schema.ts'
 import { openSqlite } from '../../src/store/sqlite.ts'
@@ -75,6 +77,29 @@ test('a payload is stored once, however often a task carries it', async () => {
   await store.commit({ point: 'start', head: genesis, events, task })
   const db = new DatabaseSync(file)
   expect(db.prepare(`SELECT count(*) AS count FROM payloads WHERE body = '"same"'`).get()!['count']).toBe(1)
+  db.close()
+})
+
+test('a payload that comes again is not stored again, and is read where it first was, also by another process', async () => {
+  const file = path()
+  const store = await openSqlite(file)
+  await store.commit(commit('t'))
+  const text = 'a long result '.repeat(100)
+  for (let round = 0; round < 5; round += 1) {
+    const events = await store.read('t')
+    const work = draft(fold(emptyTask('t'), events), 5)
+    emit(work, 'signal.received', { name: 'go', data: text, by: 'test' })
+    const { seq, hash } = events.at(-1)!
+    await store.commit({ point: 'signal', head: { seq, hash }, events: work.events, task: work.task })
+  }
+  await store.close()
+  const again = await openSqlite(file)
+  onTestFinished(() => again.close())
+  const signals = (await again.read('t')).filter(({ type }) => type === 'signal.received')
+  expect(signals.map(({ data }) => (data as { data: unknown }).data)).toEqual(Array.from({ length: 5 }, () => text))
+  expect((await again.verify()).findings).toEqual([])
+  const db = new DatabaseSync(file)
+  expect(db.prepare('SELECT count(*) AS count FROM payloads WHERE length(body) > 1000').get()!['count']).toBe(1)
   db.close()
 })
 

@@ -208,9 +208,11 @@ describe('with the triggers gone, verify names', () => {
   test('a whole task of another store', async () => {
     const path = await history()
     edit(path, (db) => {
-      const { events } = seal({ seq: 0, hash: '0'.repeat(64) }, [
-        { taskId: 'c', seq: 1, at: 1, type: 'task.cancelled', costMicros: 0, data: { by: 'x', reason: 'y' } },
-      ])
+      const { events } = seal(
+        { seq: 0, hash: '0'.repeat(64) },
+        [{ taskId: 'c', seq: 1, at: 1, type: 'task.cancelled', costMicros: 0, data: { by: 'x', reason: 'y' } }],
+        () => undefined,
+      )
       insert(db, events[0]!, events[0]!.hash)
     })
     expect(await verify(path)).toMatchObject([{ taskId: 'c', kind: 'inserted', seq: 1 }])
