@@ -164,6 +164,9 @@ function toFailure(thrown: unknown, signal: AbortSignal, nowMs: number): Failure
   if (nameOf(thrown) === 'AbortError') return failureOf('abort')
   if (!isApiCallError(thrown)) return failureOf(unreadable(thrown) ? 'malformed' : 'error', nameOf(thrown))
   const { statusCode, responseHeaders, responseBody, isRetryable, cause } = thrown
+  // An answer that began well and was cut off is the connection's failure, not the answer's.
+  if (statusCode !== undefined && statusCode < 400 && isRetryable)
+    return { ...failureOf('transport'), status: statusCode }
   // A provider that cannot read its own answer says so in the cause; some call that a status 500.
   const malformed = statusCode !== undefined && !isRetryable && (statusCode < 400 || unreadable(cause))
   const failure = classify({ status: statusCode, headers: responseHeaders, body: responseBody }, nowMs)

@@ -2,7 +2,7 @@
 // after the other, or a function of the request. The same script plays in the process or behind HTTP (mock-server).
 
 import { z } from 'zod'
-import { Fault } from '../core/fault.ts'
+import { Fault, messageOf } from '../core/fault.ts'
 import type { Json } from '../core/json.ts'
 import type { Answer, AnswerPart, CallResult, Finish, Message, Model, Offer, Reply, TokenUsage } from '../core/model.ts'
 import { classify, failureOf } from './failure.ts'
@@ -154,7 +154,7 @@ export function scriptedModel(script: Script, { name = 'scripted' }: { name?: st
     provider: 'scripted',
     modelId: name,
     async call(request, signal) {
-      const answer = await play({ model: name, messages: request.messages, offers: request.offers })
+      const answer = await ask(play, { model: name, messages: request.messages, offers: request.offers })
       if (answer.hang || answer.delayMs) await pause(answer.hang ? undefined : answer.delayMs, signal)
       if (signal.aborted) {
         const late = signal.reason instanceof DOMException && signal.reason.name === 'TimeoutError'
@@ -162,6 +162,15 @@ export function scriptedModel(script: Script, { name = 'scripted' }: { name?: st
       }
       return toReply(answer, name)
     },
+  }
+}
+
+/** A script that throws is a provider that fails. */
+async function ask(play: ReturnType<typeof player>, request: Parameters<typeof play>[0]): Promise<ScriptAnswer> {
+  try {
+    return await play(request)
+  } catch (thrown) {
+    return { status: 500, body: messageOf(thrown) }
   }
 }
 
