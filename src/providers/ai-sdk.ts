@@ -6,6 +6,7 @@ import type {
   Answer,
   AnswerPart,
   Failure,
+  FailureClass,
   Finish,
   Message,
   MessagePart,
@@ -13,7 +14,7 @@ import type {
   ModelRequest,
   TokenUsage,
 } from '../core/model.ts'
-import { classify, failureOf } from './failure.ts'
+import { classify, failureOf, withoutQuotes } from './failure.ts'
 
 /** As much of `LanguageModelV3` and `LanguageModelV4` as is used here; their own types stay out of our declarations. */
 export interface LanguageModelLike {
@@ -45,7 +46,7 @@ export function fromAiSdk(model: LanguageModelLike, now: () => number = Date.now
         const result = (await model.doGenerate(toOptions(request, signal))) as Generated
         return { ok: true, answer: toAnswer(result, provider, modelId) }
       } catch (thrown) {
-        return { ok: false, failure: toFailure(thrown, signal, now()) }
+        return { ok: false, failure: toFailure(thrown, request.messages, signal, now()) }
       }
     },
   }
@@ -117,7 +118,7 @@ const finishes: ReadonlySet<Finish> = new Set<Finish>(['stop', 'length', 'conten
 
 function toAnswerPart(part: { type: string; [field: string]: unknown }): AnswerPart[] {
   const kept = toJson(part['providerMetadata'])
-  const metadata = part['providerMetadata'] !== undefined && kept.ok ? { metadata: kept.value } : {}
+  const metadata = kept.ok && kept.value !== null ? { metadata: kept.value } : {}
   if (part.type === 'text' || part.type === 'reasoning') {
     return [{ type: part.type, text: String(part['text'] ?? '').toWellFormed(), ...metadata }]
   }
@@ -159,17 +160,17 @@ function count(value: unknown): number | null {
   return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : null
 }
 
-function toFailure(thrown: unknown, signal: AbortSignal, nowMs: number): Failure {
+function toFailure(thrown: unknown, asked: readonly Message[], signal: AbortSignal, nowMs: number): Failure {
   if (signal.aborted) return failureOf(nameOf(signal.reason) === 'TimeoutError' ? 'timeout' : 'abort')
   if (nameOf(thrown) === 'AbortError') return failureOf('abort')
-  if (!isApiCallError(thrown)) return failureOf(unreadable(thrown) ? 'malformed' : 'error', nameOf(thrown))
+  if (!isApiCallError(thrown)) return failureOf(classOf(thrown), withoutQuotes(nameOf(thrown), asked))
   const { statusCode, responseHeaders, responseBody, isRetryable, cause } = thrown
   // An answer that began well and was cut off is the connection's failure, not the answer's.
   if (statusCode !== undefined && statusCode < 400 && isRetryable)
     return { ...failureOf('transport'), status: statusCode }
   // A provider that cannot read its own answer says so in the cause; some call that a status 500.
   const malformed = statusCode !== undefined && !isRetryable && (statusCode < 400 || unreadable(cause))
-  const failure = classify({ status: statusCode, headers: responseHeaders, body: responseBody }, nowMs)
+  const failure = classify({ status: statusCode, headers: responseHeaders, body: responseBody, asked }, nowMs)
   return malformed ? { ...failureOf('malformed'), status: statusCode } : failure
 }
 
@@ -184,6 +185,15 @@ interface ApiCallError {
 /** The AI SDK marks its errors with registered symbols, which hold across versions and copies. */
 function isApiCallError(thrown: unknown): thrown is ApiCallError {
   return typeof thrown === 'object' && thrown !== null && Symbol.for('vercel.ai.error.AI_APICallError') in thrown
+}
+
+/** What is thrown before or beside an exchange: no key to send, no connection, an answer that cannot be read. */
+function classOf(thrown: unknown): FailureClass {
+  if (typeof thrown !== 'object' || thrown === null) return 'error'
+  if (Symbol.for('vercel.ai.error.AI_LoadAPIKeyError') in thrown) return 'auth'
+  // A failed `fetch` is a TypeError, as a misread answer is; only its words tell them apart.
+  if (thrown instanceof TypeError && ['fetch failed', 'terminated'].includes(thrown.message)) return 'transport'
+  return unreadable(thrown) ? 'malformed' : 'error'
 }
 
 function unreadable(thrown: unknown): boolean {
@@ -202,5 +212,6 @@ function unreadable(thrown: unknown): boolean {
 }
 
 function nameOf(thrown: unknown): string {
-  return typeof thrown === 'object' && thrown !== null && 'name' in thrown ? String(thrown.name) : ''
+  const named = typeof thrown === 'object' && thrown !== null && 'name' in thrown
+  return named && typeof thrown.name === 'string' ? thrown.name : ''
 }

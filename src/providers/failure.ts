@@ -3,7 +3,7 @@
 
 import { durationMaxMs } from '../core/duration.ts'
 import { head } from '../core/json.ts'
-import type { Failure, FailureClass } from '../core/model.ts'
+import type { Failure, FailureClass, Message } from '../core/model.ts'
 
 /** A failed HTTP exchange, as far as it is known. */
 export interface Exchange {
@@ -12,6 +12,8 @@ export interface Exchange {
   /** Lower-case names. */
   readonly headers?: Readonly<Record<string, string | undefined>>
   readonly body?: string
+  /** What was asked: a code that quotes it is left out. */
+  readonly asked?: readonly Message[]
 }
 
 const said: Readonly<Record<FailureClass, string>> = {
@@ -34,7 +36,7 @@ const said: Readonly<Record<FailureClass, string>> = {
 export function classify(exchange: Exchange, nowMs: number): Failure {
   const kind = classOf(exchange)
   const retryAfterMs = retryAfter(exchange.headers ?? {}, nowMs)
-  const code = codeOf(exchange.body)
+  const code = withoutQuotes(codeOf(exchange.body), exchange.asked ?? [])
   const { status } = exchange
   return {
     class: kind,
@@ -49,15 +51,34 @@ export function failureOf(kind: FailureClass, detail = ''): Failure {
   return { class: kind, message: detail === '' ? said[kind] : `${said[kind]} ${head(detail, 200)}` }
 }
 
+const quoteLength = 24
+
+/** The text, or nothing when 24 characters in a row of it are in what was asked: a provider may echo the prompt. */
+export function withoutQuotes(text: string, asked: readonly Message[]): string {
+  if (text.length < quoteLength) return text
+  // Both escaped alike, so that a quotation mark or a line's end inside a quote hides nothing.
+  const [needle, haystack] = [JSON.stringify(text).slice(1, -1), JSON.stringify(asked)]
+  for (let from = 0; from + quoteLength <= needle.length; from += 1) {
+    if (haystack.includes(needle.slice(from, from + quoteLength))) return ''
+  }
+  return text
+}
+
+// The words count only with a status that can mean them: a gateway that fails may quote a prompt that speaks of money.
 function classOf({ status, body = '' }: Exchange): FailureClass {
   const text = body.slice(0, 20_000).toLowerCase()
   const says = (...words: readonly string[]): boolean => words.some((word) => text.includes(word))
   if (status === undefined) return 'transport'
+  if (status === 402) return 'spend-limit'
   if (
+    [400, 403, 429].includes(status) &&
     says(
       'insufficient_quota',
       'insufficient quota',
       'billing_hard_limit',
+      'billing_not_active',
+      'api usage limits',
+      'insufficient credits',
       'credit balance',
       'spend limit',
       'spending limit',
@@ -68,10 +89,16 @@ function classOf({ status, body = '' }: Exchange): FailureClass {
   if (status === 429) return 'rate-limit'
   if (status === 401 || status === 403) return 'auth'
   if (
+    [400, 404, 413, 422].includes(status) &&
     says(
       'context_length_exceeded',
       'context length',
       'context window',
+      'context limit',
+      'context size',
+      'context_size',
+      'maximum prompt length',
+      'too many input tokens',
       'prompt is too long',
       'too many tokens',
       'maximum context',
@@ -80,7 +107,8 @@ function classOf({ status, body = '' }: Exchange): FailureClass {
     )
   )
     return 'context-overflow'
-  if (says('content_filter', 'content_policy', 'content management policy')) return 'content-filter'
+  if (status < 500 && status >= 400 && says('content_filter', 'content_policy', 'content management policy'))
+    return 'content-filter'
   if (status === 408 || status === 409 || status >= 500) return 'overload'
   return status >= 400 ? 'invalid-request' : 'malformed'
 }

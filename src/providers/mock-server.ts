@@ -35,7 +35,7 @@ export async function startMockServer(script: Script, { port = 0 }: { port?: num
   })
 
   async function route(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const path = new URL(request.url ?? '/', 'http://localhost').pathname
+    const [path] = (request.url ?? '/').split('?')
     if (request.method === 'GET' && path === '/v1/models')
       return send(response, 200, { object: 'list', data: [{ id: 'mock', object: 'model' }] })
     if (request.method !== 'POST' || path !== '/v1/chat/completions')
@@ -44,11 +44,14 @@ export async function startMockServer(script: Script, { port = 0 }: { port?: num
     if (text === undefined) return refuse(response, 413, 'too_large', 'The request is larger than 32 MiB.')
     const body = parse(text)
     if (!body) return refuse(response, 400, 'invalid_json', 'The request is not a JSON object.')
+    const heard = read(body)
+    if (!heard)
+      return refuse(response, 400, 'invalid_request', 'The messages or the tools are not in the form of chat.')
     requests += 1
     log.push(body)
     if (log.length > logMax) log.shift()
     const model = String(body['model'] ?? 'mock')
-    const answer = await play({ model, messages: readMessages(body['messages']), offers: readOffers(body['tools']) })
+    const answer = await play({ model, ...heard })
     await answerWith(response, answer, model, body['stream'] === true, text.length)
   }
 
@@ -122,6 +125,15 @@ function refuse(response: ServerResponse, status: number, type: string, message:
 
 // ---- The request ---------------------------------------------------------------------------------------------------
 
+/** What was asked, in our form; undefined where a message, a call or a tool is not an object. */
+function read(body: JsonObject): { messages: Message[]; offers: Offer[] } | undefined {
+  try {
+    return { messages: readMessages(body['messages']), offers: readOffers(body['tools']) }
+  } catch {
+    return undefined
+  }
+}
+
 function readOffers(tools: unknown): Offer[] {
   if (!Array.isArray(tools)) return []
   return tools.flatMap((tool: { function?: { name?: unknown; description?: unknown; parameters?: unknown } }) => {
@@ -135,6 +147,7 @@ function readOffers(tools: unknown): Offer[] {
 interface WireMessage {
   readonly role?: unknown
   readonly content?: unknown
+  readonly reasoning_content?: unknown
   readonly tool_call_id?: unknown
   readonly tool_calls?: readonly { id?: unknown; function?: { name?: unknown; arguments?: unknown } }[]
 }
@@ -157,13 +170,18 @@ function readMessages(value: unknown): Message[] {
   return messages
 }
 
-function readAssistant({ content, tool_calls }: WireMessage, names: Map<string, string>): MessagePart[] {
+function readAssistant(
+  { content, reasoning_content, tool_calls }: WireMessage,
+  names: Map<string, string>,
+): MessagePart[] {
   const text = readText(content)
-  const parts: MessagePart[] = text === '' ? [] : [{ type: 'text', text }]
+  const reasoning = readText(reasoning_content)
+  const parts: MessagePart[] = reasoning === '' ? [] : [{ type: 'reasoning', text: reasoning }]
+  if (text !== '') parts.push({ type: 'text', text })
   for (const call of tool_calls ?? []) {
     const [id, name] = [String(call.id ?? ''), String(call.function?.name ?? '')]
     names.set(id, name)
-    parts.push({ type: 'call', id, name, arguments: parse(String(call.function?.arguments ?? '')) ?? {} })
+    parts.push({ type: 'call', id, name, arguments: parseValue(String(call.function?.arguments || '{}')) })
   }
   return parts
 }

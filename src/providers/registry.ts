@@ -1,7 +1,7 @@
 // From a model's name to a model: what the configuration says, then a provider it names, then the endpoint that the
 // environment names. Nothing is ever reached for that nobody configured.
 
-import { Fault } from '../core/fault.ts'
+import { Fault, messageOf } from '../core/fault.ts'
 import type { Model } from '../core/model.ts'
 import { fromAiSdk, isLanguageModel, type LanguageModelLike } from './ai-sdk.ts'
 
@@ -53,7 +53,17 @@ function fromProvider(name: string, models: ModelTable): Model | undefined {
   const [, provider, modelId] = /^([\w.-]+)[/:](.+)$/.exec(name) ?? []
   if (provider === undefined || modelId === undefined || !Object.hasOwn(models, provider)) return undefined
   const entry = models[provider] as Partial<ProviderLike> | undefined
-  return typeof entry?.languageModel === 'function' ? toModel(entry.languageModel(modelId)) : undefined
+  if (typeof entry?.languageModel !== 'function') return undefined
+  try {
+    return toModel(entry.languageModel(modelId))
+  } catch (cause) {
+    throw new Fault(
+      'MODEL_UNKNOWN',
+      `The provider ${provider} makes no model ${modelId}: ${messageOf(cause)}.`,
+      'Check the name of the model.',
+      { cause },
+    )
+  }
 }
 
 async function fromEnvironment(name: string, models: ModelTable, env: Resolving['env']): Promise<Model> {

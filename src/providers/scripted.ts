@@ -20,7 +20,7 @@ export interface ScriptAnswer {
   }[]
   /** Default: `tool-calls` where there are calls, else `stop`. */
   readonly finish?: Finish
-  /** Counts of tokens; may be nonsense on purpose. Default: a quarter of the characters. */
+  /** Counts of tokens; may be nonsense on purpose. Default: a quarter of the characters; in the process, 100 in. */
   readonly usage?: Readonly<Record<string, unknown>>
   /** Wait before answering, in ms. */
   readonly delayMs?: number
@@ -168,7 +168,7 @@ export function scriptedModel(script: Script, { name = 'scripted' }: { name?: st
 /** A script that throws is a provider that fails. */
 async function ask(play: ReturnType<typeof player>, request: Parameters<typeof play>[0]): Promise<ScriptAnswer> {
   try {
-    return await play(request)
+    return (await play(request)) ?? { status: 500, body: 'The script gave no answer.' }
   } catch (thrown) {
     return { status: 500, body: messageOf(thrown) }
   }
@@ -179,7 +179,7 @@ function toReply(answer: ScriptAnswer, modelId: string): Reply {
   if (answer.status !== undefined && answer.status !== 200) {
     return {
       ok: false,
-      failure: classify({ status: answer.status, headers: answer.headers, body: answer.body }, Date.now()),
+      failure: classify({ status: answer.status, headers: lowerCase(answer.headers), body: answer.body }, Date.now()),
     }
   }
   if (answer.body !== undefined) return { ok: false, failure: failureOf('malformed') }
@@ -192,6 +192,11 @@ function toReply(answer: ScriptAnswer, modelId: string): Reply {
     usage: usageOf(answer, content),
   }
   return { ok: true, answer: result }
+}
+
+/** As names of headers come off the wire. */
+function lowerCase(headers: Readonly<Record<string, string>> = {}): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
 }
 
 function contentOf(answer: ScriptAnswer): AnswerPart[] {
@@ -229,14 +234,13 @@ function usageOf(answer: ScriptAnswer, content: readonly AnswerPart[]): TokenUsa
 function pause(ms: number | undefined, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve()
   return new Promise((resolve) => {
-    const timer = ms === undefined ? undefined : setTimeout(resolve, ms)
-    signal.addEventListener(
-      'abort',
-      () => {
-        clearTimeout(timer)
-        resolve()
-      },
-      { once: true },
-    )
+    const finish = (): void => {
+      clearTimeout(timer)
+      // One signal may outlive many calls.
+      signal.removeEventListener('abort', finish)
+      resolve()
+    }
+    const timer = ms === undefined ? undefined : setTimeout(finish, ms)
+    signal.addEventListener('abort', finish)
   })
 }
