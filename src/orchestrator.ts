@@ -178,8 +178,9 @@ export class Orchestrator {
     }
     const [definition, { machine }] = found
     const { id: taskId = this.#runtime.id(), by = 'api', limits } = options
+    const seed = Math.floor(this.#runtime.random() * 2 ** 32)
     const stepsMax = limits?.steps === undefined ? {} : { stepsMax: limits.steps }
-    const begun = start(machine, { taskId, definition, input, by, ...stepsMax }, this.#runtime.now())
+    const begun = start(machine, { taskId, definition, input, by, seed, ...stepsMax }, this.#runtime.now())
     const { task, events } = begun
     const committed = await this.store.commit({ point: 'start', head: genesis, events, task })
     if (!committed.ok) await this.#proveSame(begun)

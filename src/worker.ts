@@ -5,7 +5,7 @@
 import { draft } from './core/draft.ts'
 import { proceed, resume, settle, type Outcome } from './core/decide.ts'
 import type { Machine } from './core/machine.ts'
-import { emptyTask, evolve, fold, isEnded, type Task } from './core/task.ts'
+import { emptyTask, evolve, fold, isEnded, nextRetryAtMs, type Task } from './core/task.ts'
 import { perform, type Ports } from './perform.ts'
 import type { WritePoint } from './runtime.ts'
 import { genesis } from './store/log.ts'
@@ -79,6 +79,7 @@ export class Worker {
   async stop(drainMs: number): Promise<void> {
     this.#stopping = true
     this.#wake?.()
+    for (const session of this.#sessions.values()) session?.wake?.()
     await this.#loop
     const { runtime } = this.#options.ports
     let cancelTimer: () => void = () => undefined
@@ -211,7 +212,7 @@ export class Worker {
       if (point === 'permit') resume(machine, work)
       for (const outcome of outcomes) settle(machine, work, outcome)
       if (!this.#stopping) proceed(machine, work)
-      const keep = session.task.open.size > 0
+      const keep = session.task.open.size > 0 || this.#dueSoon(session.task)
       const { head, task } = session
       const { lease } = claim
       const committed = await store.commit({
@@ -269,9 +270,33 @@ export class Worker {
     }
   }
 
-  /** Waits for an outcome, or for news from outside, which is folded in; a task that has ended so is lost. */
+  /** A step that is tried again within the lease stays in hand; a longer delay gives the task back to the queue. */
+  #dueSoon(task: Task): boolean {
+    const { ports, leaseMs } = this.#options
+    return !this.#stopping && task.delayed.size > 0 && nextRetryAtMs(task) - ports.runtime.now() <= leaseMs
+  }
+
+  /** Waits for an outcome, for a step's next try, or for news from outside, which is folded in. */
   async #nextOutcome(session: Session): Promise<void> {
-    while (session.outcomes.length === 0 && !session.lost) {
+    const { runtime } = this.#options.ports
+    let due = false
+    const cancel =
+      session.task.delayed.size === 0
+        ? undefined
+        : runtime.setTimer(nextRetryAtMs(session.task) - runtime.now(), () => {
+            due = true
+            session.wake?.()
+          })
+    try {
+      await this.#await(session, () => due || (this.#stopping && session.running.size === 0))
+    } finally {
+      cancel?.()
+    }
+  }
+
+  /** Until there is an outcome, or `over` holds. A task that somebody else has ended is lost. */
+  async #await(session: Session, over: () => boolean): Promise<void> {
+    while (session.outcomes.length === 0 && !session.lost && !over()) {
       if (session.seenSeq > session.head.seq) await this.#catchUp(session)
       else
         await new Promise<void>((resolve) => {

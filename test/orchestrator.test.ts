@@ -268,7 +268,7 @@ test.each<[string, () => unknown, string]>([
   ['nothing, but answers with half a surrogate pair', () => '\ud800', 'surrogate'],
   ['nothing, but answers with NaN inside', () => ({ n: Number.NaN }), 'NaN'],
 ])('T11: a tool that throws %s has failed, as a fact', async (_, execute, says) => {
-  const odd = defineTool({ name: 'hold', description: 'd', inputSchema: z.object({}), execute })
+  const odd = defineTool({ name: 'hold', description: 'd', inputSchema: z.object({}), retry: { attempts: 1 }, execute })
   const box = await open({ agents: [agentOf(odd)] })
   const task = await box.start(agentOf(odd), {})
   expect((await task.result()).outcome).toBe('done')

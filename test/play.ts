@@ -24,7 +24,7 @@ export class Play {
 
   constructor(agent: Agent<any, any>, input: unknown = {}) {
     this.machine = compileChecked(agent)
-    const begun = start(this.machine, { taskId: 't', definition: 'd', input, by: 'test' }, this.nowMs)
+    const begun = start(this.machine, { taskId: 't', definition: 'd', input, by: 'test', seed: 1 }, this.nowMs)
     this.task = begun.task
     this.log.push(...begun.events)
     this.go()
@@ -66,6 +66,17 @@ export class Play {
 
   fail(failure: Failure['class'], message = 'it failed'): Event[] {
     return this.end({ kind: 'failed', failure: { class: failure, message } })
+  }
+
+  /** Fails in the same way until no other try of the same model or tool is planned. Answers with the last events. */
+  exhaust(failure: Failure['class'], message = 'it failed'): Event[] {
+    for (;;) {
+      const events = this.fail(failure, message)
+      const [delayed] = this.task.delayed.values()
+      if (!delayed) return events
+      this.nowMs = delayed.atMs
+      this.go()
+    }
   }
 
   answer(given: Partial<HumanAnswer> & { decision: string }): Event[] {

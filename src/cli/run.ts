@@ -66,7 +66,7 @@ async function run(file: string, flags: RunFlags): Promise<number> {
 }
 
 function proveInput(agent: Agent, taskId: string, input: unknown): void {
-  start(compileChecked(agent), { taskId, definition: '', input, by: '' }, 0)
+  start(compileChecked(agent), { taskId, definition: '', input, by: '', seed: 0 }, 0)
 }
 
 /** Starts the task, or takes up one that exists. Answers with the last event that was there before. */

@@ -1,6 +1,7 @@
 // A task's events, told to a person: one line an event, the ones that matter.
 
 import { sayMs } from '../core/duration.ts'
+import type { PlannedRetry } from '../core/event.ts'
 import { head, type Json } from '../core/json.ts'
 import type { LoggedEvent } from '../store/store.ts'
 import type { Usage } from '../core/task.ts'
@@ -35,13 +36,19 @@ function describe(event: LoggedEvent): string | undefined {
       return `  turn ${turn}: ${provider}/${modelId}, ${tokens}, ${sayCost(event.costMicros)}, ${sayMs(latencyMs)}`
     }
     case 'model.failed':
-      return paint('red', `  turn ${event.data.turn} failed (${event.data.class}): ${event.data.message}`)
+      return paint(
+        'red',
+        `  turn ${event.data.turn} failed (${event.data.class}): ${event.data.message}${again(event.data.retry)}`,
+      )
     case 'tool.called':
       return `  ${paint('yellow', event.data.tool)} ${short(event.data.arguments)}${event.data.attempt > 1 ? ` (attempt ${event.data.attempt})` : ''}`
     case 'tool.answered':
       return `  ${event.data.tool} → ${short(event.data.result)}, ${sayMs(event.data.latencyMs)}`
     case 'tool.failed':
-      return paint('red', `  ${event.data.tool} failed (${event.data.class}): ${event.data.message}`)
+      return paint(
+        'red',
+        `  ${event.data.tool} failed (${event.data.class}): ${event.data.message}${again(event.data.retry)}`,
+      )
     case 'tool.doubted':
       return paint('red', `  ${event.data.tool}: its answer was lost; nobody knows whether it was done`)
     case 'function.returned':
@@ -85,6 +92,10 @@ function describe(event: LoggedEvent): string | undefined {
       event satisfies never
       return undefined
   }
+}
+
+function again(retry: PlannedRetry | undefined): string {
+  return retry === undefined ? '' : `; again in ${sayMs(retry.delayMs)} (${retry.reason})`
 }
 
 /** What a task used, in a line. */

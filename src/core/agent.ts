@@ -61,7 +61,7 @@ interface Common<Context, Target> {
 /** A model chooses among tools and exits. */
 export interface ModelState<Context = any, Target = string>
   extends Common<Context, Target>, Not<'tool' | 'run' | 'human' | 'wait' | 'type'> {
-  /** The name of a model, or of several: the next is asked when one fails. */
+  /** The name of a model, or of several: the next is asked when one has failed as often as `retry` allows. */
   readonly model: string | readonly string[]
   /** Who the model is here; the system message. */
   readonly instructions?: string
@@ -72,6 +72,8 @@ export interface ModelState<Context = any, Target = string>
   readonly turns?: number
   /** Answers with something refused in one visit. Default 5; at it, `$refused`. */
   readonly refusals?: number
+  /** How often a failed call is tried, with each model of the chain, the first included. Default 4. */
+  readonly retry?: { readonly attempts: number }
   /** The bound on one answer's tokens. Default 4096. */
   readonly outputTokens?: number
   /** 0 to 2; left to the provider when absent. */

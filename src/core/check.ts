@@ -91,7 +91,18 @@ const fields = {
   agent: ['name', 'version', 'context', 'initial', 'limits', 'on', 'states'],
   limits: ['steps'],
   exit: ['target', 'description', 'output', 'guard'],
-  model: [...common, 'model', 'instructions', 'prompt', 'tools', 'turns', 'refusals', 'outputTokens', 'temperature'],
+  model: [
+    ...common,
+    'model',
+    'instructions',
+    'prompt',
+    'tools',
+    'turns',
+    'refusals',
+    'retry',
+    'outputTokens',
+    'temperature',
+  ],
   tool: [...common, 'tool', 'args', 'exit'],
   run: [...common, 'run'],
   human: [...common, 'human'],
@@ -283,6 +294,7 @@ function checkModel(state: Extract<State, { model: any }>, place: string, report
   }
   checkCeiling(state.turns, `${place}.turns`, report)
   checkCeiling(state.refusals, `${place}.refusals`, report)
+  checkCeiling(state.retry?.attempts, `${place}.retry.attempts`, report)
   checkCeiling(state.outputTokens, `${place}.outputTokens`, report)
 }
 
@@ -331,6 +343,15 @@ function checkTool(tool: Tool, place: string, report: Report): boolean {
     report('TOOL_INVALID', where, `There is no effect ${JSON.stringify(tool.effect)}.`, 'Use read, write or external.')
   }
   checkDuration(tool.timeout, `${where}.timeout`, report)
+  checkCeiling(tool.retry?.attempts, `${where}.retry.attempts`, report)
+  if (tool.retry && tool.retry.attempts > 1 && (tool.idempotent ?? (tool.effect ?? 'read') === 'read') === false) {
+    report(
+      'TOOL_INVALID',
+      where,
+      'A tool that may not be called twice cannot be tried again.',
+      'Make it idempotent by its key, or remove retry.',
+    )
+  }
   checkSchema(tool.inputSchema, `${where}.inputSchema`, report)
   return true
 }

@@ -11,7 +11,7 @@ import { toJson, type Json, type JsonObject } from './json.ts'
 import { defaults, isCeiling } from './limits.ts'
 import type { Machine, Node } from './machine.ts'
 import type { Answer, Failure } from './model.ts'
-import { callTool, fail, failureExit, permit, permitAgain, tryNextModel } from './permission.ts'
+import { callTool, fail, failOrRetry, failureExit, permit, permitAgain, retryDue } from './permission.ts'
 import { read } from './refusal.ts'
 import { validate } from './schema.ts'
 import { emptyTask, isEnded, type Visit } from './task.ts'
@@ -40,6 +40,8 @@ export interface Start {
   readonly input: unknown
   readonly by: string
   readonly stepsMax?: number
+  /** What the task's random numbers are made from: a whole number of 32 bits. */
+  readonly seed: number
 }
 
 /** Starts a task: its first events. Throws INPUT_INVALID, naming what does not fit, before anything is written. */
@@ -57,6 +59,7 @@ export function start(machine: Machine, given: Start, nowMs: number): Draft {
     input,
     by: given.by,
     stepsMax: given.stepsMax ?? machine.stepsMax,
+    seed: given.seed,
   })
   for (const { key, value, source } of values) emit(begun, 'context.written', { key, version: 1, value, source })
   enter(machine, begun, machine.initial)
@@ -110,7 +113,7 @@ function readInput(machine: Machine, input: unknown): { key: string; value: Json
  * the same key, or, when that could do twice what was meant once, becomes a doubt.
  */
 export function resume(machine: Machine, work: Draft): void {
-  for (const step of work.task.open.values()) {
+  for (const step of [...work.task.open.values()]) {
     emit(work, 'step.lost', { step: step.step, attempt: step.attempt })
     if (step.kind === 'tool' && !step.idempotent) {
       emit(work, 'tool.doubted', { step: step.step, attempt: step.attempt, tool: step.tool })
@@ -141,8 +144,7 @@ export function settle(machine: Machine, work: Draft, outcome: Outcome): void {
   const step = work.task.open.get(number)
   if (!step || step.attempt !== attempt) return
   if (outcome.kind === 'failed') {
-    fail(work, step, outcome.failure, latencyMs)
-    tryNextModel(machine, work, step)
+    failOrRetry(machine, work, step, outcome.failure, latencyMs)
   } else if (outcome.kind === 'model' && step.kind === 'model') {
     const { provider, modelId, content, finish, usage } = outcome.answer
     const { turn } = step
@@ -171,7 +173,8 @@ export function proceed(machine: Machine, work: Draft): void {
   const { task } = work
   // A task moves at most this often without performing anything; a machine whose routes form a circle stops here.
   const hopsMax = 10 + 2 * machine.states.size
-  for (let hops = 0; !isEnded(task) && task.open.size === 0; hops += 1) {
+  retryDue(machine, work)
+  for (let hops = 0; !isEnded(task) && task.open.size === 0 && task.delayed.size === 0; hops += 1) {
     if (hops >= hopsMax && !task.item) {
       emit(work, 'limit.reached', { limit: 'hops', max: hopsMax, state: task.state })
       escalate(work, '$stuck')

@@ -37,6 +37,13 @@ export interface Prompt {
   readonly user: string
 }
 
+/** Another try that was planned: after how long, when, and why then. */
+export interface PlannedRetry {
+  readonly delayMs: number
+  readonly atMs: number
+  readonly reason: 'jitter' | 'retry-after'
+}
+
 /** The data of every event, by type. Times that end in `AtMs` are milliseconds since 1970; durations end in `Ms`. */
 export interface EventData {
   'task.started': {
@@ -47,6 +54,8 @@ export interface EventData {
     readonly input: Json
     readonly by: string
     readonly stepsMax: number
+    /** What the task's own random numbers are made from. */
+    readonly seed: number
   }
   'state.entered': { readonly state: string; readonly kind: StateKind; readonly visit: number }
   'context.written': {
@@ -84,6 +93,8 @@ export interface EventData {
     readonly message: string
     readonly status?: number
     readonly latencyMs: number
+    /** When it is tried again; absent when it is not. */
+    readonly retry?: PlannedRetry
   }
   'tool.called': {
     readonly step: number
@@ -112,6 +123,7 @@ export interface EventData {
     readonly class: FailureClass
     readonly message: string
     readonly latencyMs: number
+    readonly retry?: PlannedRetry
   }
   /** The outcome of a tool that is not idempotent was lost: it may have acted. */
   'tool.doubted': { readonly step: number; readonly attempt: number; readonly tool: string }

@@ -18,6 +18,13 @@ export const defaults = {
   refusals: 5,
   /** Tries of one step whose outcome was lost with its worker: past it, `$error`. */
   attempts: 5,
+  /** Tries of one model call, with each model of a chain. */
+  modelAttempts: 4,
+  /** Tries of one call of a tool that may be called twice. A tool that may not is tried once. */
+  toolAttempts: 3,
+  /** The shortest and the longest delay before another try, where the provider asks for none. */
+  retryBaseMs: 500,
+  retryCapMs: 20_000,
   /** Output tokens of one model call. */
   outputTokens: 4_096,
   /** One model call: past it, `$timeout`. */

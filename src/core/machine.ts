@@ -10,6 +10,7 @@ import type { Json, JsonObject } from './json.ts'
 import { toJson } from './json.ts'
 import { defaults } from './limits.ts'
 import type { Offer } from './model.ts'
+import type { RetryPolicy } from './resilience.ts'
 import { isSchema, toJsonSchema, type Schema } from './schema.ts'
 import type { Effect, Tool } from './tool.ts'
 
@@ -37,6 +38,7 @@ export interface MachineTool {
   readonly effect: Effect
   readonly idempotent: boolean
   readonly timeoutMs: number
+  readonly retry: RetryPolicy
   readonly inputJson: JsonObject
 }
 
@@ -62,6 +64,7 @@ export type Node =
       readonly offers: readonly Offer[]
       readonly turnsMax: number
       readonly refusalsMax: number
+      readonly retry: RetryPolicy
       readonly outputTokensMax: number
     })
   | (NodeCommon & { readonly kind: 'tool'; readonly state: ToolState; readonly tool: MachineTool })
@@ -154,14 +157,20 @@ function compileExit(name: string, exit: unknown): MachineExit {
   }
 }
 
+function retryPolicy(attempts: number): RetryPolicy {
+  return { attempts, baseMs: defaults.retryBaseMs, capMs: defaults.retryCapMs }
+}
+
 function compileTool(tool: Tool): MachineTool {
   const effect = tool.effect ?? 'read'
+  const idempotent = tool.idempotent ?? effect === 'read'
   return {
     tool,
     name: tool.name,
     effect,
-    idempotent: tool.idempotent ?? effect === 'read',
+    idempotent,
     timeoutMs: tool.timeout === undefined ? defaults.toolTimeoutMs : toMs(tool.timeout),
+    retry: retryPolicy(idempotent ? (tool.retry?.attempts ?? defaults.toolAttempts) : 1),
     inputJson: toJsonSchema(tool.inputSchema),
   }
 }
@@ -252,6 +261,7 @@ function compileModel(common: NodeCommon, state: ModelState, timeoutMs: number |
     models: typeof state.model === 'string' ? [state.model] : state.model,
     turnsMax: state.turns ?? defaults.turns,
     refusalsMax: state.refusals ?? defaults.refusals,
+    retry: retryPolicy(state.retry?.attempts ?? defaults.modelAttempts),
     outputTokensMax: state.outputTokens ?? defaults.outputTokens,
     timeoutMs: timeoutMs ?? defaults.modelTimeoutMs,
   }

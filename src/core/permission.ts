@@ -2,9 +2,11 @@
 // was lost or failed may be permitted again, under the same key. Nothing acts without one.
 
 import { emit, type Draft } from './draft.ts'
+import type { PlannedRetry } from './event.ts'
 import type { Json } from './json.ts'
 import type { Machine, MachineTool } from './machine.ts'
 import type { Failure } from './model.ts'
+import { draw, planRetry } from './resilience.ts'
 import type { OpenStep } from './task.ts'
 import { reach } from './transition.ts'
 
@@ -60,7 +62,7 @@ export function permitAgain(machine: Machine, work: Draft, lost: OpenStep, deadl
 }
 
 /** After a failure that is not a timeout, the next model of the state's chain is asked, within the same deadline. */
-export function tryNextModel(machine: Machine, work: Draft, failed: OpenStep): void {
+function tryNextModel(machine: Machine, work: Draft, failed: OpenStep): void {
   const node = machine.states.get(work.task.state)
   if (failed.kind !== 'model' || node?.kind !== 'model' || work.nowMs >= failed.deadlineAtMs) return
   const failure = work.task.visit?.ended
@@ -69,12 +71,49 @@ export function tryNextModel(machine: Machine, work: Draft, failed: OpenStep): v
   if (model !== undefined) permitAgain(machine, work, { ...failed, model })
 }
 
+/** Plans another try of a failed step, by the policy of its model state or tool. */
+function plan(machine: Machine, work: Draft, step: OpenStep, failure: Failure): PlannedRetry | undefined {
+  const node = machine.states.get(work.task.state)
+  const policy =
+    step.kind === 'tool' ? machine.tools.get(step.tool)?.retry : node?.kind === 'model' ? node.retry : undefined
+  if (!policy || step.kind === 'function') return undefined
+  const random = draw(work.task.seed, step.step, step.attempt)
+  const { failures, delayMs: previousMs, deadlineAtMs } = step
+  const retry = planRetry(policy, { failure, failures, previousMs, deadlineAtMs, nowMs: work.nowMs, random })
+  return retry && { ...retry, atMs: work.nowMs + retry.delayMs }
+}
+
+/**
+ * Records what a failed attempt leads to: another try at a time, the next model of the chain, a doubt where nobody knows
+ * whether a tool has acted, or the failure of the step.
+ */
+export function failOrRetry(machine: Machine, work: Draft, step: OpenStep, failure: Failure, latencyMs: number): void {
+  const unknown = failure.class === 'timeout' || failure.class === 'abort'
+  if (step.kind === 'tool' && !step.idempotent && unknown) {
+    emit(work, 'tool.doubted', { step: step.step, attempt: step.attempt, tool: step.tool })
+    return
+  }
+  const retry = plan(machine, work, step, failure)
+  fail(work, step, failure, latencyMs, retry)
+  if (!retry) tryNextModel(machine, work, step)
+}
+
+/** Tries again what is due. A step whose deadline has passed in the meantime has failed. */
+export function retryDue(machine: Machine, work: Draft): void {
+  for (const { step, atMs } of [...work.task.delayed.values()]) {
+    if (atMs > work.nowMs) continue
+    if (work.nowMs < step.deadlineAtMs) permitAgain(machine, work, step)
+    else fail(work, step, { class: 'timeout', message: 'The deadline passed before it could be tried again.' })
+  }
+}
+
 /** Records that an attempt failed. */
-export function fail(work: Draft, step: OpenStep, failure: Failure, latencyMs = 0): void {
+export function fail(work: Draft, step: OpenStep, failure: Failure, latencyMs = 0, planned?: PlannedRetry): void {
   const { step: number, attempt } = step
+  const retry = planned === undefined ? {} : { retry: planned }
   const { class: kind, message, status } = failure
   if (step.kind === 'model') {
-    const data = { step: number, attempt, turn: step.turn, class: kind, message, latencyMs }
+    const data = { step: number, attempt, turn: step.turn, class: kind, message, latencyMs, ...retry }
     emit(work, 'model.failed', status === undefined ? data : { ...data, status })
   } else if (step.kind === 'tool') {
     emit(work, 'tool.failed', {
@@ -84,6 +123,7 @@ export function fail(work: Draft, step: OpenStep, failure: Failure, latencyMs = 
       class: kind,
       message,
       latencyMs,
+      ...retry,
     })
   } else {
     emit(work, 'function.failed', {

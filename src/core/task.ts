@@ -25,6 +25,9 @@ export type OpenStep = {
   readonly attempt: number
   readonly deadlineAtMs: number
   lost: boolean
+  /** Failures with the same model or tool before this attempt, and the delay before it. */
+  failures: number
+  delayMs: number
 } & (
   | {
       readonly kind: 'model'
@@ -42,6 +45,12 @@ export type OpenStep = {
     }
   | { readonly kind: 'function' }
 )
+
+/** A step whose last attempt failed and that is tried again at a time. */
+export interface Delayed {
+  readonly step: OpenStep
+  readonly atMs: number
+}
 
 /** What came of one call in a turn; told to the model in the next. */
 export interface TurnResult {
@@ -100,6 +109,7 @@ export interface Task {
   definition: string
   by: string
   stepsMax: number
+  seed: number
   startedAtMs: number
   updatedAtMs: number
   status: TaskStatus
@@ -108,6 +118,7 @@ export interface Task {
   visit: Visit | undefined
   readonly context: Map<string, Kept>
   readonly open: Map<number, OpenStep>
+  readonly delayed: Map<number, Delayed>
   readonly doubts: Map<number, OpenStep>
   item: Item | undefined
   wait: EventData['wait.started'] | undefined
@@ -127,6 +138,7 @@ export function emptyTask(id: string): Task {
     definition: '',
     by: '',
     stepsMax: 0,
+    seed: 0,
     startedAtMs: 0,
     updatedAtMs: 0,
     status: 'running',
@@ -135,6 +147,7 @@ export function emptyTask(id: string): Task {
     visit: undefined,
     context: new Map(),
     open: new Map(),
+    delayed: new Map(),
     doubts: new Map(),
     item: undefined,
     wait: undefined,
@@ -168,6 +181,7 @@ export function fold(task: Task, events: Iterable<Event>): Task {
 
 function isWaiting(task: Task): boolean {
   if (task.item !== undefined) return task.item.answer === undefined
+  if (task.delayed.size > 0) return task.open.size === 0
   if (task.wait === undefined) return false
   return task.wait.signal === undefined || !task.signals.get(task.wait.signal)?.length
 }
@@ -189,7 +203,13 @@ export function waitsFor(task: Task): WaitsFor | null {
 export function dueAtMs(task: Task): number | null {
   if (isEnded(task)) return null
   if (task.status === 'running') return task.updatedAtMs
-  return task.item !== undefined ? (task.item.expiresAtMs ?? null) : (task.wait?.untilMs ?? null)
+  if (task.item !== undefined) return task.item.expiresAtMs ?? null
+  return task.delayed.size > 0 ? nextRetryAtMs(task) : (task.wait?.untilMs ?? null)
+}
+
+/** When the next delayed step is tried again, in ms since 1970; infinite when there is none. */
+export function nextRetryAtMs(task: Task): number {
+  return Math.min(...[...task.delayed.values()].map(({ atMs }) => atMs))
 }
 
 function apply(task: Task, event: Event): void {
@@ -201,6 +221,7 @@ function apply(task: Task, event: Event): void {
       task.definition = event.data.definition
       task.by = event.data.by
       task.stepsMax = event.data.stepsMax
+      task.seed = event.data.seed
       task.startedAtMs = event.at
       return
     case 'state.entered':
@@ -224,6 +245,8 @@ function apply(task: Task, event: Event): void {
         outputTokensMax,
         deadlineAtMs,
         lost: false,
+        failures: 0,
+        delayMs: 0,
       })
       return
     }
@@ -240,17 +263,18 @@ function apply(task: Task, event: Event): void {
       })
       return
     case 'model.failed':
-      task.open.delete(event.data.step)
+      if (postpone(task, event.data)) return
+      close(task, event.data.step)
       if (visit) visit.ended = { failure: event.data }
       return
     case 'tool.called':
-      open(task, { kind: 'tool', ...event.data, lost: false })
+      open(task, { kind: 'tool', ...event.data, lost: false, failures: 0, delayMs: 0 })
       return
     case 'tool.answered':
       settle(task, event.data.step, { result: event.data.result })
       return
     case 'tool.failed':
-      settle(task, event.data.step, { failure: event.data })
+      if (!postpone(task, event.data)) settle(task, event.data.step, { failure: event.data })
       return
     case 'tool.doubted': {
       const doubted = task.open.get(event.data.step)
@@ -259,7 +283,7 @@ function apply(task: Task, event: Event): void {
       return
     }
     case 'function.called':
-      open(task, { kind: 'function', ...event.data, lost: false })
+      open(task, { kind: 'function', ...event.data, lost: false, failures: 0, delayMs: 0 })
       return
     case 'function.returned':
       task.open.delete(event.data.step)
@@ -345,10 +369,35 @@ function enter(task: Task, { state, kind, visit }: EventData['state.entered']): 
   }
 }
 
-function open(task: Task, step: OpenStep): void {
+/** Keeps a failed step for another try, if one was planned. */
+function postpone(
+  task: Task,
+  { step: number, retry }: { step: number; retry?: { delayMs: number; atMs: number } },
+): boolean {
+  const step = task.open.get(number)
+  if (!retry || !step) return false
+  task.open.delete(number)
+  task.delayed.set(number, { step: { ...step, failures: step.failures + 1, delayMs: retry.delayMs }, atMs: retry.atMs })
+  return true
+}
+
+/** Takes a step out of everything that waits for its outcome. */
+function close(task: Task, number: number): OpenStep | undefined {
+  const step = task.open.get(number) ?? task.doubts.get(number) ?? task.delayed.get(number)?.step
+  task.open.delete(number)
+  task.doubts.delete(number)
+  task.delayed.delete(number)
+  if (task.item?.step === number) task.item = undefined
+  return step
+}
+
+/** Opens a step. What is known of its failures stays, as long as it is the same model or tool that is tried. */
+function open(task: Task, permitted: OpenStep): void {
+  const before = close(task, permitted.step)
+  const same =
+    before !== undefined && (before.kind !== 'model' || permitted.kind !== 'model' || before.model === permitted.model)
+  const step = same ? { ...permitted, failures: before.failures, delayMs: before.delayMs } : permitted
   if (step.attempt === 1) task.usage.steps += 1
-  if (task.item?.step === step.step) task.item = undefined
-  task.doubts.delete(step.step)
   task.open.set(step.step, step)
   if (task.visit) task.visit.ended = undefined
 }
@@ -358,10 +407,7 @@ function settle(
   number: number,
   outcome: { result: Json } | { failure: Pick<Failure, 'class' | 'message'> },
 ): void {
-  const step = task.open.get(number) ?? task.doubts.get(number)
-  task.open.delete(number)
-  task.doubts.delete(number)
-  if (task.item?.step === number) task.item = undefined
+  const step = close(task, number)
   if (!task.visit || step?.kind !== 'tool') return
   if (step.index === undefined) {
     task.visit.ended = outcome
@@ -398,6 +444,7 @@ function end(task: Task, { outcome, status }: EventData['task.ended']): void {
   task.item = undefined
   task.wait = undefined
   task.open.clear()
+  task.delayed.clear()
   task.doubts.clear()
 }
 

@@ -40,6 +40,8 @@ export interface Tool<Input = any, Output = unknown> {
   readonly idempotent?: boolean
   /** How long one attempt may take. Default 30 s. */
   readonly timeout?: Duration
+  /** How often a failed call is tried, the first included. Default 3 for a tool that may be called twice, else 1. */
+  readonly retry?: { readonly attempts: number }
   /**
    * Does it. *Contract*: answers with something JSON can carry; throws to fail; stops when `signal` aborts (an answer
    * that comes later is not applied).

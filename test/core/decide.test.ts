@@ -105,24 +105,41 @@ describe('a model state', () => {
   test('tells the model that a tool failed, and goes on', () => {
     const play = new Play(agentOf(state))
     play.model([call('look', { at: 'a' })])
-    const events = play.fail('error', 'no such file')
+    const events = play.exhaust('error', 'no such file')
     expect(events.map(({ type }) => type)).toEqual(['tool.failed', 'model.called'])
+    expect(play.all('tool.called').map(({ attempt, idempotencyKey }) => [attempt, idempotencyKey])).toEqual([
+      [1, 't.2'],
+      [2, 't.2'],
+      [3, 't.2'],
+    ])
     expect(play.task.visit!.turns[0]!.results.get(0)).toEqual({
       value: 'The tool failed (error): no such file',
       failed: true,
     })
   })
 
-  test('asks the next model of its chain when one fails, within the same step and deadline, then leaves by $error', () => {
+  test('tries a model that failed again, then the next of its chain, all within the same step and deadline, then leaves by $error', () => {
     const play = new Play(agentOf(state))
     const { deadlineAtMs } = play.open
-    play.nowMs += 10
-    play.fail('overload')
-    expect(play.open).toMatchObject({ kind: 'model', model: 'backup', step: 1, attempt: 2, deadlineAtMs })
-    play.fail('overload')
+    play.exhaust('overload')
+    expect(play.open).toMatchObject({ kind: 'model', model: 'backup', step: 1, attempt: 5, deadlineAtMs })
+    play.exhaust('overload')
     expect(play.exits).toEqual(['first $error failed'])
+    expect(play.all('model.called').map(({ model }) => model)).toEqual([
+      ...Array(4).fill('main'),
+      ...Array(4).fill('backup'),
+    ])
     expect(play.task.usage.steps).toBe(1)
   })
+
+  test.each(['auth', 'invalid-request', 'content-filter', 'context-overflow', 'spend-limit'] as const)(
+    'asks the next model at once after a failure that does not pass: %s',
+    (kind) => {
+      const play = new Play(agentOf(state))
+      play.fail(kind)
+      expect(play.open).toMatchObject({ model: 'backup', attempt: 2 })
+    },
+  )
 
   test('leaves by $timeout when the deadline passes, and asks no other model', () => {
     const play = new Play(agentOf(state))
@@ -264,7 +281,7 @@ describe('a tool state', () => {
     ['timeout', '$timeout'],
   ] as const)('leaves after a failure of class %s by %s', (kind, exit) => {
     const play = new Play(agentOf(state))
-    play.fail(kind)
+    play.exhaust(kind)
     expect(play.exits).toEqual([`first ${exit} failed`])
   })
 })
@@ -543,7 +560,7 @@ describe('limits', () => {
 
 test('an engine exit that nothing routes waits in the inbox, and a human may end the task', () => {
   const play = new Play(agentOf({ model: 'm', prompt: 'p', on: { OK: 'done', NO: 'failed' } }, {}))
-  play.fail('overload')
+  play.exhaust('overload')
   expect(play.task).toMatchObject({ status: 'waiting', item: { kind: 'escalation', exit: '$error' } })
   play.answer({ decision: 'end' })
   expect(play.task).toMatchObject({ status: 'failed', outcome: '$error' })

@@ -15,7 +15,11 @@ test('A43: of 10,000 simultaneous claims of two processes each has one winner', 
   const ids = Array.from({ length: 10_000 }, (_, number) => `t${number}`)
   await Promise.all(
     ids.map((taskId) => {
-      const { events, task } = start(machine, { taskId, definition: 'd', input: { goal: 1 }, by: 'test' }, 1_000)
+      const { events, task } = start(
+        machine,
+        { taskId, definition: 'd', input: { goal: 1 }, by: 'test', seed: 1 },
+        1_000,
+      )
       return store.commit({ point: 'start', head: genesis, events, task })
     }),
   )

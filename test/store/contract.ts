@@ -24,7 +24,7 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
     return opened
   }
   const begin = (taskId = 't', nowMs = 1_000): Draft =>
-    start(compileChecked(everyKind), { taskId, definition: 'd', input: { goal: 'x' }, by: 'test' }, nowMs)
+    start(compileChecked(everyKind), { taskId, definition: 'd', input: { goal: 'x' }, by: 'test', seed: 1 }, nowMs)
   const first = ({ events, task }: Draft): Commit => ({ point: 'start', head: genesis, events, task })
   const claim = { worker: 'w', lease: 'l1', leaseMs: 1_000, limit: 10, definitions: ['d'], nowMs: 2_000 }
   /** A task as its log says, ready to be decided on. */
@@ -218,7 +218,7 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
         const { store } = await open()
         const begun = start(
           machine,
-          { taskId: 't', definition: 'd', input: { goal: value }, by: JSON.stringify(value) },
+          { taskId: 't', definition: 'd', input: { goal: value }, by: JSON.stringify(value), seed: 1 },
           1,
         )
         await store.commit(first(begun))

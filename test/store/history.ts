@@ -95,7 +95,7 @@ export async function playHistory(
     head = committed.head
     log.push(...work.events)
   }
-  const begun = start(machine, { taskId, definition: 'd', input: { goal: input }, by: 'test' }, nowMs)
+  const begun = start(machine, { taskId, definition: 'd', input: { goal: input }, by: 'test', seed: 1 }, nowMs)
   const { task } = begun
   await commit(begun, 'start')
   while (at < choices.length && !isEnded(task)) {

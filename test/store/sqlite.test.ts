@@ -34,7 +34,7 @@ function dump(path: string): unknown {
 
 const path = (): string => join(folder(), 'store.db')
 const commit = (taskId: string) => {
-  const { events, task } = start(machine, { taskId, definition: 'd', input: { goal: 1 }, by: 'test' }, 1)
+  const { events, task } = start(machine, { taskId, definition: 'd', input: { goal: 1 }, by: 'test', seed: 1 }, 1)
   return { point: 'start', head: genesis, events, task } as const
 }
 
@@ -71,7 +71,7 @@ test('a payload is stored once, however often a task carries it', async () => {
   onTestFinished(() => store.close())
   const { events, task } = start(
     machine,
-    { taskId: 't', definition: 'd', input: { goal: 'same', last: 'same' }, by: 'test' },
+    { taskId: 't', definition: 'd', input: { goal: 'same', last: 'same' }, by: 'test', seed: 1 },
     1,
   )
   await store.commit({ point: 'start', head: genesis, events, task })
