@@ -113,7 +113,9 @@ function readInput(machine: Machine, input: unknown): { key: string; value: Json
  * the same key, or, when that could do twice what was meant once, becomes a doubt.
  */
 export function resume(machine: Machine, work: Draft): void {
-  for (const step of [...work.task.open.values()]) {
+  // Permitting a step again changes the map that is walked here.
+  const open = [...work.task.open.values()]
+  for (const step of open) {
     emit(work, 'step.lost', { step: step.step, attempt: step.attempt })
     if (step.kind === 'tool' && !step.idempotent) {
       emit(work, 'tool.doubted', { step: step.step, attempt: step.attempt, tool: step.tool })

@@ -100,8 +100,8 @@ export function failOrRetry(machine: Machine, work: Draft, step: OpenStep, failu
 
 /** Tries again what is due. A step whose deadline has passed in the meantime has failed. */
 export function retryDue(machine: Machine, work: Draft): void {
-  for (const { step, atMs } of [...work.task.delayed.values()]) {
-    if (atMs > work.nowMs) continue
+  const due = [...work.task.delayed.values()].filter(({ atMs }) => atMs <= work.nowMs)
+  for (const { step } of due) {
     if (work.nowMs < step.deadlineAtMs) permitAgain(machine, work, step)
     else fail(work, step, { class: 'timeout', message: 'The deadline passed before it could be tried again.' })
   }
