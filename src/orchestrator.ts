@@ -13,6 +13,8 @@ import type { Limits } from './core/limits.ts'
 import { describe, type Machine } from './core/machine.ts'
 import type { Model } from './core/model.ts'
 import { emptyTask, fold, type Task, type TaskStatus, type Usage, type WaitsFor } from './core/task.ts'
+import type { Ports } from './perform.ts'
+import { loadPrices, type PriceTable, type Pricing } from './providers/prices.ts'
 import { resolveModel, type ModelTable } from './providers/registry.ts'
 import { systemRuntime, type Runtime } from './runtime.ts'
 import { canonical, genesis, sha256 } from './store/log.ts'
@@ -30,6 +32,8 @@ export interface OrchestratorOptions {
   readonly agents?: readonly Agent<any, any>[]
   /** Models by the names that the agents use; AI SDK models and providers, our own, or aliases. */
   readonly models?: ModelTable
+  /** What models cost, by the name that agents use or the provider's own. Before the list of `@pydantic/genai-prices`. */
+  readonly prices?: PriceTable
   /** Where `SIGNALBOX_BASE_URL`, `SIGNALBOX_MODEL` and `SIGNALBOX_API_KEY` are read. Default: the process's own. */
   readonly env?: Readonly<Record<string, string | undefined>>
   /** Work on tasks in this process. Default: true when there are agents. */
@@ -103,12 +107,13 @@ export async function createOrchestrator(options: OrchestratorOptions): Promise<
   }
   const works = options.work ?? machines.size > 0
   const models = works ? await resolveModels(machines, options) : new Map<string, Model>()
+  const price: Pricing = works ? await loadPrices(options.prices ?? {}) : () => null
   const runtime = options.runtime ?? systemRuntime
   const store =
     typeof options.store === 'string'
       ? await openStore(options.store, { runtime, create: options.create ?? true })
       : options.store
-  return new Orchestrator(store, machines, models, runtime, works, options)
+  return new Orchestrator(store, machines, { runtime, price, model: (name) => models.get(name)! }, works, options)
 }
 
 async function resolveModels(
@@ -138,20 +143,19 @@ export class Orchestrator {
   constructor(
     store: Store,
     machines: ReadonlyMap<string, { agent: string; machine: Machine }>,
-    models: ReadonlyMap<string, Model>,
-    runtime: Runtime,
+    ports: Ports,
     works: boolean,
     options: OrchestratorOptions,
   ) {
     this.store = store
     this.#machines = machines
-    this.#runtime = runtime
+    this.#runtime = ports.runtime
     this.#ownsStore = typeof options.store === 'string'
     if (!works) return
     this.#worker = new Worker({
       store,
       machines: new Map([...machines].map(([definition, { machine }]) => [definition, machine])),
-      ports: { runtime, model: (name) => models.get(name)! },
+      ports,
       concurrency: options.concurrency ?? 16,
       leaseMs: options.leaseMs ?? 10_000,
       pollMs,

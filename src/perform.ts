@@ -9,12 +9,14 @@ import type { Failure, Model } from './core/model.ts'
 import type { OpenStep, Task } from './core/task.ts'
 import { readable } from './core/transition.ts'
 import { assemble } from './core/window.ts'
+import type { Pricing } from './providers/prices.ts'
 import type { Runtime } from './runtime.ts'
 
 /** What a step may need from outside. */
 export interface Ports {
   readonly runtime: Runtime
   readonly model: (name: string) => Model
+  readonly price: Pricing
 }
 
 /**
@@ -81,7 +83,8 @@ async function askModel(
   if (node.kind !== 'model' || !task.visit)
     return failed({ class: 'error', message: 'The task is not in a model state.' })
   const reply = await ports.model(step.model).call(assemble(task.visit, node, step.outputTokensMax), signal)
-  return reply.ok ? { kind: 'model', answer: reply.answer } : failed(reply.failure)
+  if (!reply.ok) return failed(reply.failure)
+  return { kind: 'model', answer: reply.answer, cost: ports.price(step.model, reply.answer) }
 }
 
 async function callTool(

@@ -34,9 +34,9 @@ const below: Readonly<Record<string, readonly string[]>> = {
   runtime: [],
   store: ['core', 'runtime'],
   providers: ['core'],
-  perform: ['core', 'runtime'],
+  perform: ['providers', 'core', 'runtime'],
   worker: ['perform', 'store', 'runtime', 'core'],
-  orchestrator: ['worker', 'providers', 'store', 'runtime', 'core'],
+  orchestrator: ['worker', 'perform', 'providers', 'store', 'runtime', 'core'],
   index: ['orchestrator', 'graph', 'providers', 'store', 'runtime', 'core'],
   cli: ['orchestrator', 'graph', 'providers', 'store', 'runtime', 'core'],
 }

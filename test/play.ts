@@ -61,7 +61,7 @@ export class Play {
   /** The model answers. */
   model(content: readonly AnswerPart[], finish: Finish = 'tool-calls'): Event[] {
     const usage = { inputTokens: 10, outputTokens: 5, cachedInputTokens: null, reasoningTokens: null }
-    return this.end({ kind: 'model', answer: { provider: 'p', modelId: 'm', content, finish, usage } })
+    return this.end({ kind: 'model', answer: { provider: 'p', modelId: 'm', content, finish, usage }, cost: null })
   }
 
   fail(failure: Failure['class'], message = 'it failed'): Event[] {

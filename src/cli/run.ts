@@ -42,7 +42,7 @@ export function runCommand(leave: Leave): Command {
 }
 
 async function run(file: string, flags: RunFlags): Promise<number> {
-  const { agents, models, store: configured } = await loadModule(file)
+  const { agents, models, prices, store: configured } = await loadModule(file)
   const input = flags.input === undefined ? undefined : parseJson('--input', flags.input)
   const agent = chooseAgent(agents, flags.agent)
   const id = flags.id ?? systemRuntime.id()
@@ -53,6 +53,7 @@ async function run(file: string, flags: RunFlags): Promise<number> {
     store,
     agents,
     models,
+    prices,
     only: id,
     create: input !== undefined || flags.id === undefined,
     ...(flags.lease ? { leaseMs: flags.lease } : {}),

@@ -100,8 +100,9 @@ function again(retry: PlannedRetry | undefined): string {
 
 /** What a task used, in a line. */
 export function sayUsage(usage: Usage): string {
-  const { steps, turns, inputTokens, outputTokens } = usage
-  return `${steps} steps, ${turns} turns, ${inputTokens} tokens in, ${outputTokens} out`
+  const { steps, turns, inputTokens, outputTokens, costMicros } = usage
+  const cost = costMicros > 0 ? sayCost(costMicros) : 'cost unknown'
+  return `${steps} steps, ${turns} turns, ${inputTokens} tokens in, ${outputTokens} out, ${cost}`
 }
 
 function sayCost(costMicros: number | null): string {

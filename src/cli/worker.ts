@@ -29,13 +29,14 @@ export function workerCommand(leave: Leave): Command {
 }
 
 async function work(file: string, flags: WorkerFlags): Promise<number> {
-  const { agents, models, store: configured } = await loadModule(file)
+  const { agents, models, prices, store: configured } = await loadModule(file)
   const store = flags.store ?? configured ?? defaultStore
   const { concurrency, lease: leaseMs } = flags
   const box = await createOrchestrator({
     store,
     agents,
     models,
+    prices,
     ...(concurrency ? { concurrency } : {}),
     ...(leaseMs ? { leaseMs } : {}),
   })

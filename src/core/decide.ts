@@ -12,6 +12,7 @@ import { defaults, isCeiling } from './limits.ts'
 import type { Machine, Node } from './machine.ts'
 import type { Answer, Failure } from './model.ts'
 import { callTool, fail, failOrRetry, failureExit, permit, permitAgain, retryDue } from './permission.ts'
+import type { Cost } from './price.ts'
 import { read } from './refusal.ts'
 import { validate } from './schema.ts'
 import { emptyTask, isEnded, type Visit } from './task.ts'
@@ -20,7 +21,7 @@ import { systemText } from './window.ts'
 
 /** How an attempt ended. Whatever was thrown has become a failure. */
 export type Ending =
-  | { readonly kind: 'model'; readonly answer: Answer }
+  | { readonly kind: 'model'; readonly answer: Answer; readonly cost: Cost | null }
   | { readonly kind: 'tool'; readonly result: Json }
   | { readonly kind: 'function'; readonly leaving: Leave }
   | { readonly kind: 'failed'; readonly failure: Failure }
@@ -150,12 +151,10 @@ export function settle(machine: Machine, work: Draft, outcome: Outcome): void {
   } else if (outcome.kind === 'model' && step.kind === 'model') {
     const { provider, modelId, content, finish, usage } = outcome.answer
     const { turn } = step
-    emit(
-      work,
-      'model.answered',
-      { step: number, attempt, turn, provider, modelId, content, finish, usage, latencyMs },
-      null,
-    )
+    const { cost } = outcome
+    const answered = { step: number, attempt, turn, provider, modelId, content, finish, usage, latencyMs }
+    const priced = cost ? { ...answered, priceSource: cost.source } : answered
+    emit(work, 'model.answered', priced, cost?.costMicros ?? null)
     obey(machine, work, outcome.answer, turn)
   } else if (outcome.kind === 'tool' && step.kind === 'tool') {
     emit(work, 'tool.answered', {

@@ -3,6 +3,7 @@
 
 import type { Json } from './json.ts'
 import type { AnswerPart, FailureClass, Finish, TokenUsage } from './model.ts'
+import type { Cost } from './price.ts'
 
 /** The kinds of state. */
 export type StateKind = 'model' | 'tool' | 'run' | 'human' | 'wait' | 'final'
@@ -84,6 +85,8 @@ export interface EventData {
     readonly finish: Finish
     readonly usage: TokenUsage
     readonly latencyMs: number
+    /** Where the price is from; absent when none is known, and the event's cost is null. */
+    readonly priceSource?: Cost['source']
   }
   'model.failed': {
     readonly step: number

@@ -154,6 +154,7 @@ function ending(step: OpenStep, draw: Draw, value: () => Json): Ending {
   }
   return {
     kind: 'model',
+    cost: draw(2) ? { costMicros: draw(1_000), source: 'configured' } : null,
     answer: { provider: 'p', modelId: 'm', content, finish: draw(9) === 0 ? 'length' : 'tool-calls', usage },
   }
 }

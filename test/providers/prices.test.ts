@@ -1,0 +1,117 @@
+// What a turn costs: exact to the micro-dollar, and unknown where it is not known.
+
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { defineAgent } from '../../src/core/agent.ts'
+import { defineContext } from '../../src/core/context.ts'
+import { costOf } from '../../src/core/price.ts'
+import type { Answer, TokenUsage } from '../../src/core/model.ts'
+import { createOrchestrator } from '../../src/orchestrator.ts'
+import { loadPrices } from '../../src/providers/prices.ts'
+import { scriptedModel } from '../../src/providers/scripted.ts'
+import { folder } from '../folder.ts'
+
+const usage = (
+  inputTokens: number | null,
+  outputTokens: number | null,
+  cachedInputTokens: number | null = null,
+): TokenUsage => ({ inputTokens, outputTokens, cachedInputTokens, reasoningTokens: null })
+const answer = (modelId: string, used: TokenUsage): Answer => ({
+  provider: 'p',
+  modelId,
+  content: [],
+  finish: 'stop',
+  usage: used,
+})
+
+test.each<[TokenUsage, number | null]>([
+  [usage(1_000, 500), 3 * 1_000 + 15 * 500],
+  [usage(1_000, 500, 400), 3 * 600 + 120 + 15 * 500],
+  [usage(1_000, 0, 5_000), 300],
+  [usage(0, 0), 0],
+  [usage(1, 0, 1), 1],
+  [usage(null, 5), null],
+  [usage(5, null), null],
+])('%j at $3 in, $0.30 cached and $15 out for a million costs %s micro-dollars', (used, expected) => {
+  expect(costOf({ inputUsdPerMillion: 3, outputUsdPerMillion: 15, cachedInputUsdPerMillion: 0.3 }, used)).toBe(expected)
+})
+
+test('no fraction is lost or made by floating point: a price in whole thousandths of a dollar is exact', () => {
+  fc.assert(
+    fc.property(
+      fc.nat(10_000_000),
+      fc.nat(1_000_000),
+      fc.nat(100_000),
+      fc.nat(100_000),
+      (input, output, inPrice, outPrice) => {
+        const exact = (BigInt(input) * BigInt(inPrice) + BigInt(output) * BigInt(outPrice) + 999n) / 1_000n
+        expect(
+          costOf({ inputUsdPerMillion: inPrice / 1_000, outputUsdPerMillion: outPrice / 1_000 }, usage(input, output)),
+        ).toBe(Number(exact))
+      },
+    ),
+  )
+})
+
+describe('a price is found', () => {
+  const own = { inputUsdPerMillion: 1, outputUsdPerMillion: 2 }
+
+  test("in the configuration first, by the agents' name or the provider's; else in the list; else nowhere", async () => {
+    const price = await loadPrices({ main: own, 'gpt-4o-mini': own })
+    expect(price('main', answer('gpt-4o', usage(10, 10)))).toEqual({ costMicros: 30, source: 'configured' })
+    expect(price('other', answer('gpt-4o-mini', usage(10, 10)))).toEqual({ costMicros: 30, source: 'configured' })
+    expect(price('other', answer('gpt-4o', usage(1_000, 500, 200)))).toEqual({
+      costMicros: 7_250,
+      source: 'genai-prices',
+    })
+    expect(price('other', answer('claude-sonnet-4-5', usage(1_000, 500)))).toEqual({
+      costMicros: 10_500,
+      source: 'genai-prices',
+    })
+    expect(price('other', answer('a-model-nobody-knows', usage(10, 10)))).toBe(null)
+    expect(price('toString', answer('constructor', usage(10, 10)))).toBe(null)
+    expect(price('main', answer('gpt-4o', usage(null, 10)))).toBe(null)
+  })
+
+  test.each([
+    { inputUsdPerMillion: -1, outputUsdPerMillion: 1 },
+    { inputUsdPerMillion: '3', outputUsdPerMillion: 1 },
+    { inputUsdPerMillion: Infinity, outputUsdPerMillion: 1 },
+    {},
+    null,
+  ])('and %j is none', async (price) => {
+    await expect(loadPrices({ main: price as never })).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
+  })
+})
+
+test('A60 in small: the sum over the events is what the task says it cost, and an unknown price is null', async () => {
+  const agent = defineAgent({
+    name: 'a',
+    version: '1',
+    context: defineContext({}),
+    initial: 'one',
+    on: { $error: 'end', $timeout: 'end' },
+    states: {
+      one: { model: 'known', prompt: 'p', on: { NEXT: 'two' } },
+      two: { model: 'unknown', prompt: 'p', on: { NEXT: 'three' } },
+      three: { model: 'known', prompt: 'p', on: { NEXT: 'end' } },
+      end: { type: 'final' },
+    },
+  })
+  const script = () => ({ calls: [{ name: 'NEXT' }], usage: { inputTokens: 100, outputTokens: 10 } })
+  const box = await createOrchestrator({
+    store: `sqlite:${join(folder(), 'store.db')}`,
+    agents: [agent],
+    models: { known: scriptedModel(script), unknown: scriptedModel(script) },
+    prices: { known: { inputUsdPerMillion: 2, outputUsdPerMillion: 8 } },
+  })
+  onTestFinished(() => box.stop())
+  const task = await box.start(agent, {})
+  const { usage: used } = await task.result()
+  const costs = (await box.store.read(task.id))
+    .filter(({ type }) => type === 'model.answered')
+    .map(({ costMicros }) => costMicros)
+  expect(costs).toEqual([280, null, 280])
+  expect(used.costMicros).toBe(560)
+})
