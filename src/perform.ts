@@ -34,6 +34,10 @@ export async function perform(
 ): Promise<Outcome> {
   const { runtime } = ports
   const startedMs = runtime.now()
+  // A worker that stood still between the permission and this line must not begin what is over already.
+  if (startedMs >= step.deadlineAtMs) {
+    return { kind: 'failed', failure: timedOut, step: step.step, attempt: step.attempt, latencyMs: 0 }
+  }
   const came = await new Promise<Ending>((settle) => {
     const { signal } = controller
     const stop = runtime.setTimer(step.deadlineAtMs - startedMs, () => {
@@ -123,11 +127,11 @@ function failed(failure: Failure): Ending {
   return { kind: 'failed', failure }
 }
 
+const timedOut: Failure = { class: 'timeout', message: 'The deadline passed.' }
+
 function aborted(signal: AbortSignal): Failure {
   const timeout = signal.reason instanceof DOMException && signal.reason.name === 'TimeoutError'
-  return timeout
-    ? { class: 'timeout', message: 'The deadline passed.' }
-    : { class: 'abort', message: 'The step was called off.' }
+  return timeout ? timedOut : { class: 'abort', message: 'The step was called off.' }
 }
 
 function say(thrown: unknown): string {

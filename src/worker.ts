@@ -42,8 +42,6 @@ interface Session {
   seenSeq: number
   wake: (() => void) | undefined
   lost: boolean
-  /** The last commit gave the lease back. */
-  rested: boolean
 }
 
 /** Works on tasks until it is stopped. */
@@ -173,8 +171,8 @@ export class Worker {
           for (const { taskId, held: kept, seq } of renewed) {
             const session = this.#sessions.get(taskId)
             if (!session) continue
-            if (!kept && seq === session.head.seq) this.#abandon(session)
-            this.#see(session, seq)
+            if (kept) this.#see(session, seq)
+            else this.#abandon(session)
           }
         })
         .catch((thrown: unknown) => this.#options.onFault(thrown))
@@ -193,11 +191,11 @@ export class Worker {
     try {
       await this.#work(session)
     } finally {
-      const given = session.rested
-      this.#abandon(session)
-      // What was called off in the middle is free for another worker at once, not only when the lease runs out.
-      if (!given) await this.#options.store.release([claim], this.#options.ports.runtime.now())
+      this.#callOff(session)
     }
+    // What was called off in the middle is free for another worker at once. After a failure of ours it is not: the task
+    // is tried again when its lease runs out, so one that always fails cannot keep a worker busy.
+    if (session.lost) await this.#options.store.release([claim], this.#options.ports.runtime.now())
   }
 
   /** Decides, appends, performs, until the task rests, has ended, or is no longer ours. */
@@ -230,7 +228,6 @@ export class Worker {
         continue
       }
       session.head = committed.head
-      session.rested = !keep
       if (!keep) return
       this.#performOpen(session)
       await this.#nextOutcome(session)
@@ -247,7 +244,7 @@ export class Worker {
     if (!machine) return undefined
     const head = headOf(events)
     const base = { claim, machine, task, head, running: new Map<string, AbortController>(), outcomes: [] }
-    return { ...base, seenSeq: head.seq, wake: undefined, lost: false, rested: false }
+    return { ...base, seenSeq: head.seq, wake: undefined, lost: false }
   }
 
   async #reload(session: Session): Promise<void> {
@@ -315,12 +312,16 @@ export class Worker {
     if (isEnded(session.task)) this.#abandon(session)
   }
 
-  /** Calls off what is still being performed for a task. */
+  /** Gives a task up: whoever has it now, or takes it next, decides without what is still being performed here. */
   #abandon(session: Session): void {
     session.lost = true
+    this.#callOff(session)
+    session.wake?.()
+  }
+
+  #callOff(session: Session): void {
     for (const controller of session.running.values())
       controller.abort(new DOMException('The task was called off.', 'AbortError'))
-    session.wake?.()
   }
 }
 

@@ -288,6 +288,31 @@ test('A61 in small: a thousand tasks at once all end, each with its own log', { 
   expect((await box.verify()).findings).toEqual([])
 })
 
+test('a task whose decision fails is left until its lease runs out, and keeps no worker busy', async () => {
+  let asked = 0
+  const faults: unknown[] = []
+  const treacherous = defineTool({
+    name: 'hold',
+    description: 'd',
+    inputSchema: z
+      .object({ now: z.boolean().default(true) })
+      .refine(({ now }) => now || (Promise.resolve(true) as never)),
+    execute: () => null,
+  })
+  const script = () => ((asked += 1), { calls: [{ name: 'hold', arguments: { now: false } }] })
+  const box = await open({
+    agents: [agentOf(treacherous as never)],
+    models: { main: scriptedModel(script) },
+    leaseMs: 60_000,
+    onFault: (fault) => faults.push(fault),
+  })
+  await box.start(agentOf(treacherous as never), {})
+  await until(() => faults.length === 1)
+  await new Promise((wake) => setTimeout(wake, 500))
+  expect(asked).toBe(1)
+  expect(faults).toMatchObject([{ code: 'SCHEMA_ASYNC' }])
+})
+
 describe('before anything is written', () => {
   test.each<[string, (agent: Agent<any, any>) => Omit<OrchestratorOptions, 'store'>, string]>([
     ['an agent that is not sound', (agent) => ({ agents: [{ ...agent, initial: 'nope' } as never] }), 'AGENT_UNSOUND'],

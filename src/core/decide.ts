@@ -181,7 +181,10 @@ export function proceed(machine: Machine, work: Draft): void {
       escalate(work, '$stuck')
       return
     }
+    const decided = work.events.length
     if (!move(machine, work)) return
+    // A signal that was taken is progress: a state may work off as many as have come.
+    if (work.events.slice(decided).some(({ type }) => type === 'signal.consumed')) hops = 0
   }
 }
 

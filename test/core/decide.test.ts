@@ -393,6 +393,27 @@ describe('a wait state', () => {
   })
 })
 
+test('a wait state works off as many signals as have come, and that is no circle', () => {
+  const again = {
+    wait: { signal: 'more' },
+    visits: 1_000,
+    on: { DONE: { target: 'first', output: z.object({ notes: z.array(z.string()) }) }, $visits: 'failed' },
+  } as const
+  const agent = defineAgent({
+    name: 'a',
+    version: '1',
+    context,
+    initial: 'ask',
+    on: { $error: 'failed', $timeout: 'done' },
+    states: { ask: { human: { question: '?' }, on: { go: 'first' } }, first: again, ...ends },
+  })
+  const play = new Play(agent)
+  for (let number = 0; number < 60; number += 1) play.signal({ name: 'more', data: { notes: [String(number)] } })
+  play.answer({ decision: 'go' })
+  expect(play.task.context.get('notes')!.value).toHaveLength(60)
+  expect(play.task).toMatchObject({ status: 'waiting', item: undefined })
+})
+
 describe('a worker takes over', () => {
   const one = (tool: typeof keyed | typeof pay) => ({ tool, args: () => ({ to: 'x' }), on: { DONE: 'done' } })
 
