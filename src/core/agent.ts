@@ -72,6 +72,8 @@ export interface ModelState<Context = any, Target = string>
   readonly turns?: number
   /** Answers with something refused in one visit. Default 5; at it, `$refused`. */
   readonly refusals?: number
+  /** How often one and the same call may get one and the same answer in a visit. Default 3; at it, `$stuck`. */
+  readonly repeats?: number
   /** How often a failed call is tried, with each model of the chain, the first included. Default 4. */
   readonly retry?: { readonly attempts: number }
   /** The bound on one answer's tokens. Default 4096. */

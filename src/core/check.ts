@@ -99,6 +99,7 @@ const fields = {
     'tools',
     'turns',
     'refusals',
+    'repeats',
     'retry',
     'outputTokens',
     'temperature',
@@ -294,6 +295,7 @@ function checkModel(state: Extract<State, { model: any }>, place: string, report
   }
   checkCeiling(state.turns, `${place}.turns`, report)
   checkCeiling(state.refusals, `${place}.refusals`, report)
+  checkCeiling(state.repeats, `${place}.repeats`, report)
   checkCeiling(state.retry?.attempts, `${place}.retry.attempts`, report)
   checkCeiling(state.outputTokens, `${place}.outputTokens`, report)
 }

@@ -217,6 +217,7 @@ function move(machine: Machine, work: Draft): boolean {
 function moveModel(machine: Machine, work: Draft, node: NodeOf<'model'>, visit: Visit): boolean {
   if (visit.ended && 'failure' in visit.ended) return leave(machine, work, failureExit(visit.ended.failure))
   if (visit.refusals >= node.refusalsMax) return reach(machine, work, 'refusals', node.refusalsMax, '$refused')
+  if (visit.repeats >= node.repeatsMax) return reach(machine, work, 'repeats', node.repeatsMax, '$stuck')
   if (visit.turns.length >= node.turnsMax) return reach(machine, work, 'turns', node.turnsMax, '$turns')
   const turn = visit.turns.length + 1
   let prompt: EventData['model.called']['prompt']

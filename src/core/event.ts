@@ -27,7 +27,7 @@ export type RefusalReason =
   | 'step-limit'
 
 /** What a limit counts. */
-export type LimitName = 'steps' | 'turns' | 'visits' | 'refusals' | 'attempts' | 'hops'
+export type LimitName = 'steps' | 'turns' | 'visits' | 'refusals' | 'repeats' | 'attempts' | 'hops'
 
 /** Kinds of inbox item: a question of the machine's, an engine exit that no route takes, an outcome nobody knows. */
 export type ItemKind = 'question' | 'escalation' | 'doubt'

@@ -47,6 +47,14 @@ function hasLoneKey(value: Json): boolean {
   return Object.entries(value).some(([key, inner]) => !key.isWellFormed() || hasLoneKey(inner))
 }
 
+/** A text that two values share exactly when they are the same JSON, whatever the order of their keys. */
+export function keyOf(value: Json): string {
+  return JSON.stringify(value, (_key, inner: Json) => {
+    if (typeof inner !== 'object' || inner === null || Array.isArray(inner)) return inner
+    return Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+  })
+}
+
 /** The head of a text, with a note of how much was cut. For people and for corrections, never for the log's facts. */
 export function head(text: string, lengthMax = 200): string {
   return text.length <= lengthMax ? text : `${text.slice(0, lengthMax)}… (${text.length - lengthMax} more characters)`

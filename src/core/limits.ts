@@ -16,6 +16,8 @@ export const defaults = {
   visits: 10,
   /** Answers with something refused in them, in one visit of a state: at it, `$refused`. */
   refusals: 5,
+  /** Times that one call in a visit gets one and the same answer: at it, `$stuck`. */
+  repeats: 3,
   /** Tries of one step whose outcome was lost with its worker: past it, `$error`. */
   attempts: 5,
   /** Tries of one model call, with each model of a chain. */

@@ -64,6 +64,7 @@ export type Node =
       readonly offers: readonly Offer[]
       readonly turnsMax: number
       readonly refusalsMax: number
+      readonly repeatsMax: number
       readonly retry: RetryPolicy
       readonly outputTokensMax: number
     })
@@ -261,6 +262,7 @@ function compileModel(common: NodeCommon, state: ModelState, timeoutMs: number |
     models: typeof state.model === 'string' ? [state.model] : state.model,
     turnsMax: state.turns ?? defaults.turns,
     refusalsMax: state.refusals ?? defaults.refusals,
+    repeatsMax: state.repeats ?? defaults.repeats,
     retry: retryPolicy(state.retry?.attempts ?? defaults.modelAttempts),
     outputTokensMax: state.outputTokens ?? defaults.outputTokens,
     timeoutMs: timeoutMs ?? defaults.modelTimeoutMs,

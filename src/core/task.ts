@@ -4,7 +4,7 @@
 
 import { assert } from './fault.ts'
 import type { Event, EventData, ItemKind, Prompt, StateKind } from './event.ts'
-import type { Json } from './json.ts'
+import { keyOf, type Json } from './json.ts'
 import type { AnswerPart, Failure } from './model.ts'
 
 /** Where a task stands. `waiting`: for a human, a signal or a time. */
@@ -77,6 +77,10 @@ export interface Visit {
   refusals: number
   /** The last turn that was counted as refused, so that five refusals in one answer count as one. */
   refusedTurn: number
+  /** What each call of this visit was last answered, and how often in a row, by tool and canonical arguments. */
+  readonly answers: Map<string, { readonly answer: Json; readonly times: number }>
+  /** The most times that a call got the answer that it had got before. */
+  repeats: number
   /** How the last step of a tool or run state ended, until a transition is taken. */
   ended: { readonly result: Json } | { readonly failure: Pick<Failure, 'class' | 'message'> } | undefined
   leaving: { readonly exit: string; readonly output: Json } | undefined
@@ -364,6 +368,8 @@ function enter(task: Task, { state, kind, visit }: EventData['state.entered']): 
     turns: [],
     refusals: 0,
     refusedTurn: 0,
+    answers: new Map(),
+    repeats: 0,
     ended: undefined,
     leaving: undefined,
   }
@@ -418,6 +424,15 @@ function settle(
       ? { value: outcome.result, failed: false }
       : { value: sayFailure(outcome.failure), failed: true }
   task.visit.turns.at(-1)?.results.set(step.index, result)
+  compare(task.visit, `${step.tool} ${keyOf(step.arguments)}`, result.value)
+}
+
+/** No progress is the same call with the same answer again; any other answer is news, and the count begins anew. */
+function compare(visit: Visit, call: string, answer: Json): void {
+  const before = visit.answers.get(call)
+  const times = before && keyOf(before.answer) === keyOf(answer) ? before.times + 1 : 1
+  visit.answers.set(call, { answer, times })
+  visit.repeats = Math.max(visit.repeats, times)
 }
 
 function sayFailure(failure: Pick<Failure, 'class' | 'message'>): string {

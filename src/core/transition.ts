@@ -168,7 +168,7 @@ export function escalate(work: Draft, exit: string): boolean {
     $turns: 'the model took too many turns',
     $refused: 'the model kept asking for what is refused',
     $limit: 'the task has used its steps',
-    $stuck: 'the routes of the machine lead in a circle',
+    $stuck: 'nothing moves, the same came again and again',
     $doubt: `nobody knows whether ${tool?.tool ?? 'the tool'} was done: its answer was lost`,
   }[exit]
   emit(work, 'human.asked', {

@@ -531,6 +531,45 @@ describe('limits', () => {
     expect(play.task.outcome).toBe('done')
   })
 
+  test('A18: a tool that says "retry" for ever is asked three times, and the state is left by $stuck', () => {
+    const play = new Play(
+      agentOf({ model: 'm', prompt: 'p', tools: [look], on: { OK: 'done' } }, {
+        $error: 'failed',
+        $timeout: 'failed',
+        $stuck: 'failed',
+      } as never),
+    )
+    while (play.task.status === 'running') {
+      play.model([call('look', { at: 'a' })])
+      play.end({ kind: 'tool', result: { error: 'busy', retry: true } })
+    }
+    expect(play.all('tool.called').length).toBe(3)
+    expect(play.all('limit.reached')).toEqual([{ limit: 'repeats', max: 3, state: 'first' }])
+    expect(play.exits).toEqual(['first $stuck failed'])
+  })
+
+  test('other arguments, another answer, or the keys in another order: only the same again is no progress', () => {
+    const any = defineTool({ name: 'any', description: 'd', inputSchema: z.looseObject({}), execute: () => null })
+    const play = new Play(
+      agentOf({ model: 'm', prompt: 'p', tools: [any], turns: 50, on: { OK: 'done' } }, {
+        $error: 'failed',
+        $timeout: 'failed',
+        $stuck: 'failed',
+      } as never),
+    )
+    const round = (input: object, result: object): void => {
+      play.model([call('any', input)])
+      play.end({ kind: 'tool', result: result as never })
+    }
+    for (let number = 0; number < 5; number += 1) round({ a: number }, { r: 1 })
+    for (let number = 0; number < 5; number += 1) round({ a: 'poll' }, { progress: number })
+    round({ a: 1, b: 2 }, { x: 1, y: 2 })
+    round({ b: 2, a: 1 }, { y: 2, x: 1 })
+    expect(play.task.status).toBe('running')
+    round({ a: 1, b: 2 }, { x: 1, y: 2 })
+    expect(play.exits).toEqual(['first $stuck failed'])
+  })
+
   test('a state entered too often is not entered: it is left by $visits at the door', () => {
     const agent = defineAgent({
       name: 'a',
