@@ -13,7 +13,7 @@ interface RawCommit {
 }
 
 /** Reads a store's turns as the commits that they were: an answer with its tool call, a tool's answer with the next turn. */
-export function readCommits(path: string): readonly RawCommit[] {
+export function readCommits(path: string, taskId?: string): readonly RawCommit[] {
   const db = new DatabaseSync(path, { readOnly: true })
   const bodies = new Map(
     db
@@ -27,6 +27,7 @@ export function readCommits(path: string): readonly RawCommit[] {
       `SELECT * FROM events WHERE type IN ('model.answered', 'tool.called', 'tool.answered', 'model.called') ORDER BY rowid`,
     )
     .all() as Row[]) {
+    if (taskId !== undefined && event['taskId'] !== taskId) continue
     if (event['type'] === 'model.answered' || event['type'] === 'tool.answered')
       commits.push({ events: [], payloads: [] })
     const commit = commits.at(-1)
