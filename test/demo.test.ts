@@ -18,6 +18,7 @@ test(
     expect(code, out).toBe(0)
     for (const line of [
       '--- SIGKILL to process',
+      'A worker holds it, or died while it did: its lease ends in',
       'its worker went away; another takes over',
       'asks main again (attempt 2)',
       'decided approve',

@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import type { Agent } from '../core/agent.ts'
 import { compileChecked } from '../core/check.ts'
 import { start } from '../core/decide.ts'
+import { sayMs } from '../core/duration.ts'
 import { Fault } from '../core/fault.ts'
 import { createOrchestrator, type Orchestrator, type TaskView } from '../orchestrator.ts'
 import type { LoggedEvent } from '../store/store.ts'
@@ -76,6 +77,11 @@ async function begin(box: Orchestrator, agent: Agent, id: string, input: unknown
   if (known) {
     await box.adopt(id)
     tell(`Goes on with task ${id} in ${known.state}, after event ${known.seq}.`)
+    const dueMs = await box.store.nextDueMs([known.definition], id)
+    const waitMs = (dueMs ?? 0) - systemRuntime.now()
+    if (known.status === 'running' && waitMs > 0) {
+      tell(`A worker holds it, or died while it did: its lease ends in ${sayMs(waitMs)}.`)
+    }
     return known.seq
   }
   if (input === undefined && flags.id !== undefined) {
