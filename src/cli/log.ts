@@ -20,16 +20,16 @@ export function logCommand(leave: Leave): Command {
     .argument('<task>')
     .option('--follow', 'go on with events as they come, until the task has ended')
     .option('--after <seq>', 'only events behind this one (default: 0)', parseCount('--after'))
-    .option('--raw', 'with --json: each event exactly as it was hashed, payloads as their hashes')
+    .option('--raw', 'as JSON, each event exactly as it was hashed: payloads as their hashes')
     .action(async (taskId: string, flags: LogFlags) => {
       await withStore(flags.store, async (box) => {
         const afterSeq = flags.after ?? 0
+        if ((await box.store.task(taskId)) === undefined) {
+          throw new Fault('TASK_UNKNOWN', `There is no task ${taskId} in this store.`, 'List them: signalbox tasks.')
+        }
         if (flags.raw) {
           for (const event of await box.store.readSealed(taskId, { afterSeq })) printJson(raw(event))
           return
-        }
-        if ((await box.store.task(taskId)) === undefined) {
-          throw new Fault('TASK_UNKNOWN', `There is no task ${taskId} in this store.`, 'List them: signalbox tasks.')
         }
         const events = flags.follow ? box.events(taskId, { afterSeq }) : await box.store.read(taskId, { afterSeq })
         for await (const event of events) tellEvent(event, flags.json === true)

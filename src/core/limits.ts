@@ -2,7 +2,7 @@
 
 /** The ceilings of one task. */
 export interface Limits {
-  /** Steps (model calls, tool calls, functions, questions) in one task. Default 100. Past it: `$limit`. */
+  /** Steps (model calls, tool calls, functions) in one task. Default 100. Past it: `$limit`. */
   readonly steps?: number
 }
 
