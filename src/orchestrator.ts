@@ -12,7 +12,7 @@ import type { JsonObject } from './core/json.ts'
 import type { Limits } from './core/limits.ts'
 import { describe, type Machine } from './core/machine.ts'
 import type { Model } from './core/model.ts'
-import { emptyTask, fold, type Task, type TaskStatus, type Usage, type WaitsFor } from './core/task.ts'
+import type { TaskStatus, Usage, WaitsFor } from './core/task.ts'
 import type { Ports } from './perform.ts'
 import { loadPrices, type PriceTable, type Pricing } from './providers/prices.ts'
 import { resolveModel, type ModelTable } from './providers/registry.ts'
@@ -20,7 +20,7 @@ import { systemRuntime, type Runtime } from './runtime.ts'
 import { canonical, genesis, sha256 } from './store/log.ts'
 import { openStore } from './store/open.ts'
 import type { InboxRow, LoggedEvent, Store, TaskRow, Verification } from './store/store.ts'
-import { headOf, Worker } from './worker.ts'
+import { loadTask, Worker } from './worker.ts'
 
 /** How to make an orchestrator. */
 export interface OrchestratorOptions {
@@ -327,13 +327,12 @@ export class Orchestrator {
 
   async #say(taskId: string, point: 'answer' | 'signal' | 'cancel', decide: (work: Draft) => void): Promise<void> {
     for (let tries = 1; ; tries += 1) {
-      const events = await this.store.read(taskId)
-      if (events.length === 0) throw unknownTask(taskId)
-      const task: Task = fold(emptyTask(taskId), events)
+      const { task, head } = await loadTask(this.store, taskId)
+      if (head.seq === 0) throw unknownTask(taskId)
       const work = draft(task, this.#runtime.now())
       decide(work)
       if (work.events.length === 0) return
-      const committed = await this.store.commit({ point, head: headOf(events), events: work.events, task })
+      const committed = await this.store.commit({ point, head, events: work.events, task })
       if (committed.ok) return
       if (tries >= conflictsMax) {
         throw new Fault(

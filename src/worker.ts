@@ -9,7 +9,7 @@ import { emptyTask, evolve, fold, isEnded, nextRetryAtMs, type Task } from './co
 import { perform, type Ports } from './perform.ts'
 import type { WritePoint } from './runtime.ts'
 import { genesis } from './store/log.ts'
-import type { Claim, Head, LoggedEvent, Store } from './store/store.ts'
+import type { Claim, Head, Store } from './store/store.ts'
 
 /** How a worker works. Durations are in milliseconds. */
 export interface WorkerOptions {
@@ -238,19 +238,15 @@ export class Worker {
   }
 
   async #load(claim: Claim): Promise<Session | undefined> {
-    const events = await this.#options.store.read(claim.taskId)
-    const task = fold(emptyTask(claim.taskId), events)
+    const { task, head } = await loadTask(this.#options.store, claim.taskId)
     const machine = this.#options.machines.get(task.definition)
     if (!machine) return undefined
-    const head = headOf(events)
     const base = { claim, machine, task, head, running: new Map<string, AbortController>(), outcomes: [] }
     return { ...base, seenSeq: head.seq, wake: undefined, lost: false }
   }
 
   async #reload(session: Session): Promise<void> {
-    const events = await this.#options.store.read(session.claim.taskId)
-    session.task = fold(emptyTask(session.claim.taskId), events)
-    session.head = headOf(events)
+    Object.assign(session, await loadTask(this.#options.store, session.claim.taskId))
   }
 
   #performOpen(session: Session): void {
@@ -325,8 +321,9 @@ export class Worker {
   }
 }
 
-/** The head after events that were read from the start. */
-export function headOf(events: readonly LoggedEvent[]): Head {
+/** A task as its log says, and the head that a commit on it must name. A task without events has the head of no log. */
+export async function loadTask(store: Store, taskId: string): Promise<{ task: Task; head: Head }> {
+  const events = await store.read(taskId)
   const last = events.at(-1)
-  return last ? { seq: last.seq, hash: last.hash } : genesis
+  return { task: fold(emptyTask(taskId), events), head: last ? { seq: last.seq, hash: last.hash } : genesis }
 }

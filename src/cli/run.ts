@@ -11,7 +11,17 @@ import type { LoggedEvent } from '../store/store.ts'
 import { systemRuntime } from '../runtime.ts'
 import { command, defaultStore, storeOption, type Leave } from './command.ts'
 import { chooseAgent, loadModule } from './module.ts'
-import { exitCodes, paint, parseCount, parseDuration, parseJson, printJson, tell, whoami } from './terminal.ts'
+import {
+  exitCodes,
+  interruption,
+  paint,
+  parseCount,
+  parseDuration,
+  parseJson,
+  printJson,
+  tell,
+  whoami,
+} from './terminal.ts'
 import { say, sayUsage } from './timeline.ts'
 
 interface RunFlags {
@@ -110,27 +120,12 @@ async function follow(box: Orchestrator, id: string, afterSeq: number, file: str
   })()
   // Told to the end below; once the store is closed there is nothing more to tell.
   telling.catch(() => undefined)
-  const ended = await Promise.race([box.task(id).rest(), interruption()])
+  const ended = await Promise.race([box.task(id).rest(), interruption('Stopping').then(() => 'interrupted' as const)])
   if (ended === 'interrupted') await box.drain()
   for (const event of await box.store.read(id, { afterSeq: told })) tellEvent(event)
   if (ended !== 'interrupted') return conclude(ended, flags)
   tell(`Go on with: signalbox run ${file} --id ${id}${flags.store ? ` --store ${flags.store}` : ''}`)
   return exitCodes.interrupted
-}
-
-/** Fulfilled by the first Ctrl-C or SIGTERM; the second ends the process at once. */
-function interruption(): Promise<'interrupted'> {
-  return new Promise((resolve) => {
-    let stopping = false
-    const stop = (): void => {
-      if (stopping) process.exit(exitCodes.interrupted)
-      stopping = true
-      tell('Stopping: the steps that are being performed may end. Once more to stop at once.')
-      resolve('interrupted')
-    }
-    process.on('SIGINT', stop)
-    process.on('SIGTERM', stop)
-  })
 }
 
 function conclude(view: TaskView, flags: RunFlags): number {

@@ -101,6 +101,21 @@ export function whoami(): string {
   }
 }
 
+/** Fulfilled by the first Ctrl-C or SIGTERM, which it answers with `says`; the second ends the process at once. */
+export function interruption(says: string): Promise<void> {
+  return new Promise((resolve) => {
+    let stopping = false
+    const stop = (): void => {
+      if (stopping) process.exit(exitCodes.interrupted)
+      stopping = true
+      tell(`${says}: the steps that are being performed may end. Once more to stop at once.`)
+      resolve()
+    }
+    process.on('SIGINT', stop)
+    process.on('SIGTERM', stop)
+  })
+}
+
 /** Rows as columns, each as wide as its widest cell. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))

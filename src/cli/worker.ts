@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import { createOrchestrator } from '../orchestrator.ts'
 import { command, defaultStore, storeOption, type Leave } from './command.ts'
 import { loadModule } from './module.ts'
-import { exitCodes, parseCount, parseDuration, printJson, tell } from './terminal.ts'
+import { exitCodes, interruption, parseCount, parseDuration, printJson, tell } from './terminal.ts'
 
 interface WorkerFlags {
   concurrency?: number
@@ -43,17 +43,7 @@ async function work(file: string, flags: WorkerFlags): Promise<number> {
   const names = agents.map((agent) => agent.name)
   tell(`Works on ${names.join(', ')} in ${store}. Ctrl-C or SIGTERM to stop.`)
   if (flags.json) printJson({ event: 'started', pid: process.pid, agents: names, store })
-  await new Promise<void>((resolve) => {
-    let stopping = false
-    const stop = (): void => {
-      if (stopping) process.exit(exitCodes.interrupted)
-      stopping = true
-      tell('Drains: the steps that are being performed may end. Once more to stop at once.')
-      resolve()
-    }
-    process.on('SIGINT', stop)
-    process.on('SIGTERM', stop)
-  })
+  await interruption('Drains')
   await box.stop(flags.drain)
   if (flags.json) printJson({ event: 'stopped', pid: process.pid })
   return exitCodes.well

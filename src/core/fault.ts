@@ -7,7 +7,6 @@ export type FaultCode =
   | 'AGENT_UNKNOWN'
   | 'AGENT_UNSOUND'
   | 'CONFIG_INVALID'
-  | 'CONTEXT_INVALID'
   | 'DEFINITION_CHANGED'
   | 'DURATION_INVALID'
   | 'FLAG_INVALID'
@@ -15,7 +14,6 @@ export type FaultCode =
   | 'ITEM_CLOSED'
   | 'ITEM_UNKNOWN'
   | 'DECISION_UNKNOWN'
-  | 'LEASE_LOST'
   | 'LOG_CONFLICT'
   | 'MODEL_UNKNOWN'
   | 'MODULE_FAILED'
@@ -40,7 +38,6 @@ export type FaultCode =
   | 'TASK_ENDED'
   | 'TASK_EXISTS'
   | 'TASK_UNKNOWN'
-  | 'VALUE_INVALID'
 
 const brand = Symbol.for('signalbox.fault')
 

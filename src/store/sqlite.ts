@@ -98,18 +98,19 @@ class SqliteStore implements Store {
   async commit(commit: Commit): Promise<Committed> {
     const { task } = commit
     const sealed = seal(commit.head, commit.events, (hash) => this.#recent.get(`${task.id} ${hash}`))
+    const row = taskRow(task, sealed.head)
     const result = await this.#write(commit.point, (): Committed => {
       const refusal = this.#refusal(commit)
       if (refusal) return { ok: false, reason: refusal }
       this.#insert(task.id, sealed)
-      this.#writeRow(taskRow(task, sealed.head), commit.head.seq === 0)
+      this.#writeRow(row, commit.head.seq === 0)
       this.#writeDerived(commit.events, sealed.events)
       this.#writeJob(task, commit)
       return { ok: true, head: sealed.head }
     })
     if (!result.ok) return result
     for (const { hash, seq } of sealed.payloads) this.#remember(`${task.id} ${hash}`, seq)
-    this.#tell(taskRow(task, result.head))
+    this.#tell(row)
     return result
   }
 

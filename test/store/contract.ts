@@ -6,6 +6,7 @@ import { compileChecked } from '../../src/core/check.ts'
 import { start } from '../../src/core/decide.ts'
 import { draft, emit, type Draft } from '../../src/core/draft.ts'
 import type { Json } from '../../src/core/json.ts'
+import { draw } from '../../src/core/resilience.ts'
 import { fold, emptyTask } from '../../src/core/task.ts'
 import { genesis } from '../../src/store/log.ts'
 import type { Commit, Store } from '../../src/store/store.ts'
@@ -288,8 +289,7 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
       )
       // And some that are always the same, so that every kind of event is among them.
       for (let round = 0; round < 150; round += 1) {
-        let seed = round
-        const choices = Array.from({ length: 150 }, () => (seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31) >> 8)
+        const choices = Array.from({ length: 300 }, (_, index) => Math.floor(draw(round, index, 0) * 10_000))
         await playHistory(store, `s${round}`, null, choices, values)
       }
       const before = dump()
