@@ -32,7 +32,13 @@ export const agent = defineAgent({
 
 /** A model that asks for `turns` tool calls, then leaves; `onTurn` is told before each answer. */
 export function modelOf(turns: number, onTurn: (turn: number) => void = () => undefined): Model {
-  const usage = { inputTokens: 500, outputTokens: 250, cachedInputTokens: null, reasoningTokens: null }
+  const usage = {
+    inputTokens: 500,
+    outputTokens: 250,
+    cachedInputTokens: null,
+    cacheWriteTokens: null,
+    reasoningTokens: null,
+  }
   return {
     provider: 'bench',
     modelId: 'bench',

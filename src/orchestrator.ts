@@ -6,7 +6,7 @@ import { compileChecked } from './core/check.ts'
 import { answer, cancel, signal, type HumanAnswer, type Signal } from './core/command.ts'
 import type { ContextShape, InputOf } from './core/context.ts'
 import { start } from './core/decide.ts'
-import { draft, type Draft } from './core/draft.ts'
+import { draft, noTerms, type Draft, type Terms } from './core/draft.ts'
 import { Fault } from './core/fault.ts'
 import type { JsonObject } from './core/json.ts'
 import type { Limits } from './core/limits.ts'
@@ -14,7 +14,7 @@ import { describe, type Machine } from './core/machine.ts'
 import type { Model } from './core/model.ts'
 import type { TaskStatus, Usage, WaitsFor } from './core/task.ts'
 import type { Ports } from './perform.ts'
-import { loadPrices, type PriceTable, type Pricing } from './providers/prices.ts'
+import { loadPrices, type PriceTable } from './providers/prices.ts'
 import { resolveModel, type ModelTable } from './providers/registry.ts'
 import { systemRuntime, type Runtime } from './runtime.ts'
 import { canonical, genesis, sha256 } from './store/log.ts'
@@ -107,13 +107,15 @@ export async function createOrchestrator(options: OrchestratorOptions): Promise<
   }
   const works = options.work ?? machines.size > 0
   const models = works ? await resolveModels(machines, options) : new Map<string, Model>()
-  const price: Pricing = works ? await loadPrices(options.prices ?? {}) : () => null
+  const price = await loadPrices(options.prices ?? {}, (name) => models.get(name)?.modelId)
+  const terms: Terms = works ? { price } : noTerms
+  for (const { machine } of machines.values()) provePrices(machine, machine.limits.costMicros, terms)
   const runtime = options.runtime ?? systemRuntime
   const store =
     typeof options.store === 'string'
       ? await openStore(options.store, { runtime, create: options.create ?? true })
       : options.store
-  return new Orchestrator(store, machines, { runtime, price, model: (name) => models.get(name)! }, works, options)
+  return new Orchestrator(store, machines, { runtime, terms, model: (name) => models.get(name)! }, works, options)
 }
 
 async function resolveModels(
@@ -130,11 +132,33 @@ async function resolveModels(
   return new Map(await Promise.all(resolved))
 }
 
+/** Where money has a ceiling every model needs a price. Throws PRICE_UNKNOWN. */
+function provePrices(machine: Machine, costMicros: number | null, { price }: Terms): void {
+  if (costMicros === null) return
+  const one = {
+    inputTokens: 1,
+    outputTokens: 1,
+    cachedInputTokens: null,
+    cacheWriteTokens: null,
+    reasoningTokens: null,
+  }
+  for (const node of machine.states.values()) {
+    const unknown = node.kind === 'model' ? node.models.find((name) => price(name, one) === null) : undefined
+    if (unknown === undefined) continue
+    throw new Fault(
+      'PRICE_UNKNOWN',
+      `The agent ${machine.name} has a ceiling on money, and its model ${unknown} has no price.`,
+      `Give it one: prices: { ${JSON.stringify(unknown)}: { inputUsdPerMillion: …, outputUsdPerMillion: … } }.`,
+    )
+  }
+}
+
 /** The one place that starts tasks, speaks to them, and shows where they stand. Made by `createOrchestrator`. */
 export class Orchestrator {
   readonly store: Store
   readonly #machines: ReadonlyMap<string, { agent: string; machine: Machine }>
   readonly #runtime: Runtime
+  readonly #terms: Terms
   readonly #worker: Worker | undefined
   readonly #ownsStore: boolean
   #drained: Promise<void> | undefined
@@ -150,6 +174,7 @@ export class Orchestrator {
     this.store = store
     this.#machines = machines
     this.#runtime = ports.runtime
+    this.#terms = ports.terms
     this.#ownsStore = typeof options.store === 'string'
     if (!works) return
     this.#worker = new Worker({
@@ -166,7 +191,7 @@ export class Orchestrator {
   }
 
   /**
-   * Starts a task. Throws AGENT_UNKNOWN, INPUT_INVALID, or TASK_EXISTS when the id stands for another task already;
+   * Starts a task. Throws AGENT_UNKNOWN, INPUT_INVALID, PRICE_UNKNOWN, or TASK_EXISTS when the id stands for another task already;
    * then nothing was written.
    */
   async start<Shape extends ContextShape>(
@@ -183,8 +208,9 @@ export class Orchestrator {
     const [definition, { machine }] = found
     const { id: taskId = this.#runtime.id(), by = 'api', limits } = options
     const seed = Math.floor(this.#runtime.random() * 2 ** 32)
-    const stepsMax = limits?.steps === undefined ? {} : { stepsMax: limits.steps }
-    const begun = start(machine, { taskId, definition, input, by, seed, ...stepsMax }, this.#runtime.now())
+    if (limits?.cost !== undefined && this.#worker) provePrices(machine, limits.cost, this.#terms)
+    const given = { taskId, definition, input, by, seed, ...(limits ? { limits } : {}) }
+    const begun = start(machine, given, this.#runtime.now())
     const { task, events } = begun
     const committed = await this.store.commit({ point: 'start', head: genesis, events, task })
     if (!committed.ok) await this.#proveSame(begun)
@@ -245,7 +271,7 @@ export class Orchestrator {
     const row = await this.#row(taskId)
     const context = await this.store.context(taskId)
     const { agent, version, status, state, outcome, waitsFor, startedBy, startedAtMs, updatedAtMs, seq } = row
-    const { steps, turns, inputTokens, outputTokens, costMicros } = row
+    const { steps, turns, inputTokens, outputTokens, costMicros, unpriced } = row
     return {
       taskId,
       agent,
@@ -255,7 +281,7 @@ export class Orchestrator {
       outcome,
       waitsFor,
       context: Object.fromEntries(context.map(({ key, value }) => [key, value])),
-      usage: { steps, turns, inputTokens, outputTokens, costMicros },
+      usage: { steps, turns, inputTokens, outputTokens, costMicros, unpriced },
       startedBy,
       startedAtMs,
       updatedAtMs,

@@ -4,26 +4,27 @@
 import { leavingOf, type Ending, type Outcome } from './core/decide.ts'
 import { messageOf } from './core/fault.ts'
 import { head, toJson } from './core/json.ts'
+import type { Terms } from './core/draft.ts'
 import type { Machine, Node } from './core/machine.ts'
 import type { Failure, Model } from './core/model.ts'
 import type { OpenStep, Task } from './core/task.ts'
 import { readable } from './core/transition.ts'
 import { assemble } from './core/window.ts'
-import type { Pricing } from './providers/prices.ts'
 import type { Runtime } from './runtime.ts'
 
 /** What a step may need from outside. */
 export interface Ports {
   readonly runtime: Runtime
   readonly model: (name: string) => Model
-  readonly price: Pricing
+  /** What is known outside of a task and a decision needs. */
+  readonly terms: Terms
 }
 
 /**
  * Performs one step until it has an outcome, its deadline passes, or `controller` aborts.
  *
  * *Contract*: never throws; the outcome of a step whose deadline passed is a failure of class `timeout`, whatever the
- * step still does afterwards.
+ * step still does afterwards. A result that comes after all is told to `onLate`.
  */
 export async function perform(
   step: OpenStep,
@@ -31,12 +32,17 @@ export async function perform(
   machine: Machine,
   ports: Ports,
   controller: AbortController,
+  onLate: (outcome: Outcome) => void = () => undefined,
 ): Promise<Outcome> {
   const { runtime } = ports
   const startedMs = runtime.now()
+  const outcome = (ending: Ending): Outcome => {
+    const latencyMs = Math.max(0, runtime.now() - startedMs)
+    return { ...ending, step: step.step, attempt: step.attempt, latencyMs }
+  }
   // A worker that stood still between the permission and this line must not begin what is over already.
   if (startedMs >= step.deadlineAtMs) {
-    return { kind: 'failed', failure: timedOut, step: step.step, attempt: step.attempt, latencyMs: 0 }
+    return outcome(failed({ ...timedOut, unbilled: true }))
   }
   const came = await new Promise<Ending>((settle) => {
     const { signal } = controller
@@ -51,12 +57,14 @@ export async function perform(
     const abandon = (): void => finish(failed(aborted(signal)))
     signal.addEventListener('abort', abandon)
     carryOut(step, task, machine, ports, signal).then(
-      (result) => finish(signal.aborted ? failed(aborted(signal)) : result),
+      (result) => {
+        if (signal.aborted && result.kind !== 'failed') onLate(outcome(result))
+        finish(signal.aborted ? failed(aborted(signal)) : result)
+      },
       (thrown: unknown) => finish(failed(signal.aborted ? aborted(signal) : { class: 'error', message: say(thrown) })),
     )
   })
-  const latencyMs = Math.max(0, runtime.now() - startedMs)
-  return { ...came, step: step.step, attempt: step.attempt, latencyMs }
+  return outcome(came)
 }
 
 async function carryOut(
@@ -88,7 +96,7 @@ async function askModel(
     return failed({ class: 'error', message: 'The task is not in a model state.' })
   const reply = await ports.model(step.model).call(assemble(task.visit, node, step.outputTokensMax), signal)
   if (!reply.ok) return failed(reply.failure)
-  return { kind: 'model', answer: reply.answer, cost: ports.price(step.model, reply.answer) }
+  return { kind: 'model', answer: reply.answer }
 }
 
 async function callTool(
@@ -101,7 +109,7 @@ async function callTool(
   const tool = machine.tools.get(step.tool)
   if (!tool) return failed({ class: 'error', message: `There is no tool ${step.tool}.` })
   const { idempotencyKey } = step
-  const answer: unknown = await tool.tool.execute(step.arguments, {
+  const call = {
     taskId: task.id,
     step: step.step,
     attempt: step.attempt,
@@ -110,7 +118,14 @@ async function callTool(
     context: readable(task, node),
     signal,
     abortSignal: signal,
-  })
+  }
+  if (!step.reconciles) return toolEnding(await tool.tool.execute(step.arguments, call))
+  const found = await tool.tool.reconcile?.(step.arguments, call)
+  if (found?.done === true) return toolEnding(found.result)
+  return found?.done === false ? { kind: 'undone' } : failed({ class: 'lost', message: 'The tool does not know.' })
+}
+
+function toolEnding(answer: unknown): Ending {
   const result = toJson(answer)
   return result.ok
     ? { kind: 'tool', result: result.value }

@@ -3,7 +3,7 @@
 // has the task, and everything this one still does for it is dropped.
 
 import { draft } from './core/draft.ts'
-import { proceed, resume, settle, type Outcome } from './core/decide.ts'
+import { late, proceed, resume, settle, type Outcome } from './core/decide.ts'
 import type { Machine } from './core/machine.ts'
 import { emptyTask, evolve, fold, isEnded, nextRetryAtMs, type Task } from './core/task.ts'
 import { perform, type Ports } from './perform.ts'
@@ -205,7 +205,7 @@ export class Worker {
     let outcomes: Outcome[] = []
     let point: WritePoint = 'permit'
     while (!isEnded(session.task)) {
-      const work = draft(session.task, ports.runtime.now())
+      const work = draft(session.task, ports.runtime.now(), ports.terms)
       // The first commit takes over what another worker left; every later one records what came of a step.
       if (point === 'permit') resume(machine, work)
       for (const outcome of outcomes) settle(machine, work, outcome)
@@ -255,12 +255,32 @@ export class Worker {
       if (session.running.has(key)) continue
       const controller = new AbortController()
       session.running.set(key, controller)
-      void perform(step, session.task, session.machine, this.#options.ports, controller).then((outcome) => {
+      const { ports } = this.#options
+      const onLate = (outcome: Outcome): void => this.#keepLate(session.claim.taskId, outcome)
+      void perform(step, session.task, session.machine, ports, controller, onLate).then((outcome) => {
         session.running.delete(key)
         session.outcomes.push(outcome)
         session.wake?.()
       })
     }
+  }
+
+  /** Writes down a result that nobody waits for any more, whoever has the task by now. */
+  #keepLate(taskId: string, outcome: Outcome): void {
+    const { store, ports, onFault } = this.#options
+    const keep = async (): Promise<void> => {
+      for (;;) {
+        const { task, head } = await loadTask(store, taskId)
+        const work = draft(task, ports.runtime.now(), ports.terms)
+        late(work, outcome)
+        const committed = await store.commit({ point: 'settle', head, events: work.events, task })
+        if (committed.ok) return
+      }
+    }
+    keep().catch((thrown: unknown) => {
+      // A store that was closed in the meantime is the end of this process's work, and no news.
+      if (!this.#stopping) onFault(thrown, taskId)
+    })
   }
 
   /** A step that is tried again within the lease stays in hand; a longer delay gives the task back to the queue. */

@@ -2,17 +2,24 @@
 
 import type { Agent } from '../src/core/agent.ts'
 import { compileChecked } from '../src/core/check.ts'
-import { answer, signal, type HumanAnswer, type Signal } from '../src/core/command.ts'
-import { proceed, resume, settle, start, type Ending } from '../src/core/decide.ts'
-import { draft } from '../src/core/draft.ts'
+import { answer, cancel, signal, type HumanAnswer, type Signal } from '../src/core/command.ts'
+import { late, proceed, resume, settle, start, type Ending } from '../src/core/decide.ts'
+import { draft, noTerms, type Terms } from '../src/core/draft.ts'
 import type { Event, EventData, EventType } from '../src/core/event.ts'
 import type { Machine } from '../src/core/machine.ts'
-import type { AnswerPart, Failure, Finish } from '../src/core/model.ts'
+import type { Limits } from '../src/core/limits.ts'
+import type { AnswerPart, Failure, Finish, TokenUsage } from '../src/core/model.ts'
 import { emptyTask, fold, type OpenStep, type Task } from '../src/core/task.ts'
 
 /** A call in a model's answer. */
 export function call(name: string, input?: unknown, raw?: string): AnswerPart {
   return { type: 'call', id: '', name, ...(raw === undefined ? { arguments: (input ?? {}) as never } : { raw }) }
+}
+
+/** What a provider says was used: 10 tokens in, 5 out, unless said otherwise. */
+export function used(said: Partial<TokenUsage> = {}): TokenUsage {
+  const none = { cachedInputTokens: null, cacheWriteTokens: null, reasoningTokens: null }
+  return { inputTokens: 10, outputTokens: 5, ...none, ...said }
 }
 
 export class Play {
@@ -21,10 +28,12 @@ export class Play {
   /** Every event so far. */
   readonly log: Event[] = []
   nowMs = 1_000_000
+  terms: Terms
 
-  constructor(agent: Agent<any, any>, input: unknown = {}) {
+  constructor(agent: Agent<any, any>, input: unknown = {}, terms: Terms = noTerms, limits: Limits = {}) {
+    this.terms = terms
     this.machine = compileChecked(agent)
-    const begun = start(this.machine, { taskId: 't', definition: 'd', input, by: 'test', seed: 1 }, this.nowMs)
+    const begun = start(this.machine, { taskId: 't', definition: 'd', input, by: 'test', seed: 1, limits }, this.nowMs)
     this.task = begun.task
     this.log.push(...begun.events)
     this.go()
@@ -32,7 +41,7 @@ export class Play {
 
   /** Goes on; answers with the events that were decided. */
   go(before: (work: ReturnType<typeof draft>) => void = () => undefined): Event[] {
-    const work = draft(this.task, this.nowMs)
+    const work = draft(this.task, this.nowMs, this.terms)
     before(work)
     proceed(this.machine, work)
     this.log.push(...work.events)
@@ -59,9 +68,14 @@ export class Play {
   }
 
   /** The model answers. */
-  model(content: readonly AnswerPart[], finish: Finish = 'tool-calls'): Event[] {
-    const usage = { inputTokens: 10, outputTokens: 5, cachedInputTokens: null, reasoningTokens: null }
-    return this.end({ kind: 'model', answer: { provider: 'p', modelId: 'm', content, finish, usage }, cost: null })
+  model(content: readonly AnswerPart[], finish: Finish = 'tool-calls', said: Partial<TokenUsage> = {}): Event[] {
+    return this.end({ kind: 'model', answer: { provider: 'p', modelId: 'm', content, finish, usage: used(said) } })
+  }
+
+  /** An attempt that was given up answers after all. */
+  late(ending: Ending, step: { step: number; attempt: number }): Event[] {
+    const { step: number, attempt } = step
+    return this.go((work) => late(work, { ...ending, step: number, attempt, latencyMs: 1 }))
   }
 
   fail(failure: Failure['class'], message = 'it failed'): Event[] {
@@ -82,6 +96,10 @@ export class Play {
   answer(given: Partial<HumanAnswer> & { decision: string }): Event[] {
     const { item } = this.task.item!
     return this.go((work) => answer(work, item, { by: 'ana', reason: 'because', ...given }))
+  }
+
+  cancel(): Event[] {
+    return this.go((work) => cancel(work, { by: 'ana', reason: 'because' }))
   }
 
   signal(given: Pick<Signal, 'name'> & Partial<Signal>): Event[] {

@@ -57,6 +57,8 @@ function describe(event: LoggedEvent): string | undefined {
       return paint('red', `  function failed (${event.data.what}): ${event.data.message}`)
     case 'step.lost':
       return paint('red', `  step ${event.data.step}: its worker went away; another takes over`)
+    case 'step.late':
+      return paint('yellow', `  step ${event.data.step}: its ${event.data.kind} answered late; kept, not applied`)
     case 'step.refused':
       return paint(
         'red',
@@ -66,10 +68,15 @@ function describe(event: LoggedEvent): string | undefined {
       return `  ${paint('green', event.data.exit)} → ${event.data.target}`
     case 'limit.reached':
       return paint('red', `  limit reached: ${event.data.limit} (${event.data.max})`)
+    case 'limit.neared':
+      return paint(
+        'yellow',
+        `  ${event.data.limit}: ${sayAmount(event.data)}, past the soft line at ${event.data.soft * 100} %`,
+      )
     case 'limit.raised':
-      return `  limit raised by ${event.data.by}: ${event.data.limit} to ${event.data.max}`
+      return `  limit raised by ${event.data.by}: ${event.data.limit} to ${event.data.max} (${event.data.reason})`
     case 'deadline.passed':
-      return paint('red', `  the ${event.data.of} was not answered in time`)
+      return paint('red', `  deadline passed: the ${event.data.of}`)
     case 'wait.started':
       return `  waits ${event.data.signal === undefined ? '' : `for the signal ${event.data.signal} `}until ${new Date(event.data.untilMs).toISOString()}`
     case 'signal.received':
@@ -94,14 +101,19 @@ function describe(event: LoggedEvent): string | undefined {
   }
 }
 
+function sayAmount({ limit, used, max }: { limit: 'tokens' | 'cost'; used: number; max: number }): string {
+  return limit === 'cost' ? `${sayCost(used)} of ${sayCost(max)}` : `${used} of ${max}`
+}
+
 function again(retry: PlannedRetry | undefined): string {
   return retry === undefined ? '' : `; again in ${sayMs(retry.delayMs)} (${retry.reason})`
 }
 
 /** What a task used, in a line. */
 export function sayUsage(usage: Usage): string {
-  const { steps, turns, inputTokens, outputTokens, costMicros } = usage
-  const cost = costMicros > 0 ? sayCost(costMicros) : 'cost unknown'
+  const { steps, turns, inputTokens, outputTokens, costMicros, unpriced } = usage
+  const known = unpriced === 0 ? sayCost(costMicros) : `${sayCost(costMicros)} and ${unpriced} calls without a price`
+  const cost = unpriced > 0 && costMicros === 0 ? 'cost unknown' : known
   return `${steps} steps, ${turns} turns, ${inputTokens} tokens in, ${outputTokens} out, ${cost}`
 }
 

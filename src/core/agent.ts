@@ -54,8 +54,15 @@ interface Common<Context, Target> {
   readonly writes?: readonly (keyof Context & string)[]
   /** How often the state may be entered in one task. Default 10; past it, `$visits`. */
   readonly visits?: number
-  /** How long one attempt (model, tool, run) or the whole wait (human, wait) may take; past it, `$timeout`. */
+  /** How long one turn (model), one call (tool, run) or the whole wait (human, wait) may take; past it, `$timeout`. */
   readonly timeout?: Duration
+  /** How long a visit may last, with all of its turns, tools, tries and waits; past it, `$timeout`. */
+  readonly visitTimeout?: Duration
+  /**
+   * No progress: how often one call in a visit may get one and the same answer, and how often a cycle of states may come
+   * back here with nothing changed. Default 3; at it, `$stuck`.
+   */
+  readonly repeats?: number
 }
 
 /** A model chooses among tools and exits. */
@@ -72,12 +79,12 @@ export interface ModelState<Context = any, Target = string>
   readonly turns?: number
   /** Answers with something refused in one visit. Default 5; at it, `$refused`. */
   readonly refusals?: number
-  /** How often one and the same call may get one and the same answer in a visit. Default 3; at it, `$stuck`. */
-  readonly repeats?: number
   /** How often a failed call is tried, with each model of the chain, the first included. Default 4. */
   readonly retry?: { readonly attempts: number }
   /** The bound on one answer's tokens. Default 4096. */
   readonly outputTokens?: number
+  /** How far that bound may shrink when a budget runs low. Default 256. */
+  readonly outputTokensMin?: number
   /** 0 to 2; left to the provider when absent. */
   readonly temperature?: number
 }
@@ -146,7 +153,7 @@ export interface AgentDefinition<Shape extends ContextShape = ContextShape, Stat
   readonly version: string
   readonly context: ContextDefinition<Shape>
   readonly initial: keyof States & string
-  readonly limits?: Limits
+  readonly limits?: Limits<keyof States & string>
   /** Default routes of the engine's exits, for every state that does not route them itself. */
   readonly on?: Readonly<Partial<Record<EngineExit, keyof States & string>>>
   readonly states: States

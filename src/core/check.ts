@@ -3,7 +3,7 @@
 
 import { engineExits, type Agent, type State } from './agent.ts'
 import { Fault, isFault, messageOf } from './fault.ts'
-import { isCeiling } from './limits.ts'
+import { isCeiling, limitProblems } from './limits.ts'
 import { candidatesOf, compile, kindOf, outputKeys, type Machine, type Node } from './machine.ts'
 import { isSchema, toJsonSchema, validate } from './schema.ts'
 import { toMs, type Duration } from './duration.ts'
@@ -84,12 +84,12 @@ const isName = (name: unknown): boolean => typeof name === 'string' && /^[A-Za-z
 /** What every provider takes as a tool's name. */
 const isCallName = (name: unknown): boolean => typeof name === 'string' && /^[A-Za-z_][\w-]{0,63}$/.test(name)
 
-const common = ['on', 'reads', 'writes', 'visits', 'timeout']
+const common = ['on', 'reads', 'writes', 'visits', 'timeout', 'visitTimeout', 'repeats']
 
 /** Every field that means something; another would be passed over in silence, and might be a limit or a gate. */
 const fields = {
   agent: ['name', 'version', 'context', 'initial', 'limits', 'on', 'states'],
-  limits: ['steps'],
+  limits: ['steps', 'toolCalls', 'handovers', 'duration', 'tokens', 'cost', 'soft', 'onSoft'],
   exit: ['target', 'description', 'output', 'guard'],
   model: [
     ...common,
@@ -99,9 +99,9 @@ const fields = {
     'tools',
     'turns',
     'refusals',
-    'repeats',
     'retry',
     'outputTokens',
+    'outputTokensMin',
     'temperature',
   ],
   tool: [...common, 'tool', 'args', 'exit'],
@@ -161,7 +161,9 @@ function checkHead(agent: Agent, report: Report): void {
     }
     checkTargets(agent, `.on.${exit}`, target, report)
   }
-  checkCeiling(agent.limits?.steps, '.limits.steps', report)
+  for (const { field, problem, cure } of limitProblems(agent.limits ?? {}, Object.keys(agent.states))) {
+    report('LIMIT_INVALID', `.limits.${field}`, problem, cure)
+  }
 }
 
 function checkContext(agent: Agent, report: Report): void {
@@ -223,7 +225,7 @@ function checkState(agent: Agent, name: string, state: State, report: Report): v
   }
   checkFields(kind, state, place, report)
   if (kind === 'final') return
-  const { on, reads, writes, visits, timeout } = state as Exclude<State, { type: 'final' }>
+  const { on, reads, writes, visits, timeout, visitTimeout, repeats } = state as Exclude<State, { type: 'final' }>
   for (const [exit, definition] of Object.entries(on ?? {})) {
     const where = `${place}.on.${exit}`
     if (exit.startsWith('$') && !isEngineExit(exit)) {
@@ -259,7 +261,9 @@ function checkState(agent: Agent, name: string, state: State, report: Report): v
     }
   }
   checkCeiling(visits, `${place}.visits`, report)
+  checkCeiling(repeats, `${place}.repeats`, report)
   checkDuration(timeout, `${place}.timeout`, report)
+  checkDuration(visitTimeout, `${place}.visitTimeout`, report)
   if (state.model !== undefined) checkModel(state, place, report)
   if (state.wait !== undefined) {
     const { delay, signal } = state.wait
@@ -295,9 +299,9 @@ function checkModel(state: Extract<State, { model: any }>, place: string, report
   }
   checkCeiling(state.turns, `${place}.turns`, report)
   checkCeiling(state.refusals, `${place}.refusals`, report)
-  checkCeiling(state.repeats, `${place}.repeats`, report)
   checkCeiling(state.retry?.attempts, `${place}.retry.attempts`, report)
   checkCeiling(state.outputTokens, `${place}.outputTokens`, report)
+  checkCeiling(state.outputTokensMin, `${place}.outputTokensMin`, report)
 }
 
 function checkTools(agent: Agent, report: Report): void {
@@ -476,7 +480,9 @@ function checkPaths(machine: Machine, report: Report): void {
   const next = new Map<string, Set<string>>()
   for (const node of machine.states.values()) {
     const targets = [...node.exits.values()].flatMap((exit) => exit.candidates.map((candidate) => candidate.target))
-    next.set(node.name, new Set(targets))
+    const { onSoft } = machine.limits
+    const soft = node.kind !== 'final' && machine.states.has(onSoft) ? [onSoft] : []
+    next.set(node.name, new Set([...targets, ...soft]))
   }
   const reachable = closure([machine.initial], next)
   const before = new Map<string, Set<string>>([...next.keys()].map((name) => [name, new Set()]))

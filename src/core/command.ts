@@ -5,6 +5,8 @@
 import { emit, type Draft } from './draft.ts'
 import { Fault } from './fault.ts'
 import type { Json } from './json.ts'
+import { raisable, type RaisableLimit } from './limits.ts'
+import { fail } from './permission.ts'
 import { isEnded } from './task.ts'
 
 /** A human's decision about an inbox item. */
@@ -38,10 +40,25 @@ export function answer(work: Draft, item: string, given: HumanAnswer): void {
     )
   }
   const { decision, by, reason, data } = given
+  if (decision === 'raise' && open.limit !== undefined && data !== undefined) proveRaise(work, open.limit, data)
   emit(
     work,
     'human.answered',
     data === undefined ? { item, decision, by, reason } : { item, decision, by, reason, data },
+  )
+}
+
+/** A ceiling may only be raised, and to something that can be counted. */
+function proveRaise({ task }: Draft, limit: RaisableLimit, data: Json): void {
+  const field = raisable[limit]
+  const before = task.limits[field] ?? 0
+  const entries = typeof data === 'object' && data !== null ? Object.entries(data) : []
+  const [[name, max] = []] = entries
+  if (entries.length === 1 && name === field && Number.isSafeInteger(max) && (max as number) > before) return
+  throw new Fault(
+    'INPUT_INVALID',
+    `${JSON.stringify(data)} does not raise ${field}.`,
+    `Give a whole number above ${before}: {"${field}": ${before * 2}}; or no data, to add what the task had at its start.`,
   )
 }
 
@@ -66,6 +83,10 @@ export function signal(work: Draft, given: Signal): boolean {
 /** Ends a task because a human said so. Throws TASK_ENDED. */
 export function cancel(work: Draft, given: { readonly by: string; readonly reason: string }): void {
   refuseEnded(work, 'be cancelled')
+  // What is being asked of a model now is called off, and paid for all the same.
+  for (const step of work.task.open.values()) {
+    if (step.kind === 'model') fail(work, step, { class: 'abort', message: 'The task was cancelled.' })
+  }
   emit(work, 'task.cancelled', { by: given.by, reason: given.reason })
   emit(work, 'task.ended', { outcome: 'cancelled', status: 'cancelled' })
 }

@@ -8,21 +8,50 @@ import { draft, emit, type Draft } from './draft.ts'
 import type { EventData } from './event.ts'
 import { Fault, messageOf } from './fault.ts'
 import { toJson, type Json, type JsonObject } from './json.ts'
-import { defaults, isCeiling } from './limits.ts'
+import { charge, countable, type Charged } from './ledger.ts'
+import { defaults, limitProblems, raisable, resolveLimits, type Limits, type RaisableLimit } from './limits.ts'
 import type { Machine, Node } from './machine.ts'
-import type { Answer, Failure } from './model.ts'
-import { callTool, fail, failOrRetry, failureExit, permit, permitAgain, retryDue } from './permission.ts'
-import type { Cost } from './price.ts'
+import type { Answer, Failure, TokenUsage } from './model.ts'
+import {
+  askModel,
+  callAnew,
+  callTool,
+  ceiling,
+  chargeFor,
+  fail,
+  failOrRetry,
+  failureExit,
+  judge,
+  retryDue,
+  undone,
+  until,
+} from './permission.ts'
 import { read } from './refusal.ts'
 import { validate } from './schema.ts'
-import { emptyTask, isEnded, type Visit } from './task.ts'
-import { enter, escalate, itemId, leave, reach, reading, refuse, take, takeOrFail, type Leave } from './transition.ts'
+import { deadlineAtMs, emptyTask, isEnded, ledgerOf, type Turn, type Visit } from './task.ts'
+import {
+  askBudget,
+  enter,
+  enterAnew,
+  escalate,
+  itemId,
+  leave,
+  reach,
+  reading,
+  refuse,
+  take,
+  takeOrFail,
+  usedOf,
+  type Leave,
+} from './transition.ts'
 import { systemText } from './window.ts'
 
 /** How an attempt ended. Whatever was thrown has become a failure. */
 export type Ending =
-  | { readonly kind: 'model'; readonly answer: Answer; readonly cost: Cost | null }
+  | { readonly kind: 'model'; readonly answer: Answer }
   | { readonly kind: 'tool'; readonly result: Json }
+  /** The tool said that the call before was not done. */
+  | { readonly kind: 'undone' }
   | { readonly kind: 'function'; readonly leaving: Leave }
   | { readonly kind: 'failed'; readonly failure: Failure }
 
@@ -40,14 +69,15 @@ export interface Start {
   readonly definition: string
   readonly input: unknown
   readonly by: string
-  readonly stepsMax?: number
+  /** Ceilings of this task alone, in place of the agent's. */
+  readonly limits?: Limits
   /** What the task's random numbers are made from: a whole number of 32 bits. */
   readonly seed: number
 }
 
 /** Starts a task: its first events. Throws INPUT_INVALID, naming what does not fit, before anything is written. */
 export function start(machine: Machine, given: Start, nowMs: number): Draft {
-  proveStart(given)
+  proveStart(machine, given)
   const values = readInput(machine, given.input)
   const begun = draft(emptyTask(given.taskId), nowMs)
   const input = Object.fromEntries(
@@ -59,7 +89,7 @@ export function start(machine: Machine, given: Start, nowMs: number): Draft {
     definition: given.definition,
     input,
     by: given.by,
-    stepsMax: given.stepsMax ?? machine.stepsMax,
+    limits: resolveLimits(given.limits ?? {}, machine.limits),
     seed: given.seed,
   })
   for (const { key, value, source } of values) emit(begun, 'context.written', { key, version: 1, value, source })
@@ -67,7 +97,7 @@ export function start(machine: Machine, given: Start, nowMs: number): Draft {
   return begun
 }
 
-function proveStart({ taskId, stepsMax }: Start): void {
+function proveStart(machine: Machine, { taskId, limits }: Start): void {
   if (!/^[\w.:-]{1,128}$/.test(taskId)) {
     throw new Fault(
       'INPUT_INVALID',
@@ -75,12 +105,8 @@ function proveStart({ taskId, stepsMax }: Start): void {
       'Use 1 to 128 letters, digits, ".", ":", "_" or "-".',
     )
   }
-  if (stepsMax !== undefined && !isCeiling(stepsMax)) {
-    throw new Fault(
-      'INPUT_INVALID',
-      `limits.steps is ${JSON.stringify(stepsMax)}.`,
-      'Use a whole number from 1 to 1,000,000.',
-    )
+  for (const { field, problem, cure } of limitProblems(limits ?? {}, [...machine.states.keys()])) {
+    throw new Fault('INPUT_INVALID', `limits.${field}: ${problem}`, cure)
   }
 }
 
@@ -111,37 +137,33 @@ function readInput(machine: Machine, input: unknown): { key: string; value: Json
 
 /**
  * Takes a task over from a worker that went away: a step that was permitted and has no outcome is tried again under
- * the same key, or, when that could do twice what was meant once, becomes a doubt.
+ * the same key, or, when that could do twice what was meant once, asked after, or becomes a doubt.
  */
 export function resume(machine: Machine, work: Draft): void {
-  // Permitting a step again changes the map that is walked here.
-  const open = [...work.task.open.values()]
-  for (const step of open) {
-    emit(work, 'step.lost', { step: step.step, attempt: step.attempt })
+  for (const step of work.task.open.values()) {
+    const burned = chargeFor(work, step)
+    const lost = { step: step.step, attempt: step.attempt }
+    emit(work, 'step.lost', burned ? { ...lost, charge: burned.charge } : lost, burned ? burned.costMicros : 0)
+    const may = step.attempt < defaults.attempts
     if (step.kind === 'tool' && !step.idempotent) {
-      emit(work, 'tool.doubted', { step: step.step, attempt: step.attempt, tool: step.tool })
+      const asks = may && machine.tools.get(step.tool)?.tool.reconcile !== undefined
+      if (!asks) emit(work, 'tool.doubted', { step: step.step, attempt: step.attempt, tool: step.tool })
     } else if (work.nowMs >= step.deadlineAtMs) {
-      fail(work, step, {
-        class: 'timeout',
-        message: 'The deadline passed while no worker had the task.',
-      })
-    } else if (step.attempt >= defaults.attempts) {
-      emit(work, 'limit.reached', {
-        limit: 'attempts',
-        max: defaults.attempts,
-        state: work.task.state,
-      })
+      fail(work, step, { class: 'timeout', message: 'The deadline passed while no worker had the task.' })
+    } else if (!may) {
+      emit(work, 'limit.reached', { limit: 'attempts', max: defaults.attempts, state: work.task.state })
       fail(work, step, {
         class: 'lost',
         message: `The worker went away ${step.attempt} times while it performed this.`,
       })
-    } else {
-      permitAgain(machine, work, step)
     }
   }
 }
 
-/** Records what came of an attempt. An outcome of a step that is no longer open is dropped: it was decided without it. */
+/**
+ * Records what came of an attempt. An outcome of a step that is no longer open was decided without: what is left of it
+ * is a failure that nobody waits for, and it is dropped; a result goes to `late`.
+ */
 export function settle(machine: Machine, work: Draft, outcome: Outcome): void {
   const { step: number, attempt, latencyMs } = outcome
   const step = work.task.open.get(number)
@@ -149,13 +171,13 @@ export function settle(machine: Machine, work: Draft, outcome: Outcome): void {
   if (outcome.kind === 'failed') {
     failOrRetry(machine, work, step, outcome.failure, latencyMs)
   } else if (outcome.kind === 'model' && step.kind === 'model') {
-    const { provider, modelId, content, finish, usage } = outcome.answer
-    const { turn } = step
-    const { cost } = outcome
-    const answered = { step: number, attempt, turn, provider, modelId, content, finish, usage, latencyMs }
-    const priced = cost ? { ...answered, priceSource: cost.source } : answered
-    emit(work, 'model.answered', priced, cost?.costMicros ?? null)
-    obey(machine, work, outcome.answer, turn)
+    const { provider, modelId, content, finish } = outcome.answer
+    const usage = countable(outcome.answer.usage)
+    const { charge, costMicros } = chargeFor(work, step, usage, modelId)!
+    const answered = { step: number, attempt, turn: step.turn, provider, modelId, content, finish, usage, charge }
+    emit(work, 'model.answered', { ...answered, latencyMs }, costMicros)
+  } else if (outcome.kind === 'undone' && step.kind === 'tool') {
+    undone(work, step, latencyMs)
   } else if (outcome.kind === 'tool' && step.kind === 'tool') {
     emit(work, 'tool.answered', {
       step: number,
@@ -163,9 +185,50 @@ export function settle(machine: Machine, work: Draft, outcome: Outcome): void {
       tool: step.tool,
       result: outcome.result,
       latencyMs,
+      ...(step.reconciles ? { by: 'reconcile' } : {}),
     })
   } else if (outcome.kind === 'function') {
     emit(work, 'function.returned', { step: number, attempt, ...outcome.leaving, latencyMs })
+  }
+}
+
+/**
+ * Records the result of an attempt that was given up, because its deadline passed or its worker lost the task: it is kept
+ * and what it used is counted, but it is not applied. Works on any task, also one that has ended.
+ */
+export function late(work: Draft, outcome: Outcome): void {
+  const { step, attempt, latencyMs, kind } = outcome
+  if (kind === 'failed' || kind === 'undone') return
+  const came = { step, attempt, kind, latencyMs }
+  if (kind === 'tool') emit(work, 'step.late', { ...came, result: outcome.result })
+  else if (kind === 'function') emit(work, 'step.late', { ...came, result: { ...outcome.leaving } })
+  else {
+    const { content, modelId } = outcome.answer
+    const usage = countable(outcome.answer.usage)
+    const corrected = correction(work, outcome, usage, modelId)
+    const data = { ...came, result: content as unknown as Json, usage }
+    emit(work, 'step.late', { ...data, ...(corrected ? { charge: corrected.charge } : {}) }, corrected?.costMicros ?? 0)
+  }
+}
+
+/** What a late answer adds to, or takes from, the estimate that its attempt was charged. */
+function correction(
+  { task, terms }: Draft,
+  { step, attempt }: Outcome,
+  usage: TokenUsage,
+  modelId: string,
+): Charged | undefined {
+  const before = task.estimated.get(`${step}.${attempt}`)
+  if (!before) return undefined
+  const { inputTokens, outputTokens } = before.charge
+  const held = { inputTokens, outputTokens, costMicros: before.costMicros }
+  const model = before.model
+  const { charge: now, costMicros } = charge(ledgerOf(task), held, usage, (billed) =>
+    terms.price(model, billed, modelId),
+  )
+  return {
+    costMicros: costMicros === null ? null : costMicros - (before.costMicros ?? 0),
+    charge: { ...now, inputTokens: now.inputTokens - inputTokens, outputTokens: now.outputTokens - outputTokens },
   }
 }
 
@@ -174,37 +237,60 @@ export function proceed(machine: Machine, work: Draft): void {
   const { task } = work
   // A task moves at most this often without performing anything; a machine whose routes form a circle stops here.
   const hopsMax = 10 + 2 * machine.states.size
-  retryDue(machine, work)
-  for (let hops = 0; !isEnded(task) && task.open.size === 0 && task.delayed.size === 0; hops += 1) {
+  for (let hops = 0; !isEnded(task); hops += 1) {
     if (hops >= hopsMax && !task.item) {
       emit(work, 'limit.reached', { limit: 'hops', max: hopsMax, state: task.state })
       escalate(work, '$stuck')
       return
     }
     const decided = work.events.length
-    if (!move(machine, work)) return
+    if (!advance(machine, work)) return
     // A signal that was taken is progress: a state may work off as many as have come.
     if (work.events.slice(decided).some(({ type }) => type === 'signal.consumed')) hops = 0
   }
+}
+
+/** One thing after the other: people first, then the task's own end, then what is to be tried again, then the state. */
+function advance(machine: Machine, work: Draft): boolean {
+  const { task, nowMs } = work
+  if (task.item && task.item.kind !== 'question') return obeyHuman(machine, work)
+  if (task.open.size === 0 && !task.expired && nowMs >= deadlineAtMs(task)) {
+    return reach(machine, work, 'duration', task.limits.durationMs, '$limit')
+  }
+  if (task.delayed.size > 0) {
+    const moved = retryDue(machine, work)
+    if (moved !== undefined) return moved
+  }
+  return task.open.size === 0 && task.delayed.size === 0 && move(machine, work)
 }
 
 /** One move. False when there is nothing to be done now. */
 function move(machine: Machine, work: Draft): boolean {
   const { task } = work
   const node = machine.states.get(task.state)!
-  if (task.item && task.item.kind !== 'question') return obeyHuman(machine, work)
+  const { visit } = task
   if (task.doubts.size > 0) return leave(machine, work, '$doubt')
-  if (!task.visit) return leave(machine, work, '$visits')
+  if (!visit && task.door === 'handovers') return leave(machine, work, '$limit', 'handovers')
+  if (!visit) return leave(machine, work, '$visits')
+  if (node.kind !== 'final') {
+    if ((task.entries.get(node.name)?.times ?? 0) > node.repeatsMax) {
+      return reach(machine, work, 'repeats', node.repeatsMax, '$stuck')
+    }
+    if (visit.deadlineAtMs !== undefined && work.nowMs >= visit.deadlineAtMs) {
+      emit(work, 'deadline.passed', { of: 'state', state: node.name, deadlineAtMs: visit.deadlineAtMs })
+      return leave(machine, work, '$timeout')
+    }
+  }
   switch (node.kind) {
     case 'final':
       emit(work, 'task.ended', { outcome: node.name, status: node.failure ? 'failed' : 'done' })
       return true
     case 'model':
-      return moveModel(machine, work, node, task.visit)
+      return moveModel(machine, work, node, visit)
     case 'tool':
-      return moveTool(machine, work, node, task.visit)
+      return moveTool(machine, work, node, visit)
     case 'run':
-      return moveRun(machine, work, node, task.visit)
+      return moveRun(machine, work, node, visit)
     case 'human':
       return moveHuman(machine, work, node)
     case 'wait':
@@ -215,28 +301,25 @@ function move(machine: Machine, work: Draft): boolean {
 // ---- The kinds of state --------------------------------------------------------------------------------------------
 
 function moveModel(machine: Machine, work: Draft, node: NodeOf<'model'>, visit: Visit): boolean {
+  const last = visit.turns.at(-1)
+  if (last && !isObeyed(last)) return obey(machine, work, node, last)
   if (visit.ended && 'failure' in visit.ended) return leave(machine, work, failureExit(visit.ended.failure))
   if (visit.refusals >= node.refusalsMax) return reach(machine, work, 'refusals', node.refusalsMax, '$refused')
   if (visit.repeats >= node.repeatsMax) return reach(machine, work, 'repeats', node.repeatsMax, '$stuck')
   if (visit.turns.length >= node.turnsMax) return reach(machine, work, 'turns', node.turnsMax, '$turns')
-  const turn = visit.turns.length + 1
-  let prompt: EventData['model.called']['prompt']
-  if (!visit.prompt) {
-    const user = ask(work, 'prompt', () => render(node.state.prompt, reading(work, node)))
-    if (user === undefined) return true
-    prompt = { system: systemText(node), user }
-  }
-  return permit(machine, work, (step) => {
-    const data = {
-      step,
-      attempt: 1,
-      turn,
-      model: node.models[0]!,
-      outputTokensMax: node.outputTokensMax,
-      deadlineAtMs: work.nowMs + node.timeoutMs,
-    }
-    emit(work, 'model.called', prompt ? { ...data, prompt } : data)
-  })
+  const stopped = judge(machine, work)
+  if (stopped !== undefined) return stopped
+  const step = work.task.usage.steps + 1
+  const asked = { step, attempt: 1, turn: visit.turns.length + 1, deadlineAtMs: until(work, node.timeoutMs) }
+  if (visit.prompt) return askModel(machine, work, node, asked)
+  const user = ask(work, 'prompt', () => render(node.state.prompt, reading(work, node)))
+  return user === undefined || askModel(machine, work, node, { ...asked, prompt: { system: systemText(node), user } })
+}
+
+/** Has everything that an answer asks for been done or refused? */
+function isObeyed({ content, results, note }: Turn): boolean {
+  const calls = content.flatMap((part, index) => (part.type === 'call' ? [index] : []))
+  return calls.length === 0 ? note !== undefined : calls.every((index) => results.has(index))
 }
 
 function moveTool(machine: Machine, work: Draft, node: NodeOf<'tool'>, visit: Visit): boolean {
@@ -252,15 +335,20 @@ function moveTool(machine: Machine, work: Draft, node: NodeOf<'tool'>, visit: Vi
     return verdict.value
   })
   if (input === undefined) return true
-  return permit(machine, work, (step) => callTool(work, node.tool, step, input, node.timeoutMs))
+  const stopped = judge(machine, work, node.tool)
+  if (stopped !== undefined) return stopped
+  callTool(work, node.tool, input, node.timeoutMs)
+  return true
 }
 
 function moveRun(machine: Machine, work: Draft, node: NodeOf<'run'>, visit: Visit): boolean {
   if (visit.leaving) return takeOrFail(machine, work, node, visit.leaving)
   if (visit.ended && 'failure' in visit.ended) return leave(machine, work, failureExit(visit.ended.failure))
-  return permit(machine, work, (step) => {
-    emit(work, 'function.called', { step, attempt: 1, deadlineAtMs: work.nowMs + node.timeoutMs })
-  })
+  const stopped = judge(machine, work)
+  if (stopped !== undefined) return stopped
+  const step = work.task.usage.steps + 1
+  emit(work, 'function.called', { step, attempt: 1, deadlineAtMs: until(work, node.timeoutMs) })
+  return true
 }
 
 function moveHuman(machine: Machine, work: Draft, node: NodeOf<'human'>): boolean {
@@ -329,41 +417,45 @@ function moveWait(machine: Machine, work: Draft, node: NodeOf<'wait'>): boolean 
     : takeOrFail(machine, work, node, { exit: 'DONE', output: {} })
 }
 
-/** Does what a model's answer asks for, as far as its state allows; refuses the rest, as facts. */
-function obey(machine: Machine, work: Draft, answer: Answer, turn: number): void {
-  const node = machine.states.get(work.task.state)
-  if (node?.kind !== 'model') return
-  const asked = read(machine, node, answer.content, answer.finish)
-  for (const refusal of asked.refusals) refuse(work, { ...refusal, turn })
+/**
+ * Does what a model's answer asks for, as far as its state allows; refuses the rest, as facts. A limit may stop it half
+ * way: when the limit is raised, it goes on with what was not called yet.
+ */
+function obey(machine: Machine, work: Draft, node: NodeOf<'model'>, turn: Turn): boolean {
+  const asked = read(machine, node, turn.content, turn.finish)
+  for (const refusal of asked.refusals) {
+    const known = refusal.index === undefined ? turn.note !== undefined : turn.results.has(refusal.index)
+    if (!known) refuse(work, { ...refusal, turn: turn.turn })
+  }
   for (const { index, tool, input } of asked.calls) {
-    const { usage, stepsMax } = work.task
-    if (usage.steps < stepsMax) callTool(work, tool, usage.steps + 1, input, tool.timeoutMs, index)
-    else
-      refuse(work, {
-        reason: 'step-limit',
-        asked: tool.name,
-        correction: `Refused: the task has used its ${stepsMax} steps.`,
-        turn,
-        index,
-      })
+    if (turn.results.has(index)) continue
+    const stopped = work.task.open.size === 0 ? judge(machine, work, tool) : undefined
+    if (stopped !== undefined) return stopped
+    if (ceiling(work, tool)) return true
+    callTool(work, tool, input, tool.timeoutMs, index)
   }
   if (asked.exit) {
     const { name: exit, output, index } = asked.exit
-    take(machine, work, node, { exit, output }, { turn, index })
+    take(machine, work, node, { exit, output }, { turn: turn.turn, index })
   }
+  return true
 }
 
 // ---- People --------------------------------------------------------------------------------------------------------
 
-/** What a human decided about an escalation or a doubt. */
+/** What a human decided about an escalation, a doubt or a budget. */
 function obeyHuman(machine: Machine, work: Draft): boolean {
   const { task } = work
-  const item = task.item!
-  if (!item.answer) return false
+  const { item } = task
+  if (!item?.answer) return false
   const { decision, by, data } = item.answer
   const doubted = item.step === undefined ? undefined : task.doubts.get(item.step)
   if (decision === 'end') {
     emit(work, 'task.ended', { outcome: item.exit ?? '$error', status: 'failed' })
+  } else if (item.limit !== undefined) {
+    return decision === 'raise'
+      ? raise(machine, work, item.limit, item.answer)
+      : finish(machine, work, item.limit, data)
   } else if (doubted?.kind === 'tool' && decision === 'done') {
     emit(work, 'tool.answered', {
       step: doubted.step,
@@ -374,17 +466,34 @@ function obeyHuman(machine: Machine, work: Draft): boolean {
       by,
     })
   } else if (doubted?.kind === 'tool') {
-    const timeoutMs = machine.tools.get(doubted.tool)?.timeoutMs ?? defaults.toolTimeoutMs
-    permitAgain(machine, work, doubted, work.nowMs + timeoutMs)
+    callAnew(machine, work, doubted)
   } else {
-    const node = machine.states.get(task.state)!
-    if (item.exit === '$limit') {
-      emit(work, 'limit.raised', { limit: 'steps', max: task.usage.steps + machine.stepsMax, by })
-    }
     const visits = item.exit === '$visits' ? 0 : (task.visits.get(task.state) ?? 0)
-    emit(work, 'state.entered', { state: node.name, kind: node.kind, visit: visits + 1 })
+    enterAnew(work, machine.states.get(task.state)!, visits + 1)
   }
   return true
+}
+
+type Answered = EventData['human.answered']
+
+/** Raises a ceiling, and goes on where the task stands. */
+function raise(machine: Machine, work: Draft, limit: RaisableLimit, { by, reason, data }: Answered): true {
+  const { task } = work
+  const field = raisable[limit]
+  const given = (data as Record<string, number> | undefined)?.[field]
+  // What was used already is not given again: a ceiling that is behind is raised from where the task stands.
+  const from = Math.max(task.limits[field] ?? 0, usedOf(work, limit))
+  emit(work, 'limit.raised', { limit, max: given ?? from + (task.granted[field] ?? 0), by, reason })
+  if (!task.visit) enterAnew(work, machine.states.get(task.state)!, (task.visits.get(task.state) ?? 0) + 1)
+  return true
+}
+
+/** Leaves by the exit that a human named; when that cannot be, it is asked again, and the refusal says why. */
+function finish(machine: Machine, work: Draft, limit: RaisableLimit, data: Json | undefined): boolean {
+  const named = typeof data === 'object' && data !== null && 'exit' in data ? data : {}
+  const { exit = '', output = {} } = named as { exit?: Json; output?: Json }
+  const node = machine.states.get(work.task.state)!
+  return take(machine, work, node, { exit: String(exit), output }) || askBudget(machine, work, limit)
 }
 
 // ---- The author's functions ----------------------------------------------------------------------------------------

@@ -2,19 +2,29 @@
 // is decided, so the next decision sees it. The caller appends the events and goes on, or throws the whole draft away.
 
 import type { Event, EventData, EventType, Fact } from './event.ts'
+import type { Pricing } from './price.ts'
 import { evolve, type Task } from './task.ts'
+
+/** What is known outside of the task: values and pure functions, so that the core asks nobody. */
+export interface Terms {
+  readonly price: Pricing
+}
+
+/** Terms under which nothing is known: no prices. */
+export const noTerms: Terms = { price: () => null }
 
 /** A task on its way forward. */
 export interface Draft {
   readonly task: Task
   /** The time of every event decided in this draft, in ms since 1970. */
   readonly nowMs: number
+  readonly terms: Terms
   readonly events: Event[]
 }
 
 /** Opens a draft on a task. The task belongs to the draft from here on. */
-export function draft(task: Task, nowMs: number): Draft {
-  return { task, nowMs, events: [] }
+export function draft(task: Task, nowMs: number, terms: Terms = noTerms): Draft {
+  return { task, nowMs, terms, events: [] }
 }
 
 /** Decides one event. `costMicros` is what it cost, in millionths of a dollar; null when a price is unknown. */

@@ -2,8 +2,9 @@
 // permission: it is committed before the call it permits is made. docs/DATA.md lists them for people.
 
 import type { Json } from './json.ts'
+import type { Charge, Reservation } from './ledger.ts'
+import type { LimitName, RaisableLimit, TaskLimits } from './limits.ts'
 import type { AnswerPart, FailureClass, Finish, TokenUsage } from './model.ts'
-import type { Cost } from './price.ts'
 
 /** The kinds of state. */
 export type StateKind = 'model' | 'tool' | 'run' | 'human' | 'wait' | 'final'
@@ -24,13 +25,13 @@ export type RefusalReason =
   | 'exit-not-alone'
   | 'guard-failed'
   | 'undeclared-write'
-  | 'step-limit'
+  | 'price-unknown'
 
-/** What a limit counts. */
-export type LimitName = 'steps' | 'turns' | 'visits' | 'refusals' | 'repeats' | 'attempts' | 'hops'
-
-/** Kinds of inbox item: a question of the machine's, an engine exit that no route takes, an outcome nobody knows. */
-export type ItemKind = 'question' | 'escalation' | 'doubt'
+/**
+ * Kinds of inbox item: a question of the machine's, an engine exit that no route takes, an outcome nobody knows, a
+ * limit that may be raised.
+ */
+export type ItemKind = 'question' | 'escalation' | 'doubt' | 'budget'
 
 /** What was shown to a model at the start of a visit. */
 export interface Prompt {
@@ -42,7 +43,10 @@ export interface Prompt {
 export interface PlannedRetry {
   readonly delayMs: number
   readonly atMs: number
-  readonly reason: 'jitter' | 'retry-after'
+  /** `fallback`: the next model of the chain. `reconcile`: the tool is asked whether it was done. `undone`: it was not. */
+  readonly reason: 'jitter' | 'retry-after' | 'fallback' | 'reconcile' | 'undone'
+  /** The model that is asked then, where it is another. */
+  readonly model?: string
 }
 
 /** The data of every event, by type. Times that end in `AtMs` are milliseconds since 1970; durations end in `Ms`. */
@@ -54,11 +58,17 @@ export interface EventData {
     readonly definition: string
     readonly input: Json
     readonly by: string
-    readonly stepsMax: number
+    readonly limits: TaskLimits
     /** What the task's own random numbers are made from. */
     readonly seed: number
   }
-  'state.entered': { readonly state: string; readonly kind: StateKind; readonly visit: number }
+  'state.entered': {
+    readonly state: string
+    readonly kind: StateKind
+    readonly visit: number
+    /** When the visit has lasted as long as it may, where the state says so. */
+    readonly deadlineAtMs?: number
+  }
   'context.written': {
     readonly key: string
     readonly version: number
@@ -73,6 +83,8 @@ export interface EventData {
     /** On the first turn of a visit. */
     readonly prompt?: Prompt
     readonly outputTokensMax: number
+    /** The worst that this attempt may use, taken out of the budgets until it is known what it used. */
+    readonly reserved: Reservation
     readonly deadlineAtMs: number
   }
   'model.answered': {
@@ -83,10 +95,11 @@ export interface EventData {
     readonly modelId: string
     readonly content: readonly AnswerPart[]
     readonly finish: Finish
+    /** As the provider said. */
     readonly usage: TokenUsage
+    /** As it was counted. */
+    readonly charge: Charge
     readonly latencyMs: number
-    /** Where the price is from; absent when none is known, and the event's cost is null. */
-    readonly priceSource?: Cost['source']
   }
   'model.failed': {
     readonly step: number
@@ -96,6 +109,8 @@ export interface EventData {
     readonly message: string
     readonly status?: number
     readonly latencyMs: number
+    /** What it burned; absent when the provider charges nothing for it. */
+    readonly charge?: Charge
     /** When it is tried again; absent when it is not. */
     readonly retry?: PlannedRetry
   }
@@ -109,6 +124,8 @@ export interface EventData {
     readonly deadlineAtMs: number
     /** The place of the call in the model's answer; absent in a tool state. */
     readonly index?: number
+    /** The tool is not called: it is asked whether the call before was done. */
+    readonly reconciles?: true
   }
   'tool.answered': {
     readonly step: number
@@ -116,7 +133,7 @@ export interface EventData {
     readonly tool: string
     readonly result: Json
     readonly latencyMs: number
-    /** A human said so, because the answer itself was lost. */
+    /** Who said so, because the answer itself was lost: a human, or `reconcile`. */
     readonly by?: string
   }
   'tool.failed': {
@@ -151,8 +168,19 @@ export interface EventData {
     readonly message: string
     readonly latencyMs?: number
   }
-  /** The worker that performed this attempt went away without an outcome. */
-  'step.lost': { readonly step: number; readonly attempt: number }
+  /** The worker that performed this attempt went away without an outcome. A model may have charged for it all the same. */
+  'step.lost': { readonly step: number; readonly attempt: number; readonly charge?: Charge }
+  /** The result of an attempt that was given up came after all: kept, counted, not applied. */
+  'step.late': {
+    readonly step: number
+    readonly attempt: number
+    readonly kind: 'model' | 'tool' | 'function'
+    readonly result: Json
+    readonly latencyMs: number
+    readonly usage?: TokenUsage
+    /** What corrects the estimate that was charged; may be negative. */
+    readonly charge?: Charge
+  }
   'step.refused': {
     readonly reason: RefusalReason
     readonly state: string
@@ -171,9 +199,21 @@ export interface EventData {
     readonly output?: Json
   }
   'limit.reached': { readonly limit: LimitName; readonly max: number; readonly state: string }
-  'limit.raised': { readonly limit: 'steps'; readonly max: number; readonly by: string }
+  /** A budget is used up to its soft line; once for each ceiling. */
+  'limit.neared': {
+    readonly limit: 'tokens' | 'cost'
+    readonly max: number
+    readonly used: number
+    readonly soft: number
+  }
+  'limit.raised': {
+    readonly limit: RaisableLimit
+    readonly max: number
+    readonly by: string
+    readonly reason: string
+  }
   'deadline.passed': {
-    readonly of: 'question' | 'wait'
+    readonly of: 'question' | 'wait' | 'state'
     readonly state: string
     readonly deadlineAtMs: number
   }
@@ -198,6 +238,8 @@ export interface EventData {
     readonly exit?: string
     /** The step whose outcome is unknown, for a doubt. */
     readonly step?: number
+    /** The limit that may be raised, for a budget. */
+    readonly limit?: RaisableLimit
   }
   'human.answered': {
     readonly item: string
@@ -237,6 +279,7 @@ export const payloadFields: { readonly [Type in EventType]?: readonly (keyof Eve
   'tool.called': ['arguments'],
   'tool.answered': ['result'],
   'function.returned': ['output'],
+  'step.late': ['result'],
   'transition.taken': ['output'],
   'signal.received': ['data'],
   'human.asked': ['question', 'show'],

@@ -21,6 +21,7 @@ export type FaultCode =
   | 'NODE_TOO_OLD'
   | 'PEER_MISSING'
   | 'PORT_TAKEN'
+  | 'PRICE_UNKNOWN'
   | 'SCHEMA_ASYNC'
   | 'SCHEMA_UNSUPPORTED'
   | 'SCRIPT_INVALID'

@@ -1,10 +1,56 @@
 // Every wait and every loop is finite, also when nobody said how. These are the ceilings; a machine may set its own.
 
-/** The ceilings of one task. */
-export interface Limits {
-  /** Steps (model calls, tool calls, functions) in one task. Default 100. Past it: `$limit`. */
+import { toMs, type Duration } from './duration.ts'
+import type { Usd } from './price.ts'
+
+/** The ceilings of one task. Limits count or time; budgets (`tokens`, `cost`) are reserved before they are spent. */
+export interface Limits<Target = string> {
+  /** Steps (model calls, tool calls, functions). Default 100. Past it: `$limit`. */
   readonly steps?: number
+  /** Calls of any one tool. Default 50. Past it: `$limit`. */
+  readonly toolCalls?: number
+  /** Transitions from one model state into another. Default 30. Past it: `$limit`. */
+  readonly handovers?: number
+  /** Wall-clock time, waits included. Default 30 days. Past it: `$limit`. */
+  readonly duration?: Duration
+  /** Tokens, in and out. Default 1,000,000. Where the worst case of a call does not fit: `$limit`. */
+  readonly tokens?: number
+  /** Money: `usd(0.5)`. Default: none. With one, a model without a price is not called. */
+  readonly cost?: Usd
+  /** The share of a budget at which `onSoft` happens, above 0 and below 1. Default 0.8. */
+  readonly soft?: number
+  /** `pause` (default) asks a human, `terminate` ends the task; or the state that the task goes to. */
+  readonly onSoft?: 'pause' | 'terminate' | Target
 }
+
+/** The ceilings of one task, resolved, as they stand in its log. */
+export interface TaskLimits {
+  readonly steps: number
+  readonly toolCalls: number
+  readonly handovers: number
+  readonly durationMs: number
+  readonly tokens: number
+  /** Millionths of a dollar; null: no ceiling. */
+  readonly costMicros: number | null
+  readonly soft: number
+  readonly onSoft: string
+}
+
+/** The field of `TaskLimits` that holds a limit which a human may raise. */
+export const raisable = {
+  steps: 'steps',
+  toolCalls: 'toolCalls',
+  handovers: 'handovers',
+  duration: 'durationMs',
+  tokens: 'tokens',
+  cost: 'costMicros',
+} as const
+
+/** A limit of the task, which a human may raise. */
+export type RaisableLimit = keyof typeof raisable
+
+/** What a limit counts. */
+export type LimitName = RaisableLimit | 'turns' | 'visits' | 'refusals' | 'repeats' | 'attempts' | 'hops' | 'window'
 
 /** The ceilings where nobody said otherwise. Durations are in milliseconds. */
 export const defaults = {
@@ -16,8 +62,18 @@ export const defaults = {
   visits: 10,
   /** Answers with something refused in them, in one visit of a state: at it, `$refused`. */
   refusals: 5,
-  /** Times that one call in a visit gets one and the same answer: at it, `$stuck`. */
+  /** Times that one call in a visit gets the same answer, or a cycle of states changes nothing: at it, `$stuck`. */
   repeats: 3,
+  /** Calls of any one tool in a task: past it, `$limit`. */
+  toolCalls: 50,
+  /** Transitions from one model state into another: past it, `$limit`. */
+  handovers: 30,
+  /** A task, from its start to its end: past it, `$limit`. */
+  durationMs: 30 * 86_400_000,
+  /** Tokens of a task, in and out: where the worst case of a call does not fit, `$limit`. */
+  tokens: 1_000_000,
+  /** The share of a budget at which a human is asked. */
+  soft: 0.8,
   /** Tries of one step whose outcome was lost with its worker: past it, `$error`. */
   attempts: 5,
   /** Tries of one model call, with each model of a chain. */
@@ -27,8 +83,9 @@ export const defaults = {
   /** The shortest and the longest delay before another try, where the provider asks for none. */
   retryBaseMs: 500,
   retryCapMs: 20_000,
-  /** Output tokens of one model call. */
+  /** Output tokens of one model call, and the least that it is worth making for. */
   outputTokens: 4_096,
+  outputTokensMin: 256,
   /** One model call: past it, `$timeout`. */
   modelTimeoutMs: 60_000,
   /** One tool call: past it, the tool has failed. */
@@ -39,7 +96,64 @@ export const defaults = {
   waitTimeoutMs: 86_400_000,
 } as const
 
+/** The ceilings that hold: as given, else as `before`. Throws DURATION_INVALID. */
+export function resolveLimits(given: Limits, before: TaskLimits = defaultLimits): TaskLimits {
+  return {
+    steps: given.steps ?? before.steps,
+    toolCalls: given.toolCalls ?? before.toolCalls,
+    handovers: given.handovers ?? before.handovers,
+    durationMs: given.duration === undefined ? before.durationMs : toMs(given.duration),
+    tokens: given.tokens ?? before.tokens,
+    costMicros: given.cost ?? before.costMicros,
+    soft: given.soft ?? before.soft,
+    onSoft: given.onSoft ?? before.onSoft,
+  }
+}
+
+/** What is wrong with limits as they are written: fields and why. `states` are the names that `onSoft` may have. */
+export function limitProblems(
+  limits: Limits,
+  states: readonly string[],
+): { field: string; problem: string; cure: string }[] {
+  const found: { field: string; problem: string; cure: string }[] = []
+  const prove = (field: keyof Limits, holds: (value: any) => boolean, cure: string): void => {
+    const value: unknown = limits[field]
+    if (value === undefined || holds(value)) return
+    found.push({ field, problem: `${JSON.stringify(value)} is not a limit.`, cure })
+  }
+  for (const field of ['steps', 'toolCalls', 'handovers'] as const) {
+    prove(field, isCeiling, 'Use a whole number from 1 to 1,000,000.')
+  }
+  const isAmount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 1
+  prove('tokens', isAmount, 'Use a whole, positive number of tokens.')
+  prove('cost', isAmount, 'Use usd(…) with a positive number of dollars.')
+  prove('duration', isDuration, 'Use a duration such as 5m or 2h, at most 366d.')
+  prove('soft', (value) => typeof value === 'number' && value > 0 && value < 1, 'Use a share such as 0.8.')
+  const ways = ['pause', 'terminate', ...states]
+  prove('onSoft', (value) => ways.includes(value as string), `Use one of: ${ways.join(', ')}.`)
+  return found
+}
+
+function isDuration(value: Duration): boolean {
+  try {
+    return toMs(value) > 0
+  } catch {
+    return false
+  }
+}
+
 /** A number that a machine may declare as a ceiling: whole, from 1 to a million. */
 export function isCeiling(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= 1_000_000
+}
+
+const defaultLimits: TaskLimits = {
+  steps: defaults.steps,
+  toolCalls: defaults.toolCalls,
+  handovers: defaults.handovers,
+  durationMs: defaults.durationMs,
+  tokens: defaults.tokens,
+  costMicros: null,
+  soft: defaults.soft,
+  onSoft: 'pause',
 }

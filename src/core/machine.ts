@@ -8,7 +8,7 @@ import { toMs } from './duration.ts'
 import type { StateKind } from './event.ts'
 import type { Json, JsonObject } from './json.ts'
 import { toJson } from './json.ts'
-import { defaults } from './limits.ts'
+import { defaults, resolveLimits, type TaskLimits } from './limits.ts'
 import type { Offer } from './model.ts'
 import type { RetryPolicy } from './resilience.ts'
 import { isSchema, toJsonSchema, type Schema } from './schema.ts'
@@ -50,7 +50,11 @@ interface NodeCommon {
   readonly reads: ReadonlySet<string> | undefined
   readonly writes: ReadonlySet<string>
   readonly visitsMax: number
+  /** How often a cycle of states may come back here with nothing changed, and a call with the same answer. */
+  readonly repeatsMax: number
   readonly timeoutMs: number
+  /** How long a visit may last; undefined: as long as what is done in it. */
+  readonly visitTimeoutMs: number | undefined
 }
 
 /** A state, ready. */
@@ -64,9 +68,9 @@ export type Node =
       readonly offers: readonly Offer[]
       readonly turnsMax: number
       readonly refusalsMax: number
-      readonly repeatsMax: number
       readonly retry: RetryPolicy
       readonly outputTokensMax: number
+      readonly outputTokensMin: number
     })
   | (NodeCommon & { readonly kind: 'tool'; readonly state: ToolState; readonly tool: MachineTool })
   | (NodeCommon & { readonly kind: 'run'; readonly state: RunState })
@@ -83,7 +87,7 @@ export interface Machine {
   readonly name: string
   readonly version: string
   readonly initial: string
-  readonly stepsMax: number
+  readonly limits: TaskLimits
   readonly context: ReadonlyMap<string, ContextKey>
   readonly states: ReadonlyMap<string, Node>
   /** Every tool of every state, by name: to tell a tool that is not allowed here from one that does not exist. */
@@ -119,12 +123,11 @@ export function compile(agent: Agent): Machine {
     if (node.kind === 'model') for (const [name, tool] of node.tools) tools.set(name, tool)
     if (node.kind === 'tool') tools.set(node.tool.name, node.tool)
   }
-  const stepsMax = agent.limits?.steps ?? defaults.steps
   return {
     name: agent.name,
     version: agent.version,
     initial: agent.initial,
-    stepsMax,
+    limits: resolveLimits(agent.limits ?? {}),
     context,
     states,
     tools,
@@ -195,7 +198,9 @@ function compileState(
     reads: 'reads' in state && state.reads ? new Set(state.reads) : undefined,
     writes: writesOf(state, exits, context),
     visitsMax: ('visits' in state ? state.visits : undefined) ?? defaults.visits,
+    repeatsMax: ('repeats' in state ? state.repeats : undefined) ?? defaults.repeats,
     timeoutMs: timeout ?? 0,
+    visitTimeoutMs: 'visitTimeout' in state && state.visitTimeout ? toMs(state.visitTimeout) : undefined,
   }
   switch (kind) {
     case 'model':
@@ -244,6 +249,7 @@ function compileState(
 
 function compileModel(common: NodeCommon, state: ModelState, timeoutMs: number | undefined): Node {
   const tools = new Map((state.tools ?? []).map((tool) => [tool.name, compileTool(tool)]))
+  const outputTokensMax = state.outputTokens ?? defaults.outputTokens
   const offers: Offer[] = []
   for (const { name, tool, inputJson } of tools.values()) {
     offers.push({ name, description: tool.description, inputSchema: inputJson })
@@ -262,9 +268,9 @@ function compileModel(common: NodeCommon, state: ModelState, timeoutMs: number |
     models: typeof state.model === 'string' ? [state.model] : state.model,
     turnsMax: state.turns ?? defaults.turns,
     refusalsMax: state.refusals ?? defaults.refusals,
-    repeatsMax: state.repeats ?? defaults.repeats,
     retry: retryPolicy(state.retry?.attempts ?? defaults.modelAttempts),
-    outputTokensMax: state.outputTokens ?? defaults.outputTokens,
+    outputTokensMax,
+    outputTokensMin: Math.min(outputTokensMax, state.outputTokensMin ?? defaults.outputTokensMin),
     timeoutMs: timeoutMs ?? defaults.modelTimeoutMs,
   }
 }

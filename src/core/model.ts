@@ -26,7 +26,11 @@ export type Finish = 'stop' | 'length' | 'content-filter' | 'tool-calls' | 'erro
 export interface TokenUsage {
   readonly inputTokens: number | null
   readonly outputTokens: number | null
+  /** Of the input: read from the provider's cache. */
   readonly cachedInputTokens: number | null
+  /** Of the input: written into the provider's cache. */
+  readonly cacheWriteTokens: number | null
+  /** Of the output: not shown. */
   readonly reasoningTokens: number | null
 }
 
@@ -63,6 +67,8 @@ export interface Failure {
   readonly status?: number
   /** What the provider asked us to wait, in ms. */
   readonly retryAfterMs?: number
+  /** The provider charges nothing: it was never reached, or refused the request. */
+  readonly unbilled?: true
 }
 
 /** A message to a model. Every call of an assistant message has its result in the tool message that follows. */

@@ -1,32 +1,131 @@
-// A permission is the committed event that lets a step happen: which call, under which key, until when. A step that
-// was lost or failed may be permitted again, under the same key. Nothing acts without one.
+// A permission is the committed event that lets a step happen: which call, under which key, until when, and how much of
+// the budgets is set aside for it. Every step is judged here before it is permitted, also one that is tried again.
+// Nothing acts without a permission.
 
 import { emit, type Draft } from './draft.ts'
-import type { PlannedRetry } from './event.ts'
+import type { EventData, PlannedRetry } from './event.ts'
 import type { Json } from './json.ts'
-import type { Machine, MachineTool } from './machine.ts'
-import type { Failure } from './model.ts'
+import { charge, firstCorrection, reserve, type Charged, type Reservation } from './ledger.ts'
+import { defaults, raisable, type LimitName, type RaisableLimit } from './limits.ts'
+import type { Machine, MachineTool, Node } from './machine.ts'
+import type { Failure, TokenUsage } from './model.ts'
 import { draw, planRetry } from './resilience.ts'
-import type { OpenStep } from './task.ts'
-import { reach } from './transition.ts'
+import { deadlineAtMs, ledgerOf, type Delayed, type OpenStep } from './task.ts'
+import { askBudget, go, reach, refuse } from './transition.ts'
+import { sizeOf } from './window.ts'
 
-/** Permits one step, unless the task has used up its steps: then it leaves by `$limit`. */
-export function permit(machine: Machine, work: Draft, call: (step: number) => void): boolean {
-  const { usage, stepsMax } = work.task
-  if (usage.steps >= stepsMax) return reach(machine, work, 'steps', stepsMax, '$limit')
-  call(usage.steps + 1)
+type ToolStep = Extract<OpenStep, { kind: 'tool' }>
+type ModelNode = Extract<Node, { kind: 'model' }>
+
+/** When something that begins now and may take `timeoutMs` must have ended: at the latest with its visit and its task. */
+export function until({ nowMs, task }: Draft, timeoutMs: number): number {
+  return Math.min(nowMs + timeoutMs, task.visit?.deadlineAtMs ?? Infinity, task.expired ? Infinity : deadlineAtMs(task))
+}
+
+/**
+ * Judges one more step against the ceilings of the task. Undefined: it may be permitted. Otherwise something else was
+ * decided instead, and the answer says, as of every move, whether the task goes on.
+ */
+export function judge(machine: Machine, work: Draft, tool?: MachineTool): boolean | undefined {
+  const limit = ceiling(work, tool)
+  if (limit) return reach(machine, work, limit, work.task.limits[raisable[limit]] ?? 0, '$limit')
+  return judgeSoftLine(machine, work)
+}
+
+/** The ceiling that forbids one more step, if one does. */
+export function ceiling({ task }: Draft, tool?: MachineTool): RaisableLimit | undefined {
+  const { limits, usage, toolCalls, expired } = task
+  if (expired) return 'duration'
+  if (usage.steps >= limits.steps) return 'steps'
+  return tool && (toolCalls.get(tool.name) ?? 0) >= limits.toolCalls ? 'toolCalls' : undefined
+}
+
+/** A budget whose soft line is behind stops the task once, before anything more is permitted. */
+function judgeSoftLine(machine: Machine, work: Draft): boolean | undefined {
+  const { task } = work
+  const { soft, onSoft } = task.limits
+  const ledger = ledgerOf(task)
+  const crossed = (['tokens', 'cost'] as const).filter((limit) => {
+    const { max, settled } = ledger[limit]
+    return max !== null && settled >= soft * max && !task.neared.has(limit)
+  })
+  for (const limit of crossed) {
+    emit(work, 'limit.neared', { limit, max: ledger[limit].max!, used: ledger[limit].settled, soft })
+  }
+  if (crossed[0] === undefined || onSoft === task.state) return undefined
+  if (onSoft === 'pause') return askBudget(machine, work, crossed[0])
+  if (onSoft !== 'terminate') return go(machine, work, '$limit', onSoft)
+  emit(work, 'task.ended', { outcome: '$limit', status: 'failed' })
   return true
 }
 
-/** Permits a call of a tool. The key is the same for every attempt of the step, and of no other step. */
-export function callTool(
+// ---- Models --------------------------------------------------------------------------------------------------------
+
+/** A turn that is to be asked for. */
+export interface Asked {
+  readonly step: number
+  readonly attempt: number
+  readonly turn: number
+  readonly deadlineAtMs: number
+  readonly prompt?: NonNullable<EventData['model.called']['prompt']>
+}
+
+/**
+ * Permits a call of the first model of the chain, from `first` on, for which the worst case fits into the budgets. A
+ * model without a price is passed over where money has a ceiling.
+ */
+export function askModel(
+  machine: Machine,
   work: Draft,
-  tool: MachineTool,
-  step: number,
-  input: Json,
-  timeoutMs: number,
-  index?: number,
-): void {
+  node: ModelNode,
+  asked: Asked,
+  first = node.models[0]!,
+): boolean {
+  const { task } = work
+  let short: LimitName = 'cost'
+  for (const model of node.models.slice(Math.max(0, node.models.indexOf(first)))) {
+    const reserved = reserveFor(work, node, asked, model)
+    if (typeof reserved === 'object') {
+      emit(work, 'model.called', { ...asked, model, outputTokensMax: reserved.outputTokens, reserved })
+      return true
+    }
+    if (reserved === 'price') {
+      const give = `prices: { ${JSON.stringify(model)}: { inputUsdPerMillion: …, outputUsdPerMillion: … } }`
+      const correction = `Refused: money has a ceiling and the model ${model} has no price. Give it one: ${give}.`
+      refuse(work, { reason: 'price-unknown', asked: model, correction })
+    } else short = reserved
+  }
+  return reach(machine, work, short, ledgerOf(task)[short === 'tokens' ? 'tokens' : 'cost'].max ?? 0, '$limit')
+}
+
+function reserveFor(
+  work: Draft,
+  node: ModelNode,
+  asked: Asked,
+  model: string,
+): Reservation | 'tokens' | 'cost' | 'price' {
+  const { task, terms } = work
+  const visit = asked.prompt ? { ...task.visit!, prompt: asked.prompt } : task.visit!
+  const wanted = {
+    estimate: sizeOf(visit, node),
+    correction: task.corrections.get(model) ?? firstCorrection,
+    outputTokensMax: node.outputTokensMax,
+    outputTokensMin: node.outputTokensMin,
+  }
+  return reserve(ledgerOf(task), wanted, (usage) => terms.price(model, usage))
+}
+
+/** What an attempt of a model call is charged; without `usage`, what was set aside for it. */
+export function chargeFor(work: Draft, step: OpenStep, usage?: TokenUsage, modelId?: string): Charged | undefined {
+  if (step.kind !== 'model' || !step.reserved) return undefined
+  return charge(ledgerOf(work.task), step.reserved, usage, (billed) => work.terms.price(step.model, billed, modelId))
+}
+
+// ---- Tools ---------------------------------------------------------------------------------------------------------
+
+/** Permits a call of a tool. The key is the same for every attempt of the step, and of no other step. */
+export function callTool(work: Draft, tool: MachineTool, input: Json, timeoutMs: number, index?: number): void {
+  const step = work.task.usage.steps + 1
   emit(work, 'tool.called', {
     step,
     attempt: 1,
@@ -34,53 +133,93 @@ export function callTool(
     arguments: input,
     idempotencyKey: `${work.task.id}.${step}`,
     idempotent: tool.idempotent,
-    deadlineAtMs: work.nowMs + timeoutMs,
+    deadlineAtMs: until(work, timeoutMs),
     ...(index === undefined ? {} : { index }),
   })
 }
 
-/** The same step, the same key, the same deadline: only the number of the attempt is new. */
-export function permitAgain(machine: Machine, work: Draft, lost: OpenStep, deadlineAtMs = lost.deadlineAtMs): void {
-  const again = { step: lost.step, attempt: lost.attempt + 1, deadlineAtMs }
-  if (lost.kind === 'model') {
-    const { turn, model, outputTokensMax } = lost
-    emit(work, 'model.called', { ...again, turn, model, outputTokensMax })
-  } else if (lost.kind === 'tool') {
-    const { tool, arguments: input, idempotencyKey, index } = lost
-    const idempotent = machine.tools.get(tool)?.idempotent ?? lost.idempotent
-    emit(work, 'tool.called', {
-      ...again,
-      tool,
-      arguments: input,
-      idempotencyKey,
-      idempotent,
-      ...(index === undefined ? {} : { index }),
-    })
-  } else {
-    emit(work, 'function.called', again)
+/** The same call under the same key: made again, or only asked after. */
+function callAgain(machine: Machine, work: Draft, step: ToolStep, reconciles: boolean, deadlineAtMs: number): void {
+  const { tool, arguments: input, idempotencyKey, index } = step
+  emit(work, 'tool.called', {
+    step: step.step,
+    attempt: step.attempt + 1,
+    tool,
+    arguments: input,
+    idempotencyKey,
+    idempotent: machine.tools.get(tool)?.idempotent ?? step.idempotent,
+    deadlineAtMs,
+    ...(index === undefined ? {} : { index }),
+    ...(reconciles ? { reconciles } : {}),
+  })
+}
+
+/** Calls a tool again because a human said that it was not done: with time of its own. */
+export function callAnew(machine: Machine, work: Draft, doubted: ToolStep): void {
+  callAgain(machine, work, doubted, false, until(work, timeoutOf(machine, doubted)))
+}
+
+function timeoutOf(machine: Machine, step: ToolStep): number {
+  return machine.tools.get(step.tool)?.timeoutMs ?? defaults.toolTimeoutMs
+}
+
+// ---- Trying again --------------------------------------------------------------------------------------------------
+
+/**
+ * Permits again what is due: the same step, the same key, the same deadline, a new number of the attempt. A step whose
+ * deadline has passed in the meantime has failed. Undefined when nothing else was decided.
+ */
+export function retryDue(machine: Machine, work: Draft): boolean | undefined {
+  const { task } = work
+  const due = [...task.delayed.values()].filter(({ atMs }) => atMs <= work.nowMs)
+  for (const delayed of due) {
+    const { step } = delayed
+    if (work.nowMs >= step.deadlineAtMs && !delayed.reconciles) {
+      fail(work, step, { class: 'timeout', message: 'The deadline passed before it could be tried again.' })
+      continue
+    }
+    // What is in flight beside this step was judged together with it.
+    const stopped = task.open.size === 0 ? judgeSoftLine(machine, work) : undefined
+    if (stopped !== undefined) return stopped
+    const moved = permitAgain(machine, work, delayed)
+    if (moved !== undefined) return moved
   }
+  return undefined
 }
 
-/** After a failure that is not a timeout, the next model of the state's chain is asked, within the same deadline. */
-function tryNextModel(machine: Machine, work: Draft, failed: OpenStep): void {
-  const node = machine.states.get(work.task.state)
-  if (failed.kind !== 'model' || node?.kind !== 'model' || work.nowMs >= failed.deadlineAtMs) return
-  const failure = work.task.visit?.ended
-  if (!failure || !('failure' in failure) || failure.failure.class === 'timeout') return
-  const model = node.models[node.models.indexOf(failed.model) + 1]
-  if (model !== undefined) permitAgain(machine, work, { ...failed, model })
+function permitAgain(machine: Machine, work: Draft, { step, model, reconciles }: Delayed): boolean | undefined {
+  const { step: number, deadlineAtMs: deadline } = step
+  const attempt = step.attempt + 1
+  if (step.kind === 'tool') {
+    callAgain(machine, work, step, reconciles, reconciles ? until(work, timeoutOf(machine, step)) : deadline)
+  } else if (step.kind === 'function') {
+    emit(work, 'function.called', { step: number, attempt, deadlineAtMs: deadline })
+  } else {
+    const node = machine.states.get(work.task.state)
+    if (node?.kind !== 'model') return undefined
+    const asked = { step: number, attempt, turn: step.turn, deadlineAtMs: deadline }
+    const before = work.task.open.size
+    const moved = askModel(machine, work, node, asked, model ?? step.model)
+    return work.task.open.size > before ? undefined : moved
+  }
+  return undefined
 }
 
-/** Plans another try of a failed step, by the policy of its model state or tool. */
+/** Plans another try of a failed step: by the policy of its state or tool, else with the next model of the chain. */
 function plan(machine: Machine, work: Draft, step: OpenStep, failure: Failure): PlannedRetry | undefined {
   const node = machine.states.get(work.task.state)
+  const { nowMs } = work
   const policy =
     step.kind === 'tool' ? machine.tools.get(step.tool)?.retry : node?.kind === 'model' ? node.retry : undefined
   if (!policy || step.kind === 'function') return undefined
   const random = draw(work.task.seed, step.step, step.attempt)
-  const { failures, delayMs: previousMs, deadlineAtMs } = step
-  const retry = planRetry(policy, { failure, failures, previousMs, deadlineAtMs, nowMs: work.nowMs, random })
-  return retry && { ...retry, atMs: work.nowMs + retry.delayMs }
+  const { failures, delayMs: previousMs, deadlineAtMs: deadline } = step
+  const retry = planRetry(policy, { failure, failures, previousMs, deadlineAtMs: deadline, nowMs, random })
+  if (retry) return { ...retry, atMs: nowMs + retry.delayMs }
+  if (step.kind !== 'model' || node?.kind !== 'model' || failure.class === 'timeout' || nowMs >= deadline)
+    return undefined
+  const model = node.models[node.models.indexOf(step.model) + 1]
+  return model === undefined ? undefined : { delayMs: 0, atMs: nowMs, reason: 'fallback', model }
 }
 
 /**
@@ -88,52 +227,42 @@ function plan(machine: Machine, work: Draft, step: OpenStep, failure: Failure): 
  * whether a tool has acted, or the failure of the step.
  */
 export function failOrRetry(machine: Machine, work: Draft, step: OpenStep, failure: Failure, latencyMs: number): void {
-  const unknown = failure.class === 'timeout' || failure.class === 'abort'
+  const unknown = failure.class === 'timeout' || failure.class === 'abort' || (step.kind === 'tool' && step.reconciles)
   if (step.kind === 'tool' && !step.idempotent && unknown) {
-    emit(work, 'tool.doubted', { step: step.step, attempt: step.attempt, tool: step.tool })
+    const asks = !step.reconciles && machine.tools.get(step.tool)?.tool.reconcile !== undefined
+    if (asks) fail(work, step, failure, latencyMs, { delayMs: 0, atMs: work.nowMs, reason: 'reconcile' })
+    else emit(work, 'tool.doubted', { step: step.step, attempt: step.attempt, tool: step.tool })
     return
   }
-  const retry = plan(machine, work, step, failure)
-  fail(work, step, failure, latencyMs, retry)
-  if (!retry) tryNextModel(machine, work, step)
+  fail(work, step, failure, latencyMs, plan(machine, work, step, failure))
 }
 
-/** Tries again what is due. A step whose deadline has passed in the meantime has failed. */
-export function retryDue(machine: Machine, work: Draft): void {
-  const due = [...work.task.delayed.values()].filter(({ atMs }) => atMs <= work.nowMs)
-  for (const { step } of due) {
-    if (work.nowMs < step.deadlineAtMs) permitAgain(machine, work, step)
-    else fail(work, step, { class: 'timeout', message: 'The deadline passed before it could be tried again.' })
+/** A tool said that it was not done: it is called again, as often as a step may be lost. */
+export function undone(work: Draft, step: ToolStep, latencyMs: number): void {
+  const { step: number, attempt, tool } = step
+  if (attempt >= defaults.attempts || work.nowMs >= until(work, 1)) {
+    emit(work, 'tool.doubted', { step: number, attempt, tool })
+    return
   }
+  const message = 'It was not done.'
+  fail(work, step, { class: 'lost', message }, latencyMs, { delayMs: 0, atMs: work.nowMs, reason: 'undone' })
 }
 
-/** Records that an attempt failed. */
+/** Records that an attempt failed, and what it burned. */
 export function fail(work: Draft, step: OpenStep, failure: Failure, latencyMs = 0, planned?: PlannedRetry): void {
   const { step: number, attempt } = step
   const retry = planned === undefined ? {} : { retry: planned }
-  const { class: kind, message, status } = failure
+  const { class: kind, message, status, unbilled } = failure
+  const failed = { step: number, attempt, class: kind, message, latencyMs }
   if (step.kind === 'model') {
-    const data = { step: number, attempt, turn: step.turn, class: kind, message, latencyMs, ...retry }
-    emit(work, 'model.failed', status === undefined ? data : { ...data, status })
+    const burned = unbilled ? undefined : chargeFor(work, step)
+    const data = { ...failed, turn: step.turn, ...(status === undefined ? {} : { status }) }
+    const costMicros = burned ? burned.costMicros : 0
+    emit(work, 'model.failed', { ...data, ...(burned ? { charge: burned.charge } : {}), ...retry }, costMicros)
   } else if (step.kind === 'tool') {
-    emit(work, 'tool.failed', {
-      step: number,
-      attempt,
-      tool: step.tool,
-      class: kind,
-      message,
-      latencyMs,
-      ...retry,
-    })
+    emit(work, 'tool.failed', { ...failed, tool: step.tool, ...retry })
   } else {
-    emit(work, 'function.failed', {
-      step: number,
-      attempt,
-      what: 'run',
-      class: kind,
-      message,
-      latencyMs,
-    })
+    emit(work, 'function.failed', { ...failed, what: 'run' })
   }
 }
 

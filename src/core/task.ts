@@ -3,9 +3,11 @@
 // whole for every event would make the cost of a turn grow with the number of turns.
 
 import { assert } from './fault.ts'
-import type { Event, EventData, ItemKind, Prompt, StateKind } from './event.ts'
+import type { Event, EventData, ItemKind, PlannedRetry, Prompt, StateKind } from './event.ts'
 import { keyOf, type Json } from './json.ts'
-import type { AnswerPart, Failure } from './model.ts'
+import { correct, firstCorrection, type Charge, type Charged, type Ledger, type Reservation } from './ledger.ts'
+import { raisable, type LimitName, type RaisableLimit, type TaskLimits } from './limits.ts'
+import type { AnswerPart, Failure, Finish } from './model.ts'
 
 /** Where a task stands. `waiting`: for a human, a signal or a time. */
 export type TaskStatus = 'running' | 'waiting' | 'done' | 'failed' | 'cancelled'
@@ -17,6 +19,8 @@ export interface Usage {
   inputTokens: number
   outputTokens: number
   costMicros: number
+  /** Calls whose price is not known: what they cost is not in `costMicros`. */
+  unpriced: number
 }
 
 /** A step that was permitted and has no outcome yet. */
@@ -24,7 +28,6 @@ export type OpenStep = {
   readonly step: number
   readonly attempt: number
   readonly deadlineAtMs: number
-  lost: boolean
   /** Failures with the same model or tool before this attempt, and the delay before it. */
   failures: number
   delayMs: number
@@ -34,6 +37,8 @@ export type OpenStep = {
       readonly turn: number
       readonly model: string
       readonly outputTokensMax: number
+      /** Undefined when it is charged already. */
+      reserved: Reservation | undefined
     }
   | {
       readonly kind: 'tool'
@@ -42,14 +47,20 @@ export type OpenStep = {
       readonly idempotencyKey: string
       readonly idempotent: boolean
       readonly index?: number
+      /** It is only asked whether it was done. */
+      readonly reconciles?: true
     }
   | { readonly kind: 'function' }
 )
 
-/** A step whose last attempt failed and that is tried again at a time. */
+/** A step whose last attempt failed or was lost, and that is tried again at a time. */
 export interface Delayed {
   readonly step: OpenStep
   readonly atMs: number
+  /** The model that is asked then, where it is another. */
+  readonly model: string | undefined
+  /** Whether the tool is only asked if the attempt before was done. */
+  readonly reconciles: boolean
 }
 
 /** What came of one call in a turn; told to the model in the next. */
@@ -62,6 +73,7 @@ export interface TurnResult {
 export interface Turn {
   readonly turn: number
   readonly content: readonly AnswerPart[]
+  readonly finish: Finish
   /** By the call's place in `content`. */
   readonly results: Map<number, TurnResult>
   /** A correction of the whole answer. */
@@ -72,6 +84,7 @@ export interface Turn {
 export interface Visit {
   readonly state: string
   readonly kind: StateKind
+  readonly deadlineAtMs: number | undefined
   prompt: Prompt | undefined
   readonly turns: Turn[]
   refusals: number
@@ -95,6 +108,7 @@ export interface Item {
   readonly expiresAtMs: number | undefined
   readonly exit: string | undefined
   readonly step: number | undefined
+  readonly limit: RaisableLimit | undefined
   answer: EventData['human.answered'] | undefined
 }
 
@@ -112,7 +126,9 @@ export interface Task {
   version: string
   definition: string
   by: string
-  stepsMax: number
+  /** The ceilings as they stand, and as they were at the start. */
+  limits: TaskLimits
+  granted: TaskLimits
   seed: number
   startedAtMs: number
   updatedAtMs: number
@@ -129,7 +145,38 @@ export interface Task {
   readonly signals: Map<string, Json[]>
   readonly signalKeys: Set<string>
   readonly usage: Usage
+  /** Set aside for model calls that are being made. */
+  readonly reserved: { tokens: number; costMicros: number }
+  /** The budgets whose soft line is behind, under their present ceiling. */
+  readonly neared: Set<'tokens' | 'cost'>
+  /** How much more each model counts than is estimated. */
+  readonly corrections: Map<string, number>
+  /** What was charged by estimate, by `step.attempt`: a late answer corrects it. */
+  readonly estimated: Map<string, Charged & { readonly model: string }>
+  readonly toolCalls: Map<string, number>
+  handovers: number
+  /** The task's own deadline has passed and was acted on. */
+  expired: boolean
+  /** Why the state that the task stands at was not entered. */
+  door: LimitName | undefined
+  /** The model state that was left last, if it was one. */
+  handedFrom: string | undefined
+  /** Counts what is progress: changes of the context, and whatever came from people, signals and time. */
+  progress: number
+  /** By state: the progress at the last entry, and the entries since then with no more of it. */
+  readonly entries: Map<string, { readonly progress: number; readonly times: number }>
   outcome: string | undefined
+}
+
+const noLimits: TaskLimits = {
+  steps: 0,
+  toolCalls: 0,
+  handovers: 0,
+  durationMs: 0,
+  tokens: 0,
+  costMicros: null,
+  soft: 1,
+  onSoft: 'pause',
 }
 
 /** A task before its first event. */
@@ -141,7 +188,8 @@ export function emptyTask(id: string): Task {
     version: '',
     definition: '',
     by: '',
-    stepsMax: 0,
+    limits: noLimits,
+    granted: noLimits,
     seed: 0,
     startedAtMs: 0,
     updatedAtMs: 0,
@@ -157,9 +205,34 @@ export function emptyTask(id: string): Task {
     wait: undefined,
     signals: new Map(),
     signalKeys: new Set(),
-    usage: { steps: 0, turns: 0, inputTokens: 0, outputTokens: 0, costMicros: 0 },
+    usage: { steps: 0, turns: 0, inputTokens: 0, outputTokens: 0, costMicros: 0, unpriced: 0 },
+    reserved: { tokens: 0, costMicros: 0 },
+    neared: new Set(),
+    corrections: new Map(),
+    estimated: new Map(),
+    toolCalls: new Map(),
+    handovers: 0,
+    expired: false,
+    door: undefined,
+    handedFrom: undefined,
+    progress: 0,
+    entries: new Map(),
     outcome: undefined,
   }
+}
+
+/** The task's budgets: what they allow, what is spent, what is set aside. */
+export function ledgerOf({ limits, usage, reserved }: Task): Ledger {
+  const settled = usage.inputTokens + usage.outputTokens
+  return {
+    tokens: { max: limits.tokens, settled, reserved: reserved.tokens },
+    cost: { max: limits.costMicros, settled: usage.costMicros, reserved: reserved.costMicros },
+  }
+}
+
+/** When the task has lasted as long as it may, in ms since 1970. */
+export function deadlineAtMs(task: Task): number {
+  return task.startedAtMs + task.limits.durationMs
 }
 
 /** Has the task come to its end? */
@@ -207,8 +280,10 @@ export function waitsFor(task: Task): WaitsFor | null {
 export function dueAtMs(task: Task): number | null {
   if (isEnded(task)) return null
   if (task.status === 'running') return task.updatedAtMs
-  if (task.item !== undefined) return task.item.expiresAtMs ?? null
-  return task.delayed.size > 0 ? nextRetryAtMs(task) : (task.wait?.untilMs ?? null)
+  // An escalation waits for a human and for nothing else.
+  if (task.item !== undefined && task.item.kind !== 'question') return null
+  const until = task.item?.expiresAtMs ?? (task.delayed.size > 0 ? nextRetryAtMs(task) : task.wait?.untilMs)
+  return Math.min(until ?? Infinity, task.visit?.deadlineAtMs ?? Infinity, task.expired ? Infinity : deadlineAtMs(task))
 }
 
 /** When the next delayed step is tried again, in ms since 1970; infinite when there is none. */
@@ -224,7 +299,8 @@ function apply(task: Task, event: Event): void {
       task.version = event.data.version
       task.definition = event.data.definition
       task.by = event.data.by
-      task.stepsMax = event.data.stepsMax
+      task.limits = event.data.limits
+      task.granted = event.data.limits
       task.seed = event.data.seed
       task.startedAtMs = event.at
       return
@@ -232,47 +308,46 @@ function apply(task: Task, event: Event): void {
       enter(task, event.data)
       return
     case 'context.written':
+      if (!isSame(task.context.get(event.data.key)?.value, event.data.value)) task.progress += 1
       task.context.set(event.data.key, {
         value: freeze(event.data.value),
         version: event.data.version,
       })
       return
     case 'model.called': {
-      const { step, attempt, turn, model, outputTokensMax, deadlineAtMs, prompt } = event.data
+      const { step, attempt, turn, model, outputTokensMax, reserved, deadlineAtMs, prompt } = event.data
       if (visit && prompt) visit.prompt = prompt
-      open(task, {
-        kind: 'model',
-        step,
-        attempt,
-        turn,
-        model,
-        outputTokensMax,
-        deadlineAtMs,
-        lost: false,
-        failures: 0,
-        delayMs: 0,
-      })
+      task.reserved.tokens += reserved.inputTokens + reserved.outputTokens
+      task.reserved.costMicros += reserved.costMicros ?? 0
+      const permitted = { step, attempt, turn, model, outputTokensMax, reserved, deadlineAtMs }
+      open(task, { kind: 'model', ...permitted, failures: 0, delayMs: 0 })
       return
     }
-    case 'model.answered':
-      task.open.delete(event.data.step)
+    case 'model.answered': {
+      const { step, attempt, turn, content, finish, usage, charge } = event.data
+      const asked = task.open.get(step)
+      if (asked?.kind === 'model' && asked.reserved && usage.inputTokens !== null) {
+        const before = task.corrections.get(asked.model) ?? firstCorrection
+        task.corrections.set(asked.model, correct(before, asked.reserved.estimate, usage.inputTokens))
+      }
+      charged(task, step, attempt, charge, event.costMicros)
+      task.estimated.delete(`${step}.${attempt}`)
+      task.open.delete(step)
       task.usage.turns += 1
-      task.usage.inputTokens += event.data.usage.inputTokens ?? 0
-      task.usage.outputTokens += event.data.usage.outputTokens ?? 0
-      visit?.turns.push({
-        turn: event.data.turn,
-        content: event.data.content,
-        results: new Map(),
-        note: undefined,
-      })
+      visit?.turns.push({ turn, content, finish, results: new Map(), note: undefined })
       return
+    }
     case 'model.failed':
+      charged(task, event.data.step, event.data.attempt, event.data.charge, event.costMicros)
       if (postpone(task, event.data)) return
       close(task, event.data.step)
       if (visit) visit.ended = { failure: event.data }
       return
     case 'tool.called':
-      open(task, { kind: 'tool', ...event.data, lost: false, failures: 0, delayMs: 0 })
+      if (event.data.attempt === 1) {
+        task.toolCalls.set(event.data.tool, (task.toolCalls.get(event.data.tool) ?? 0) + 1)
+      }
+      open(task, { kind: 'tool', ...event.data, failures: 0, delayMs: 0 })
       return
     case 'tool.answered':
       settle(task, event.data.step, { result: event.data.result })
@@ -281,46 +356,66 @@ function apply(task: Task, event: Event): void {
       if (!postpone(task, event.data)) settle(task, event.data.step, { failure: event.data })
       return
     case 'tool.doubted': {
-      const doubted = task.open.get(event.data.step)
-      task.open.delete(event.data.step)
+      const doubted = close(task, event.data.step)
       if (doubted) task.doubts.set(event.data.step, doubted)
       return
     }
     case 'function.called':
-      open(task, { kind: 'function', ...event.data, lost: false, failures: 0, delayMs: 0 })
+      open(task, { kind: 'function', ...event.data, failures: 0, delayMs: 0 })
       return
     case 'function.returned':
       task.open.delete(event.data.step)
       if (visit) visit.leaving = { exit: event.data.exit, output: event.data.output }
       return
     case 'function.failed':
-      if (event.data.step !== undefined) task.open.delete(event.data.step)
+      if (event.data.step !== undefined) close(task, event.data.step)
       if (visit) {
         visit.ended = { failure: event.data }
         visit.leaving = undefined
       }
       return
     case 'step.lost': {
-      const lost = task.open.get(event.data.step)
-      if (lost) lost.lost = true
+      const { step, attempt, charge } = event.data
+      charged(task, step, attempt, charge, event.costMicros)
+      const lost = task.open.get(step)
+      if (!lost) return
+      task.open.delete(step)
+      const reconciles = lost.kind === 'tool' && !lost.idempotent
+      task.delayed.set(step, { step: lost, atMs: event.at, model: undefined, reconciles })
       return
     }
+    case 'step.late':
+      correctEstimate(task, event.data)
+      return
     case 'step.refused':
       refuse(task, event.data)
       return
     case 'transition.taken':
+      task.handedFrom = visit?.kind === 'model' ? visit.state : undefined
       task.state = event.data.target
       task.visit = undefined
       task.item = undefined
       task.wait = undefined
+      task.door = undefined
+      task.delayed.clear()
       task.doubts.clear()
       return
     case 'limit.reached':
+      if (event.data.limit === 'duration') {
+        task.expired = true
+        task.item = undefined
+        task.wait = undefined
+      }
+      if (!visit) task.door = event.data.limit
+      return
+    case 'limit.neared':
+      task.neared.add(event.data.limit)
       return
     case 'limit.raised':
-      task.stepsMax = event.data.max
+      raise(task, event.data)
       return
     case 'deadline.passed':
+      task.progress += 1
       task.item = undefined
       task.wait = undefined
       return
@@ -335,14 +430,16 @@ function apply(task: Task, event: Event): void {
       return
     }
     case 'signal.consumed':
+      task.progress += 1
       task.signals.get(event.data.name)?.shift()
       return
     case 'human.asked': {
-      const { item, kind, state, options, expiresAtMs, exit, step } = event.data
-      task.item = { item, kind, state, options, expiresAtMs, exit, step, answer: undefined }
+      const { item, kind, state, options, expiresAtMs, exit, step, limit } = event.data
+      task.item = { item, kind, state, options, expiresAtMs, exit, step, limit, answer: undefined }
       return
     }
     case 'human.answered':
+      task.progress += 1
       if (task.item?.item === event.data.item) task.item.answer = event.data
       return
     case 'task.cancelled':
@@ -355,15 +452,23 @@ function apply(task: Task, event: Event): void {
   }
 }
 
-function enter(task: Task, { state, kind, visit }: EventData['state.entered']): void {
+function enter(task: Task, { state, kind, visit, deadlineAtMs }: EventData['state.entered']): void {
   task.state = state
   task.item = undefined
   task.wait = undefined
+  task.door = undefined
+  task.delayed.clear()
   task.doubts.clear()
   task.visits.set(state, visit)
+  if (kind === 'model' && task.handedFrom !== undefined && task.handedFrom !== state) task.handovers += 1
+  task.handedFrom = undefined
+  const before = task.entries.get(state)
+  const times = before?.progress === task.progress ? before.times + 1 : 1
+  task.entries.set(state, { progress: task.progress, times })
   task.visit = {
     state,
     kind,
+    deadlineAtMs,
     prompt: undefined,
     turns: [],
     refusals: 0,
@@ -376,15 +481,61 @@ function enter(task: Task, { state, kind, visit }: EventData['state.entered']): 
 }
 
 /** Keeps a failed step for another try, if one was planned. */
-function postpone(
-  task: Task,
-  { step: number, retry }: { step: number; retry?: { delayMs: number; atMs: number } },
-): boolean {
-  const step = task.open.get(number)
+function postpone(task: Task, failed: { readonly step: number; readonly retry?: PlannedRetry }): boolean {
+  const { step: number, retry } = failed
+  const step = retry && close(task, number)
   if (!retry || !step) return false
-  task.open.delete(number)
-  task.delayed.set(number, { step: { ...step, failures: step.failures + 1, delayMs: retry.delayMs }, atMs: retry.atMs })
+  const { atMs, delayMs, model, reason } = retry
+  const next = { ...step, failures: step.failures + 1, delayMs }
+  task.delayed.set(number, { step: next, atMs, model, reconciles: reason === 'reconcile' })
   return true
+}
+
+/** Books what an attempt was charged, and gives back what was set aside for it. */
+function charged(
+  task: Task,
+  number: number,
+  attempt: number,
+  charge: Charge | undefined,
+  costMicros: number | null,
+): void {
+  const step = task.open.get(number)
+  if (step?.kind !== 'model') return
+  if (step.reserved) {
+    task.reserved.tokens -= step.reserved.inputTokens + step.reserved.outputTokens
+    task.reserved.costMicros -= step.reserved.costMicros ?? 0
+    step.reserved = undefined
+  }
+  if (!charge) return
+  count(task, charge)
+  if (costMicros === null) task.usage.unpriced += 1
+  if (charge.estimated) task.estimated.set(`${number}.${attempt}`, { charge, costMicros, model: step.model })
+}
+
+function count({ usage }: Task, { inputTokens, outputTokens }: Charge): void {
+  usage.inputTokens += inputTokens
+  usage.outputTokens += outputTokens
+}
+
+/** A late answer says what was used: the estimate that was charged is corrected. */
+function correctEstimate(task: Task, { step, attempt, charge }: EventData['step.late']): void {
+  if (charge) count(task, charge)
+  task.estimated.delete(`${step}.${attempt}`)
+}
+
+/** Sets a ceiling higher. A budget whose soft line is thereby ahead again may come near it again. */
+function raise(task: Task, { limit, max }: EventData['limit.raised']): void {
+  task.limits = { ...task.limits, [raisable[limit]]: max }
+  task.item = undefined
+  if (limit === 'duration') task.expired = false
+  if (limit !== 'tokens' && limit !== 'cost') return
+  const { settled } = ledgerOf(task)[limit]
+  if (settled < task.limits.soft * max) task.neared.delete(limit)
+}
+
+/** Is this the value that was there? */
+function isSame(before: Json | undefined, value: Json): boolean {
+  return before !== undefined && (before === value || keyOf(before) === keyOf(value))
 }
 
 /** Takes a step out of everything that waits for its outcome. */
@@ -403,7 +554,7 @@ function open(task: Task, permitted: OpenStep): void {
   const same =
     before !== undefined && (before.kind !== 'model' || permitted.kind !== 'model' || before.model === permitted.model)
   const step = same ? { ...permitted, failures: before.failures, delayMs: before.delayMs } : permitted
-  if (step.attempt === 1) task.usage.steps += 1
+  if (before === undefined) task.usage.steps += 1
   task.open.set(step.step, step)
   if (task.visit) task.visit.ended = undefined
 }

@@ -27,6 +27,9 @@ export interface ToolCall {
   readonly toolCallId: string
 }
 
+/** What the outside says about a call whose answer was lost. */
+export type Reconciled<Output = unknown> = { readonly done: true; readonly result: Output } | { readonly done: false }
+
 /** A tool, as it is declared. An AI SDK tool object has `description`, `inputSchema` and `execute` already. */
 export interface Tool<Input = any, Output = unknown> {
   /** 1 to 64 letters, digits, `_` or `-`; unique within a state, exits included. */
@@ -42,6 +45,12 @@ export interface Tool<Input = any, Output = unknown> {
   readonly timeout?: Duration
   /** How often a failed call is tried, the first included. Default 3 for a tool that may be called twice, else 1. */
   readonly retry?: { readonly attempts: number }
+  /**
+   * Asks the outside whether a call whose answer was lost was done: for a tool that may not be called twice. Answers
+   * with what the call would have answered, or that it was not done; then it is made (again). Throws where that cannot be
+   * known; then, as without it, the call is a doubt.
+   */
+  readonly reconcile?: (input: Input, call: ToolCall) => Reconciled<Output> | Promise<Reconciled<Output>>
   /**
    * Does it. *Contract*: answers with something JSON can carry; throws to fail; stops when `signal` aborts (an answer
    * that comes later is not applied).

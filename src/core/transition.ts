@@ -2,13 +2,14 @@
 // all: then a human is asked. Every way out is checked here, whoever asked for it.
 
 import { emit, type Draft } from './draft.ts'
-import type { LimitName, RefusalReason } from './event.ts'
+import type { RefusalReason } from './event.ts'
 import { messageOf } from './fault.ts'
 import type { Json, JsonObject } from './json.ts'
+import { raisable, type LimitName, type RaisableLimit } from './limits.ts'
 import type { Machine, MachineExit, Node } from './machine.ts'
 import type { Refusal } from './refusal.ts'
 import { validate } from './schema.ts'
-import type { Task } from './task.ts'
+import { ledgerOf, type Task } from './task.ts'
 
 /** An exit that is asked for, and what it hands over to the context. */
 export interface Leave {
@@ -123,7 +124,7 @@ function targetOf(exit: MachineExit, work: Draft, node: Node, output: Json): str
 }
 
 /** Leaves by one of the engine's exits, or, where nothing routes it, asks a human. */
-export function leave(machine: Machine, work: Draft, name: string): boolean {
+export function leave(machine: Machine, work: Draft, name: string, limit?: LimitName): boolean {
   const node = machine.states.get(work.task.state)!
   const exit = node.exits.get(name)
   let target: string | undefined
@@ -132,8 +133,15 @@ export function leave(machine: Machine, work: Draft, name: string): boolean {
   } catch {
     // A guard that throws does not hold; the task goes to the inbox, where nothing is lost.
   }
-  if (target === undefined) return escalate(work, name)
-  emit(work, 'transition.taken', { source: node.name, exit: name, target })
+  if (target !== undefined) return go(machine, work, name, target)
+  return limit !== undefined && Object.hasOwn(raisable, limit)
+    ? askBudget(machine, work, limit as RaisableLimit)
+    : escalate(work, name)
+}
+
+/** Goes to a state, by one of the engine's exits. */
+export function go(machine: Machine, work: Draft, exit: string, target: string): true {
+  emit(work, 'transition.taken', { source: work.task.state, exit, target })
   enter(machine, work, target)
   return true
 }
@@ -141,19 +149,27 @@ export function leave(machine: Machine, work: Draft, name: string): boolean {
 /** Records that a limit is reached, and leaves by its exit. */
 export function reach(machine: Machine, work: Draft, limit: LimitName, max: number, exit: string): boolean {
   emit(work, 'limit.reached', { limit, max, state: work.task.state })
-  return leave(machine, work, exit)
+  return leave(machine, work, exit, limit)
 }
 
-/** Enters a state, unless it was entered too often. */
+/** Enters a state, unless it was entered or handed over to too often: then the task stands at its door. */
 export function enter(machine: Machine, work: Draft, state: string): void {
+  const { task } = work
   const node = machine.states.get(state)!
-  const visits = work.task.visits.get(state) ?? 0
+  const visits = task.visits.get(state) ?? 0
+  const handedOver = node.kind === 'model' && task.handedFrom !== undefined && task.handedFrom !== state
   if (node.kind !== 'final' && visits >= node.visitsMax) {
-    // Not entered: the task stands at the door, and `move` leaves by `$visits`.
     emit(work, 'limit.reached', { limit: 'visits', max: node.visitsMax, state })
-    return
-  }
-  emit(work, 'state.entered', { state, kind: node.kind, visit: visits + 1 })
+  } else if (handedOver && task.handovers >= task.limits.handovers) {
+    emit(work, 'limit.reached', { limit: 'handovers', max: task.limits.handovers, state })
+  } else enterAnew(work, node, visits + 1)
+}
+
+/** Begins a visit, whatever was before. */
+export function enterAnew(work: Draft, node: Node, visit: number): void {
+  const entered = { state: node.name, kind: node.kind, visit }
+  const timeoutMs = node.visitTimeoutMs
+  emit(work, 'state.entered', timeoutMs === undefined ? entered : { ...entered, deadlineAtMs: work.nowMs + timeoutMs })
 }
 
 /** The task stops and waits in the inbox: nothing routes this exit. Nothing dies silently. */
@@ -167,7 +183,7 @@ export function escalate(work: Draft, exit: string): boolean {
     $visits: 'the state was entered too often',
     $turns: 'the model took too many turns',
     $refused: 'the model kept asking for what is refused',
-    $limit: 'the task has used its steps',
+    $limit: 'a limit is reached',
     $stuck: 'nothing moves, the same came again and again',
     $doubt: `nobody knows whether ${tool?.tool ?? 'the tool'} was done: its answer was lost`,
   }[exit]
@@ -186,6 +202,45 @@ export function escalate(work: Draft, exit: string): boolean {
       : {}),
   })
   return false
+}
+
+/** Asks a human about a limit: raise it, finish by one of the state's own exits, or end the task. */
+export function askBudget(machine: Machine, work: Draft, limit: RaisableLimit): boolean {
+  const { task } = work
+  const field = raisable[limit]
+  const max = task.limits[field]
+  const used = usedOf(work, limit)
+  const exits = [...(machine.states.get(task.state)?.exits.keys() ?? [])].filter((name) => !name.startsWith('$'))
+  const finish = exits.length > 0 && task.visit ? ', finish by an exit with {"exit": NAME, "output": …},' : ''
+  emit(work, 'human.asked', {
+    item: itemId(work),
+    kind: 'budget',
+    state: task.state,
+    question: `The task has used ${used} of ${max} (${field}). Raise it, to {"${field}": N} or by as much as it had at the start,${finish} or end it?`,
+    show: { limit, used, max, exits },
+    options: ['raise', ...(finish === '' ? [] : ['finish']), 'end'],
+    exit: '$limit',
+    limit,
+  })
+  return false
+}
+
+/** How much of a limit the task has used, in the unit of its ceiling. */
+export function usedOf({ task, nowMs }: Draft, limit: RaisableLimit): number {
+  const ledger = ledgerOf(task)
+  switch (limit) {
+    case 'steps':
+      return task.usage.steps
+    case 'toolCalls':
+      return Math.max(0, ...task.toolCalls.values())
+    case 'handovers':
+      return task.handovers
+    case 'duration':
+      return nowMs - task.startedAtMs
+    case 'tokens':
+    case 'cost':
+      return ledger[limit].settled
+  }
 }
 
 /** Refuses something that was asked for, as a fact. */

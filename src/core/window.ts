@@ -77,3 +77,8 @@ export function systemText(node: Extract<Node, { kind: 'model' }>): string {
     .filter((text) => text !== '')
     .join('\n\n')
 }
+
+/** TEMPORARY */
+export function sizeOf(visit: Visit, node: Extract<Node, { kind: 'model' }>): number {
+  return Math.ceil(JSON.stringify([assemble(visit, node, 1)]).length / 4)
+}

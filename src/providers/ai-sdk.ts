@@ -151,6 +151,7 @@ function toUsage(usage: Generated['usage']): TokenUsage {
     inputTokens: count(typeof input === 'object' ? input?.['total'] : input),
     outputTokens: count(typeof output === 'object' ? output?.['total'] : output),
     cachedInputTokens: count(typeof input === 'object' ? input?.['cacheRead'] : undefined),
+    cacheWriteTokens: count(typeof input === 'object' ? input?.['cacheWrite'] : undefined),
     reasoningTokens: count(typeof output === 'object' ? output?.['reasoning'] : undefined),
   }
 }
@@ -163,7 +164,11 @@ function count(value: unknown): number | null {
 function toFailure(thrown: unknown, asked: readonly Message[], signal: AbortSignal, nowMs: number): Failure {
   if (signal.aborted) return failureOf(nameOf(signal.reason) === 'TimeoutError' ? 'timeout' : 'abort')
   if (nameOf(thrown) === 'AbortError') return failureOf('abort')
-  if (!isApiCallError(thrown)) return failureOf(classOf(thrown), withoutQuotes(nameOf(thrown), asked))
+  if (!isApiCallError(thrown)) {
+    const kind = classOf(thrown)
+    const failure = failureOf(kind, withoutQuotes(nameOf(thrown), asked))
+    return kind === 'auth' || neverReached(thrown) ? { ...failure, unbilled: true } : failure
+  }
   const { statusCode, responseHeaders, responseBody, isRetryable, cause } = thrown
   // An answer that began well and was cut off is the connection's failure, not the answer's.
   if (statusCode !== undefined && statusCode < 400 && isRetryable)
@@ -171,7 +176,18 @@ function toFailure(thrown: unknown, asked: readonly Message[], signal: AbortSign
   // A provider that cannot read its own answer says so in the cause; some call that a status 500.
   const malformed = statusCode !== undefined && !isRetryable && (statusCode < 400 || unreadable(cause))
   const failure = classify({ status: statusCode, headers: responseHeaders, body: responseBody, asked }, nowMs)
-  return malformed ? { ...failureOf('malformed'), status: statusCode } : failure
+  if (malformed) return { ...failureOf('malformed'), status: statusCode }
+  return neverReached(cause) ? { ...failure, unbilled: true } : failure
+}
+
+/** No connection was made, so nothing was asked. */
+function neverReached(thrown: unknown): boolean {
+  for (let at = thrown, depth = 0; typeof at === 'object' && at !== null && depth < 4; depth += 1) {
+    const { code, cause } = at as { code?: unknown; cause?: unknown }
+    if (['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH'].includes(code as string)) return true
+    at = cause
+  }
+  return false
 }
 
 interface ApiCallError {

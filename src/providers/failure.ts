@@ -42,6 +42,7 @@ export function classify(exchange: Exchange, nowMs: number): Failure {
     class: kind,
     message: [said[kind], status === undefined ? '' : `HTTP ${status}`, code].filter((part) => part !== '').join(' '),
     ...(status === undefined ? {} : { status }),
+    ...(status !== undefined && status >= 400 ? { unbilled: true } : {}),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   }
 }

@@ -2,17 +2,19 @@
 // is installed (an optional peer with its data inside; nothing is fetched). A model that neither knows has no price.
 
 import { Fault } from '../core/fault.ts'
-import { costOf, isPrice, type Cost, type Price } from '../core/price.ts'
-import type { Answer } from '../core/model.ts'
+import { costOf, isPrice, type Billed, type Cost, type Price, type Pricing } from '../core/price.ts'
 
 /** Prices by the name that agents use for a model, or by the provider's own name for it. */
 export type PriceTable = Readonly<Record<string, Price>>
 
-/** Says what an answer cost; null when no price or no count of tokens is known. */
-export type Pricing = (model: string, answer: Answer) => Cost | null
-
-/** Makes the pricing. Throws CONFIG_INVALID for a price that cannot be counted with. */
-export async function loadPrices(configured: PriceTable): Promise<Pricing> {
+/**
+ * Makes the pricing. `modelIdOf` says by which id a model is asked for. Throws CONFIG_INVALID for a price that cannot be
+ * counted with.
+ */
+export async function loadPrices(
+  configured: PriceTable,
+  modelIdOf: (model: string) => string | undefined = () => undefined,
+): Promise<Pricing> {
   for (const [name, price] of Object.entries(configured)) {
     if (isPrice(price)) continue
     throw new Fault(
@@ -22,23 +24,32 @@ export async function loadPrices(configured: PriceTable): Promise<Pricing> {
     )
   }
   const list = await import('@pydantic/genai-prices').catch(() => undefined)
-  return (model, answer) => {
-    const own = [model, answer.modelId].find((name) => Object.hasOwn(configured, name))
-    if (own !== undefined) {
-      const costMicros = costOf(configured[own]!, answer.usage)
-      return costMicros === null ? null : { costMicros, source: 'configured' }
+  return (model, usage, modelId) => {
+    const names = [model, modelId, modelIdOf(model)].filter((name) => name !== undefined)
+    const own = names.find((name) => Object.hasOwn(configured, name))
+    if (own !== undefined) return { costMicros: costOf(configured[own]!, usage), source: 'configured' }
+    if (!list) return null
+    for (const name of names) {
+      const cost = fromList(list.calcPrice, name, usage)
+      if (cost) return cost
     }
-    return list ? fromList(list.calcPrice, answer) : null
+    return null
   }
 }
 
 type CalcPrice = (typeof import('@pydantic/genai-prices'))['calcPrice']
 
-function fromList(calcPrice: CalcPrice, { modelId, usage }: Answer): Cost | null {
-  const { inputTokens, outputTokens, cachedInputTokens } = usage
-  if (inputTokens === null || outputTokens === null) return null
-  const counted = { input_tokens: inputTokens, output_tokens: outputTokens }
-  const price = calcPrice(cachedInputTokens ? { ...counted, cache_read_tokens: cachedInputTokens } : counted, modelId)
+function fromList(calcPrice: CalcPrice, modelId: string, usage: Billed): Cost | null {
+  const { inputTokens, outputTokens, cachedInputTokens, cacheWriteTokens } = usage
+  const price = calcPrice(
+    {
+      input_tokens: inputTokens,
+      output_tokens: outputTokens,
+      ...(cachedInputTokens ? { cache_read_tokens: cachedInputTokens } : {}),
+      ...(cacheWriteTokens ? { cache_write_tokens: cacheWriteTokens } : {}),
+    },
+    modelId,
+  )
   // The list counts in dollars as floating point: a millionth of a micro-dollar is its noise, not a cost.
   return price ? { costMicros: Math.ceil(price.total_price * 1_000_000 - 1e-6), source: 'genai-prices' } : null
 }

@@ -226,6 +226,7 @@ function usageOf(answer: ScriptAnswer, content: readonly AnswerPart[]): TokenUsa
     inputTokens: count('inputTokens', 100),
     outputTokens: count('outputTokens', Math.ceil(characters / 4)),
     cachedInputTokens: answer.usage === undefined ? null : count('cachedInputTokens', 0),
+    cacheWriteTokens: answer.usage === undefined ? null : count('cacheWriteTokens', 0),
     reasoningTokens: answer.usage === undefined ? null : count('reasoningTokens', 0),
   }
 }

@@ -16,6 +16,7 @@ export const changingColumns = [
   'inputTokens',
   'outputTokens',
   'costMicros',
+  'unpriced',
   'updatedAtMs',
   'seq',
   'hash',
@@ -50,6 +51,7 @@ export function taskRow(task: Task, head: Head): TaskRow {
     inputTokens: usage.inputTokens,
     outputTokens: usage.outputTokens,
     costMicros: usage.costMicros,
+    unpriced: usage.unpriced,
     startedAtMs: task.startedAtMs,
     updatedAtMs: task.updatedAtMs,
     seq: head.seq,
@@ -67,7 +69,8 @@ export type InboxChange =
 export function inboxChange(event: Event): InboxChange | undefined {
   if (event.type === 'human.asked') return { kind: 'open', asked: event }
   if (event.type === 'human.answered') return { kind: 'answer', answered: event }
-  if (event.type === 'deadline.passed' && event.data.of === 'question') return { kind: 'close', status: 'expired' }
+  if (event.type === 'deadline.passed' && event.data.of !== 'wait') return { kind: 'close', status: 'expired' }
+  if (event.type === 'limit.reached' && event.data.limit === 'duration') return { kind: 'close', status: 'expired' }
   if (event.type === 'task.ended') return { kind: 'close', status: 'withdrawn' }
   return undefined
 }

@@ -46,7 +46,7 @@ const sqliteMigrations: readonly Migration[] = [
         taskId TEXT NOT NULL PRIMARY KEY, agent TEXT NOT NULL, version TEXT NOT NULL, definition TEXT NOT NULL,
         startedBy TEXT NOT NULL, status TEXT NOT NULL, state TEXT NOT NULL, outcome TEXT, waitsFor TEXT,
         steps INTEGER NOT NULL, turns INTEGER NOT NULL, inputTokens INTEGER NOT NULL, outputTokens INTEGER NOT NULL,
-        costMicros INTEGER NOT NULL, startedAtMs INTEGER NOT NULL, updatedAtMs INTEGER NOT NULL,
+        costMicros INTEGER NOT NULL, unpriced INTEGER NOT NULL, startedAtMs INTEGER NOT NULL, updatedAtMs INTEGER NOT NULL,
         seq INTEGER NOT NULL, hash TEXT NOT NULL
       ) STRICT, WITHOUT ROWID;
       CREATE INDEX tasks_by_start ON tasks (startedAtMs);

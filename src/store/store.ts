@@ -84,6 +84,7 @@ export interface TaskRow {
   readonly inputTokens: number
   readonly outputTokens: number
   readonly costMicros: number
+  readonly unpriced: number
   readonly startedAtMs: number
   readonly updatedAtMs: number
   readonly seq: number

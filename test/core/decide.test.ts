@@ -523,12 +523,15 @@ describe('limits', () => {
       ),
     )
     play.model([call('look', { at: 'a' })])
-    expect(play.all('step.refused')[0]).toMatchObject({ reason: 'step-limit' })
-    expect(play.task.item).toMatchObject({ exit: '$limit' })
-    play.answer({ decision: 'retry' })
-    expect(play.all('limit.raised')).toEqual([{ limit: 'steps', max: 2, by: 'ana' }])
+    expect(play.all('tool.called')).toEqual([])
+    expect(play.task.item).toMatchObject({ kind: 'budget', limit: 'steps', exit: '$limit' })
+    play.answer({ decision: 'raise' })
+    expect(play.all('limit.raised')).toEqual([{ limit: 'steps', max: 2, by: 'ana', reason: 'because' }])
+    // The call that was not made is made now, and nothing is asked again.
+    play.end({ kind: 'tool', result: 1 })
+    play.answer({ decision: 'raise', data: { steps: 5 } })
     play.model([call('OK')])
-    expect(play.task.outcome).toBe('done')
+    expect(play.task).toMatchObject({ outcome: 'done', usage: { steps: 3 } })
   })
 
   test('A18: a tool that says "retry" for ever is asked three times, and the state is left by $stuck', () => {
@@ -599,6 +602,7 @@ describe('limits', () => {
             throw new Error('x')
           },
           visits: 1000,
+          repeats: 1000,
           on: { OK: 'done', $error: 'right' },
         },
         right: {
@@ -607,6 +611,7 @@ describe('limits', () => {
             throw new Error('y')
           },
           visits: 1000,
+          repeats: 1000,
           on: { OK: 'done', $error: 'left' },
         },
         ...ends,

@@ -119,7 +119,13 @@ const model: Model = {
       [call('post', { n: 4 }), call('post', { n: 5 })],
       [call('WORKED', { note: 'worked' })],
     ]
-    const usage = { inputTokens: 1, outputTokens: 1, cachedInputTokens: null, reasoningTokens: null }
+    const usage = {
+      inputTokens: 1,
+      outputTokens: 1,
+      cachedInputTokens: null,
+      cacheWriteTokens: null,
+      reasoningTokens: null,
+    }
     return Promise.resolve({
       ok: true,
       answer: { provider: 'p', modelId: 'm', content: plan[turn - 1] ?? [], finish: 'tool-calls', usage },

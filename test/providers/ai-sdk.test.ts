@@ -436,7 +436,13 @@ describe.each(kinds)('$name', (kind) => {
             ok: true,
             answer: {
               content: [{ type: 'text', text: 'hi' }],
-              usage: { inputTokens: null, outputTokens: null, cachedInputTokens: null, reasoningTokens: null },
+              usage: {
+                inputTokens: null,
+                outputTokens: null,
+                cachedInputTokens: null,
+                cacheWriteTokens: null,
+                reasoningTokens: null,
+              },
             },
           },
     )
@@ -628,7 +634,7 @@ describe.each(['v3', 'v4'])('a model of specification %s made by hand', (specifi
         { type: 'text', text: 'Bare.' },
       ],
       finish: 'tool-calls',
-      usage: { inputTokens: 10, outputTokens: 5, cachedInputTokens: 6, reasoningTokens: 3 },
+      usage: { inputTokens: 10, outputTokens: 5, cachedInputTokens: 6, cacheWriteTokens: 0, reasoningTokens: 3 },
     })
     const stored = JSON.parse(JSON.stringify(replayed(answer))) as Message
     await ask(model, [stored, { role: 'tool', results: [{ id: 'c1', name: 'look', value: 1, failed: false }] }])
@@ -681,7 +687,13 @@ describe.each(['v3', 'v4'])('a model of specification %s made by hand', (specifi
       { content: [], usage: { inputTokens: { total: Number.NaN, cacheRead: -1 }, outputTokens: { total: 2 ** 53 } } },
       { content: [], usage: { inputTokens: null, outputTokens: undefined } },
     )
-    const none = { inputTokens: null, outputTokens: null, cachedInputTokens: null, reasoningTokens: null }
+    const none = {
+      inputTokens: null,
+      outputTokens: null,
+      cachedInputTokens: null,
+      cacheWriteTokens: null,
+      reasoningTokens: null,
+    }
     expect(answered(await ask(model)).usage).toEqual({ ...none, inputTokens: 3, outputTokens: 0 })
     expect(answered(await ask(model)).usage).toEqual(none)
     expect(answered(await ask(model)).usage).toEqual(none)

@@ -5,37 +5,34 @@ import fc from 'fast-check'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { defineAgent } from '../../src/core/agent.ts'
 import { defineContext } from '../../src/core/context.ts'
-import { costOf } from '../../src/core/price.ts'
-import type { Answer, TokenUsage } from '../../src/core/model.ts'
+import { costOf, type Billed } from '../../src/core/price.ts'
 import { createOrchestrator } from '../../src/orchestrator.ts'
 import { loadPrices } from '../../src/providers/prices.ts'
 import { scriptedModel } from '../../src/providers/scripted.ts'
 import { folder } from '../folder.ts'
 
 const usage = (
-  inputTokens: number | null,
-  outputTokens: number | null,
+  inputTokens: number,
+  outputTokens: number,
   cachedInputTokens: number | null = null,
-): TokenUsage => ({ inputTokens, outputTokens, cachedInputTokens, reasoningTokens: null })
-const answer = (modelId: string, used: TokenUsage): Answer => ({
-  provider: 'p',
-  modelId,
-  content: [],
-  finish: 'stop',
-  usage: used,
-})
+  cacheWriteTokens: number | null = null,
+): Billed => ({ inputTokens, outputTokens, cachedInputTokens, cacheWriteTokens, reasoningTokens: null })
 
-test.each<[TokenUsage, number | null]>([
+test.each<[Billed, number]>([
   [usage(1_000, 500), 3 * 1_000 + 15 * 500],
   [usage(1_000, 500, 400), 3 * 600 + 120 + 15 * 500],
   [usage(1_000, 0, 5_000), 300],
   [usage(0, 0), 0],
   [usage(1, 0, 1), 1],
-  [usage(null, 5), null],
-  [usage(5, null), null],
-])('%j at $3 in, $0.30 cached and $15 out for a million costs %s micro-dollars', (used, expected) => {
-  expect(costOf({ inputUsdPerMillion: 3, outputUsdPerMillion: 15, cachedInputUsdPerMillion: 0.3 }, used)).toBe(expected)
-})
+  [usage(1_000, 0, 400, 100), 3 * 500 + 120 + 375],
+  [usage(1_000, 0, 400, 9_999), 120 + 600 * 3.75],
+])(
+  '%j at $3 in, $0.30 cached, $3.75 cached anew and $15 out for a million costs %s micro-dollars',
+  (used, expected) => {
+    const cache = { cachedInputUsdPerMillion: 0.3, cacheWriteUsdPerMillion: 3.75 }
+    expect(costOf({ inputUsdPerMillion: 3, outputUsdPerMillion: 15, ...cache }, used)).toBe(expected)
+  },
+)
 
 test('no fraction is lost or made by floating point: a price in whole thousandths of a dollar is exact', () => {
   fc.assert(
@@ -58,20 +55,20 @@ describe('a price is found', () => {
   const own = { inputUsdPerMillion: 1, outputUsdPerMillion: 2 }
 
   test("in the configuration first, by the agents' name or the provider's; else in the list; else nowhere", async () => {
-    const price = await loadPrices({ main: own, 'gpt-4o-mini': own })
-    expect(price('main', answer('gpt-4o', usage(10, 10)))).toEqual({ costMicros: 30, source: 'configured' })
-    expect(price('other', answer('gpt-4o-mini', usage(10, 10)))).toEqual({ costMicros: 30, source: 'configured' })
-    expect(price('other', answer('gpt-4o', usage(1_000, 500, 200)))).toEqual({
-      costMicros: 7_250,
-      source: 'genai-prices',
-    })
-    expect(price('other', answer('claude-sonnet-4-5', usage(1_000, 500)))).toEqual({
-      costMicros: 10_500,
-      source: 'genai-prices',
-    })
-    expect(price('other', answer('a-model-nobody-knows', usage(10, 10)))).toBe(null)
-    expect(price('toString', answer('constructor', usage(10, 10)))).toBe(null)
-    expect(price('main', answer('gpt-4o', usage(null, 10)))).toBe(null)
+    const price = await loadPrices({ main: own, 'gpt-4o-mini': own }, (name) =>
+      name === 'alias' ? 'gpt-4o' : undefined,
+    )
+    const listed = { costMicros: 7_250, source: 'genai-prices' }
+    expect(price('main', usage(10, 10), 'gpt-4o')).toEqual({ costMicros: 30, source: 'configured' })
+    expect(price('other', usage(10, 10), 'gpt-4o-mini')).toEqual({ costMicros: 30, source: 'configured' })
+    expect(price('other', usage(1_000, 500, 200), 'gpt-4o')).toEqual(listed)
+    expect(price('alias', usage(1_000, 500, 200))).toEqual(listed)
+    expect(price('alias', usage(1_000, 500, 200), 'a-model-nobody-knows')).toEqual(listed)
+    expect(price('other', usage(1_000, 500), 'claude-sonnet-4-5')).toMatchObject({ costMicros: 10_500 })
+    // What is written into the cache of this provider costs a quarter more.
+    expect(price('other', usage(1_000, 0, null, 1_000), 'claude-sonnet-4-5')).toMatchObject({ costMicros: 3_750 })
+    expect(price('other', usage(10, 10), 'a-model-nobody-knows')).toBe(null)
+    expect(price('toString', usage(10, 10), 'constructor')).toBe(null)
   })
 
   test.each([
@@ -113,5 +110,5 @@ test('A60 in small: the sum over the events is what the task says it cost, and a
     .filter(({ type }) => type === 'model.answered')
     .map(({ costMicros }) => costMicros)
   expect(costs).toEqual([280, null, 280])
-  expect(used.costMicros).toBe(560)
+  expect(used).toMatchObject({ costMicros: 560, unpriced: 1 })
 })

@@ -37,7 +37,12 @@ test.each([
   const model = createOpenAICompatible({ name: 'p', baseURL: url })('m')
   expect(await fromAiSdk(model).call(request, never)).toEqual({
     ok: false,
-    failure: { class: 'invalid-request', message: 'The provider does not accept the request. HTTP 400', status: 400 },
+    failure: {
+      class: 'invalid-request',
+      message: 'The provider does not accept the request. HTTP 400',
+      status: 400,
+      unbilled: true,
+    },
   })
 })
 

@@ -6,8 +6,8 @@ import { defineAgent, type Agent } from '../../src/core/agent.ts'
 import { compileChecked } from '../../src/core/check.ts'
 import { answer, cancel, signal } from '../../src/core/command.ts'
 import { defineContext } from '../../src/core/context.ts'
-import { proceed, resume, settle, start, type Ending } from '../../src/core/decide.ts'
-import { draft, type Draft } from '../../src/core/draft.ts'
+import { late, proceed, resume, settle, start, type Ending } from '../../src/core/decide.ts'
+import { draft, type Draft, type Terms } from '../../src/core/draft.ts'
 import type { Event } from '../../src/core/event.ts'
 import type { Json } from '../../src/core/json.ts'
 import type { AnswerPart } from '../../src/core/model.ts'
@@ -35,7 +35,7 @@ export const everyKind: Agent<any, any> = defineAgent({
     list: { schema: z.array(z.json()), initial: [], merge: 'append' },
     last: z.json().optional(),
   }),
-  limits: { steps: 12 },
+  limits: { steps: 12, tokens: 4_000, soft: 0.5 },
   initial: 'think',
   on: { $timeout: 'pause' },
   states: {
@@ -43,6 +43,7 @@ export const everyKind: Agent<any, any> = defineAgent({
       model: ['main', 'backup'],
       prompt: 'p',
       tools: [safe, unsafe],
+      outputTokens: 400,
       turns: 4,
       visits: 4,
       refusals: 2,
@@ -72,6 +73,12 @@ export const everyKind: Agent<any, any> = defineAgent({
 
 export const machine = compileChecked(everyKind)
 
+/** One model has a price, the other has none. */
+const terms: Terms = {
+  price: (model, { outputTokens }) =>
+    model === 'main' ? { costMicros: outputTokens * 7, source: 'configured' } : null,
+}
+
 /** Draws the next choice: a number below `n`. */
 type Draw = (n: number) => number
 
@@ -100,7 +107,7 @@ export async function playHistory(
   await commit(begun, 'start')
   while (at < choices.length && !isEnded(task)) {
     nowMs += draw(3) * 1_000
-    const work = draft(task, nowMs)
+    const work = draft(task, nowMs, terms)
     move(work, draw, value)
     await commit(work, 'settle')
   }
@@ -111,8 +118,12 @@ function move(work: Draft, draw: Draw, value: () => Json): void {
   const { task } = work
   const open = [...task.open.values()]
   if (open.length > 0) {
-    if (draw(10) === 0) resume(machine, work)
-    else {
+    if (draw(10) === 0) {
+      resume(machine, work)
+      // The worker that was given up answers after all.
+      const step = open[draw(open.length)]!
+      if (draw(2)) late(work, { ...ending(step, draw, value), step: step.step, attempt: step.attempt, latencyMs: 1 })
+    } else {
       const step = open[draw(open.length)]!
       settle(machine, work, {
         ...ending(step, draw, value),
@@ -124,7 +135,8 @@ function move(work: Draft, draw: Draw, value: () => Json): void {
   } else if (task.item && !task.item.answer && work.nowMs < (task.item.expiresAtMs ?? Infinity) && draw(4) > 0) {
     const { item, options } = task.item
     const decision = options[draw(options.length)]!
-    answer(work, item, { decision, by: 'ana', reason: 'r', ...(draw(2) ? { data: { last: value() } } : {}) })
+    const data = decision !== 'raise' && draw(2) ? { data: { last: value() } } : {}
+    answer(work, item, { decision, by: 'ana', reason: 'r', ...data })
   } else if (draw(60) === 0) cancel(work, { by: 'ana', reason: 'r' })
   else if (draw(3) === 0)
     signal(work, { name: 'go', data: { last: value() }, by: 'test', ...(draw(2) ? { key: String(draw(3)) } : {}) })
@@ -150,11 +162,11 @@ function ending(step: OpenStep, draw: Draw, value: () => Json): Ending {
     inputTokens: draw(100),
     outputTokens: draw(2) ? draw(50) : null,
     cachedInputTokens: null,
+    cacheWriteTokens: null,
     reasoningTokens: null,
   }
   return {
     kind: 'model',
-    cost: draw(2) ? { costMicros: draw(1_000), source: 'configured' } : null,
     answer: { provider: 'p', modelId: 'm', content, finish: draw(9) === 0 ? 'length' : 'tool-calls', usage },
   }
 }
