@@ -2,8 +2,9 @@
 // here, and each writes through the same door: load, decide, commit, and again if somebody else was first.
 
 import type { Agent } from './core/agent.ts'
+import { closedBreaker } from './core/breaker.ts'
 import { compileChecked } from './core/check.ts'
-import { answer, cancel, signal, type HumanAnswer, type Signal } from './core/command.ts'
+import { answer, cancel, resetBreaker, signal, type HumanAnswer, type Signal } from './core/command.ts'
 import type { ContextShape, InputOf } from './core/context.ts'
 import { start } from './core/decide.ts'
 import { draft, noTerms, type Draft, type Terms } from './core/draft.ts'
@@ -11,6 +12,7 @@ import { Fault } from './core/fault.ts'
 import type { JsonObject } from './core/json.ts'
 import type { Limits } from './core/limits.ts'
 import { describe, type Machine } from './core/machine.ts'
+import { boundsOf, quotaProblem, type Bounds, type Quota } from './core/quota.ts'
 import type { Model } from './core/model.ts'
 import type { TaskStatus, Usage, WaitsFor } from './core/task.ts'
 import type { Ports } from './perform.ts'
@@ -19,7 +21,7 @@ import { resolveModel, type ModelTable } from './providers/registry.ts'
 import { systemRuntime, type Runtime } from './runtime.ts'
 import { canonical, genesis, sha256 } from './store/log.ts'
 import { openStore } from './store/open.ts'
-import type { InboxRow, LoggedEvent, Store, TaskRow, Verification } from './store/store.ts'
+import type { GateRow, InboxRow, LoggedEvent, Store, TaskRow, Verification } from './store/store.ts'
 import { loadTask, Worker } from './worker.ts'
 
 /** How to make an orchestrator. */
@@ -34,6 +36,8 @@ export interface OrchestratorOptions {
   readonly models?: ModelTable
   /** What models cost, by the name that agents use or the provider's own. Before the list of `@pydantic/genai-prices`. */
   readonly prices?: PriceTable
+  /** How models may be asked, by the name that agents use: at once, how often, and when they are left alone. */
+  readonly quotas?: Readonly<Record<string, Quota>>
   /** Where `SIGNALBOX_BASE_URL`, `SIGNALBOX_MODEL` and `SIGNALBOX_API_KEY` are read. Default: the process's own. */
   readonly env?: Readonly<Record<string, string | undefined>>
   /** Work on tasks in this process. Default: true when there are agents. */
@@ -108,7 +112,8 @@ export async function createOrchestrator(options: OrchestratorOptions): Promise<
   const works = options.work ?? machines.size > 0
   const models = works ? await resolveModels(machines, options) : new Map<string, Model>()
   const price = await loadPrices(options.prices ?? {}, (name) => models.get(name)?.modelId)
-  const terms: Terms = works ? { price } : noTerms
+  const bounds = readQuotas(options.quotas ?? {})
+  const terms: Terms = works ? { ...noTerms, price, bounds } : noTerms
   for (const { machine } of machines.values()) provePrices(machine, machine.limits.costMicros, terms)
   const runtime = options.runtime ?? systemRuntime
   const store =
@@ -130,6 +135,18 @@ async function resolveModels(
   const { models = {}, env = process.env } = options
   const resolved = [...names].map(async (name) => [name, await resolveModel(name, { models, env })] as const)
   return new Map(await Promise.all(resolved))
+}
+
+/** Throws CONFIG_INVALID. */
+function readQuotas(quotas: Readonly<Record<string, Quota>>): (model: string) => Bounds {
+  const read = new Map<string, Bounds>()
+  for (const [model, quota] of Object.entries(quotas)) {
+    const problem = quotaProblem(quota)
+    if (problem !== undefined) throw new Fault('CONFIG_INVALID', `The quota of ${model}: ${problem}.`, 'Change it.')
+    read.set(model, boundsOf(quota))
+  }
+  const none = boundsOf({})
+  return (model) => read.get(model) ?? none
 }
 
 /** Where money has a ceiling every model needs a price. Throws PRICE_UNKNOWN. */
@@ -319,6 +336,25 @@ export class Orchestrator {
     await this.#say(taskId, 'cancel', (work) => cancel(work, given))
   }
 
+  /** The gates of models and tools: breakers, calls at once, calls that wait. */
+  gates(): Promise<readonly GateRow[]> {
+    return this.store.gates()
+  }
+
+  /** Closes a breaker and ends its pause. Throws BREAKER_UNKNOWN when none of that key has ever changed. */
+  async resetBreaker(key: string, given: { by: string; reason: string }): Promise<void> {
+    for (let tries = 1; ; tries += 1) {
+      const row = (await this.store.gates()).find((gate) => gate.key === key)
+      if (!row || row.taskId === null) {
+        throw new Fault('BREAKER_UNKNOWN', `No breaker ${key} has ever changed here.`, 'See them: signalbox breakers.')
+      }
+      const gate = { version: row.version, breaker: closedBreaker }
+      const said = await this.#sayOnce(row.taskId, 'answer', (work) => resetBreaker(work, key, gate, given))
+      if (said) return
+      if (tries >= conflictsMax) throw conflict(row.taskId, tries)
+    }
+  }
+
   /** Proves the log of one task, or of all, whole. */
   verify(taskId?: string, progress?: (tasks: number) => void): Promise<Verification> {
     return this.store.verify(taskId, progress)
@@ -353,21 +389,23 @@ export class Orchestrator {
 
   async #say(taskId: string, point: 'answer' | 'signal' | 'cancel', decide: (work: Draft) => void): Promise<void> {
     for (let tries = 1; ; tries += 1) {
-      const { task, head } = await loadTask(this.store, taskId)
-      if (head.seq === 0) throw unknownTask(taskId)
-      const work = draft(task, this.#runtime.now())
-      decide(work)
-      if (work.events.length === 0) return
-      const committed = await this.store.commit({ point, head, events: work.events, task })
-      if (committed.ok) return
-      if (tries >= conflictsMax) {
-        throw new Fault(
-          'LOG_CONFLICT',
-          `Task ${taskId} was written to ${tries} times while it was spoken to.`,
-          'Nothing was written; try again.',
-        )
-      }
+      if (await this.#sayOnce(taskId, point, decide)) return
+      if (tries >= conflictsMax) throw conflict(taskId, tries)
     }
+  }
+
+  /** False when somebody else was first; then nothing was written. */
+  async #sayOnce(
+    taskId: string,
+    point: 'answer' | 'signal' | 'cancel',
+    decide: (work: Draft) => void,
+  ): Promise<boolean> {
+    const { task, head } = await loadTask(this.store, taskId)
+    if (head.seq === 0) throw unknownTask(taskId)
+    const work = draft(task, this.#runtime.now())
+    decide(work)
+    if (work.events.length === 0) return true
+    return (await this.store.commit({ point, head, events: work.events, task })).ok
   }
 
   async #row(taskId: string): Promise<TaskRow> {
@@ -404,6 +442,14 @@ export class Orchestrator {
 
 function isOver({ status }: TaskRow): boolean {
   return status === 'done' || status === 'failed' || status === 'cancelled'
+}
+
+function conflict(taskId: string, tries: number): Fault {
+  return new Fault(
+    'LOG_CONFLICT',
+    `Task ${taskId} was written to ${tries} times while it was spoken to.`,
+    'Nothing was written; try again.',
+  )
 }
 
 function unknownTask(taskId: string): Fault {

@@ -2,10 +2,12 @@
 // with the next permission. It holds a task under a lease that it keeps alive; when the lease is lost, another worker
 // has the task, and everything this one still does for it is dropped.
 
+import type { Gate } from './core/breaker.ts'
 import { draft } from './core/draft.ts'
 import { late, proceed, resume, settle, type Outcome } from './core/decide.ts'
 import type { Machine } from './core/machine.ts'
 import { emptyTask, evolve, fold, isEnded, nextRetryAtMs, type Task } from './core/task.ts'
+import { Gates } from './gates.ts'
 import { perform, type Ports } from './perform.ts'
 import type { WritePoint } from './runtime.ts'
 import { genesis } from './store/log.ts'
@@ -48,6 +50,7 @@ interface Session {
 export class Worker {
   readonly #options: WorkerOptions
   readonly #name: string
+  readonly #gates: Gates
   readonly #sessions = new Map<string, Session | undefined>()
   readonly #driving = new Set<Promise<void>>()
   #stopping = false
@@ -59,6 +62,7 @@ export class Worker {
 
   constructor(options: WorkerOptions) {
     this.#options = options
+    this.#gates = new Gates(options.store)
     this.#name = `${options.ports.runtime.id()}@${process.pid}`
   }
 
@@ -97,6 +101,7 @@ export class Worker {
   async #run(): Promise<void> {
     const { store, machines, ports, concurrency, leaseMs, pollMs, taskId } = this.#options
     const definitions = [...machines.keys()]
+    await this.#gates.refresh().catch(this.#options.onFault)
     while (!this.#stopping) {
       let waitMs = pollMs
       try {
@@ -204,30 +209,35 @@ export class Worker {
     const { machine, claim } = session
     let outcomes: Outcome[] = []
     let point: WritePoint = 'permit'
+    let full: ReadonlyMap<string, number> = new Map()
     while (!isEnded(session.task)) {
-      const work = draft(session.task, ports.runtime.now(), ports.terms)
+      const gate = (key: string): Gate => ({ ...this.#gates.get(key), fullUntilMs: full.get(key) })
+      const nowMs = ports.runtime.now()
+      const work = draft(session.task, nowMs, { ...ports.terms, gate })
       // The first commit takes over what another worker left; every later one records what came of a step.
       if (point === 'permit') resume(machine, work)
       for (const outcome of outcomes) settle(machine, work, outcome)
       if (!this.#stopping) proceed(machine, work)
       const keep = session.task.open.size > 0 || this.#dueSoon(session.task)
+      this.#gates.propose(work.gates)
       const { head, task } = session
       const { lease } = claim
-      const committed = await store.commit({
-        point: keep ? point : 'rest',
-        head,
-        events: work.events,
-        task,
-        lease,
-        keep,
-      })
+      const { admits, takes, events } = work
+      const gates = { admits, takes, nowMs }
+      const committed = await store.commit({ point: keep ? point : 'rest', head, events, task, lease, keep, gates })
       if (!committed.ok) {
         if (committed.reason === 'lease-lost') return
-        // Somebody wrote to the task in between: the same outcomes are decided on again, on the log as it is now.
+        if (committed.reason === 'gates') {
+          full = committed.full
+          await this.#gates.refresh()
+        }
+        // Somebody was first: the same outcomes are decided on again, on the log and the gates as they are now.
         await this.#reload(session)
         continue
       }
       session.head = committed.head
+      full = new Map()
+      if (events.some(({ type }) => type === 'slot.freed')) this.#wake?.()
       if (!keep) return
       this.#performOpen(session)
       await this.#nextOutcome(session)
@@ -286,7 +296,10 @@ export class Worker {
   /** A step that is tried again within the lease stays in hand; a longer delay gives the task back to the queue. */
   #dueSoon(task: Task): boolean {
     const { ports, leaseMs } = this.#options
-    return !this.#stopping && task.delayed.size > 0 && nextRetryAtMs(task) - ports.runtime.now() <= leaseMs
+    // What waits before a gate is let in by whoever frees a place, so it goes back to the queue.
+    const waits = [...task.delayed.values()].some(({ queued }) => queued)
+    if (this.#stopping || task.delayed.size === 0 || waits) return false
+    return nextRetryAtMs(task) - ports.runtime.now() <= leaseMs
   }
 
   /** Waits for an outcome, for a step's next try, or for news from outside, which is folded in. */

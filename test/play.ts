@@ -1,6 +1,7 @@
 // Plays a machine by values, without a store or a clock: decide, be told what is permitted, say what came of it.
 
 import type { Agent } from '../src/core/agent.ts'
+import { openGate, type Gate } from '../src/core/breaker.ts'
 import { compileChecked } from '../src/core/check.ts'
 import { answer, cancel, signal, type HumanAnswer, type Signal } from '../src/core/command.ts'
 import { late, proceed, resume, settle, start, type Ending } from '../src/core/decide.ts'
@@ -28,10 +29,12 @@ export class Play {
   /** Every event so far. */
   readonly log: Event[] = []
   nowMs = 1_000_000
-  terms: Terms
+  readonly terms: Terms
+  /** The gates of models and tools, as the log so far has made them. */
+  readonly gates = new Map<string, Gate>()
 
-  constructor(agent: Agent<any, any>, input: unknown = {}, terms: Terms = noTerms, limits: Limits = {}) {
-    this.terms = terms
+  constructor(agent: Agent<any, any>, input: unknown = {}, terms: Partial<Terms> = {}, limits: Limits = {}) {
+    this.terms = { ...noTerms, gate: (key) => this.gates.get(key) ?? openGate, ...terms }
     this.machine = compileChecked(agent)
     const begun = start(this.machine, { taskId: 't', definition: 'd', input, by: 'test', seed: 1, limits }, this.nowMs)
     this.task = begun.task
@@ -44,6 +47,7 @@ export class Play {
     const work = draft(this.task, this.nowMs, this.terms)
     before(work)
     proceed(this.machine, work)
+    for (const [key, gate] of work.gates) this.gates.set(key, gate)
     this.log.push(...work.events)
     return work.events
   }

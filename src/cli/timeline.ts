@@ -57,6 +57,20 @@ function describe(event: LoggedEvent): string | undefined {
       return paint('red', `  function failed (${event.data.what}): ${event.data.message}`)
     case 'step.lost':
       return paint('red', `  step ${event.data.step}: its worker went away; another takes over`)
+    case 'step.queued':
+      return paint('yellow', `  step ${event.data.step} waits for ${event.data.key}: ${sayReason[event.data.reason]}`)
+    case 'breaker.changed': {
+      const { key, status, failures, untilMs, by, reason } = event.data
+      if (by !== undefined) return `  breaker ${key} closed by ${by}: ${reason}`
+      if (status === 'open') {
+        return paint(
+          'red',
+          `  breaker ${key} is open after ${failures} failures, until ${new Date(untilMs).toISOString()}`,
+        )
+      }
+      if (status === 'half-open') return paint('yellow', `  breaker ${key} is probed by this call`)
+      return failures === 0 ? paint('green', `  breaker ${key} is closed`) : undefined
+    }
     case 'step.late':
       return paint('yellow', `  step ${event.data.step}: its ${event.data.kind} answered late; kept, not applied`)
     case 'step.refused':
@@ -92,6 +106,8 @@ function describe(event: LoggedEvent): string | undefined {
         ['bold', event.data.status === 'done' ? 'green' : 'red'],
         `ended: ${event.data.outcome} (${event.data.status})`,
       )
+    case 'slot.taken':
+    case 'slot.freed':
     case 'function.called':
     case 'signal.consumed':
       return undefined
@@ -100,6 +116,13 @@ function describe(event: LoggedEvent): string | undefined {
       return undefined
   }
 }
+
+const sayReason = {
+  open: 'its breaker is open',
+  probing: 'its breaker is being probed',
+  paused: 'it asked for quiet',
+  busy: 'all places are taken',
+} as const
 
 function sayAmount({ limit, used, max }: { limit: 'tokens' | 'cost'; used: number; max: number }): string {
   return limit === 'cost' ? `${sayCost(used)} of ${sayCost(max)}` : `${used} of ${max}`

@@ -5,6 +5,7 @@ import { engineExits, type Agent, type State } from './agent.ts'
 import { Fault, isFault, messageOf } from './fault.ts'
 import { isCeiling, limitProblems } from './limits.ts'
 import { candidatesOf, compile, kindOf, outputKeys, type Machine, type Node } from './machine.ts'
+import { quotaProblem } from './quota.ts'
 import { isSchema, toJsonSchema, validate } from './schema.ts'
 import { toMs, type Duration } from './duration.ts'
 import type { Tool } from './tool.ts'
@@ -349,6 +350,8 @@ function checkTool(tool: Tool, place: string, report: Report): boolean {
     report('TOOL_INVALID', where, `There is no effect ${JSON.stringify(tool.effect)}.`, 'Use read, write or external.')
   }
   checkDuration(tool.timeout, `${where}.timeout`, report)
+  const quota = quotaProblem(tool)
+  if (quota !== undefined) report('LIMIT_INVALID', where, `${quota}.`, 'Change it.')
   checkCeiling(tool.retry?.attempts, `${where}.retry.attempts`, report)
   if (tool.retry && tool.retry.attempts > 1 && (tool.idempotent ?? (tool.effect ?? 'read') === 'read') === false) {
     report(

@@ -7,7 +7,9 @@ import { Fault } from './fault.ts'
 import type { Json } from './json.ts'
 import { raisable, type RaisableLimit } from './limits.ts'
 import { fail } from './permission.ts'
+import { closedBreaker, type Gate } from './breaker.ts'
 import { isEnded } from './task.ts'
+import { end } from './transition.ts'
 
 /** A human's decision about an inbox item. */
 export interface HumanAnswer {
@@ -88,7 +90,18 @@ export function cancel(work: Draft, given: { readonly by: string; readonly reaso
     if (step.kind === 'model') fail(work, step, { class: 'abort', message: 'The task was cancelled.' })
   }
   emit(work, 'task.cancelled', { by: given.by, reason: given.reason })
-  emit(work, 'task.ended', { outcome: 'cancelled', status: 'cancelled' })
+  end(work, 'cancelled', 'cancelled')
+}
+
+/** Closes the breaker of a model or tool because a human said so. The log of the task that changed it last tells it. */
+export function resetBreaker(
+  work: Draft,
+  key: string,
+  { version }: Gate,
+  given: { readonly by: string; readonly reason: string },
+): void {
+  const { by, reason } = given
+  emit(work, 'breaker.changed', { key, version: version + 1, ...closedBreaker, by, reason })
 }
 
 function refuseEnded({ task }: Draft, what: string): void {

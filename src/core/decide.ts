@@ -7,6 +7,7 @@ import type { Leaving } from './agent.ts'
 import { draft, emit, type Draft } from './draft.ts'
 import type { EventData } from './event.ts'
 import { Fault, messageOf } from './fault.ts'
+import { leaveGate } from './gate.ts'
 import { toJson, type Json, type JsonObject } from './json.ts'
 import { charge, countable, type Charged } from './ledger.ts'
 import { defaults, limitProblems, raisable, resolveLimits, type Limits, type RaisableLimit } from './limits.ts'
@@ -31,6 +32,7 @@ import { validate } from './schema.ts'
 import { deadlineAtMs, emptyTask, isEnded, ledgerOf, type Turn, type Visit } from './task.ts'
 import {
   askBudget,
+  end,
   enter,
   enterAnew,
   escalate,
@@ -144,6 +146,7 @@ export function resume(machine: Machine, work: Draft): void {
     const burned = chargeFor(work, step)
     const lost = { step: step.step, attempt: step.attempt }
     emit(work, 'step.lost', burned ? { ...lost, charge: burned.charge } : lost, burned ? burned.costMicros : 0)
+    leaveGate(machine, work, step, { class: 'lost', message: '' })
     const may = step.attempt < defaults.attempts
     if (step.kind === 'tool' && !step.idempotent) {
       const asks = may && machine.tools.get(step.tool)?.tool.reconcile !== undefined
@@ -170,7 +173,9 @@ export function settle(machine: Machine, work: Draft, outcome: Outcome): void {
   if (!step || step.attempt !== attempt) return
   if (outcome.kind === 'failed') {
     failOrRetry(machine, work, step, outcome.failure, latencyMs)
-  } else if (outcome.kind === 'model' && step.kind === 'model') {
+    return
+  }
+  if (outcome.kind === 'model' && step.kind === 'model') {
     const { provider, modelId, content, finish } = outcome.answer
     const usage = countable(outcome.answer.usage)
     const { charge, costMicros } = chargeFor(work, step, usage, modelId)!
@@ -190,6 +195,7 @@ export function settle(machine: Machine, work: Draft, outcome: Outcome): void {
   } else if (outcome.kind === 'function') {
     emit(work, 'function.returned', { step: number, attempt, ...outcome.leaving, latencyMs })
   }
+  leaveGate(machine, work, step)
 }
 
 /**
@@ -283,8 +289,7 @@ function move(machine: Machine, work: Draft): boolean {
   }
   switch (node.kind) {
     case 'final':
-      emit(work, 'task.ended', { outcome: node.name, status: node.failure ? 'failed' : 'done' })
-      return true
+      return end(work, node.name, node.failure ? 'failed' : 'done')
     case 'model':
       return moveModel(machine, work, node, visit)
     case 'tool':
@@ -451,7 +456,7 @@ function obeyHuman(machine: Machine, work: Draft): boolean {
   const { decision, by, data } = item.answer
   const doubted = item.step === undefined ? undefined : task.doubts.get(item.step)
   if (decision === 'end') {
-    emit(work, 'task.ended', { outcome: item.exit ?? '$error', status: 'failed' })
+    end(work, item.exit ?? '$error', 'failed')
   } else if (item.limit !== undefined) {
     return decision === 'raise'
       ? raise(machine, work, item.limit, item.answer)

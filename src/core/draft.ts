@@ -2,16 +2,30 @@
 // is decided, so the next decision sees it. The caller appends the events and goes on, or throws the whole draft away.
 
 import type { Event, EventData, EventType, Fact } from './event.ts'
+import { openGate, type Gate } from './breaker.ts'
 import type { Pricing } from './price.ts'
+import { boundsOf, type Bounds } from './quota.ts'
 import { evolve, type Task } from './task.ts'
 
 /** What is known outside of the task: values and pure functions, so that the core asks nobody. */
 export interface Terms {
   readonly price: Pricing
+  /** The bounds of a model. */
+  readonly bounds: (model: string) => Bounds
+  /** The gate of a model or tool, as the store had it last. */
+  readonly gate: (key: string) => Gate
 }
 
-/** Terms under which nothing is known: no prices. */
-export const noTerms: Terms = { price: () => null }
+/** Terms under which nothing is known: no prices, no bounds, every gate open to all. */
+export const noTerms: Terms = { price: () => null, bounds: () => boundsOf({}), gate: () => openGate }
+
+/** What the commit of a draft depends on besides the log: places that must be free when it is written. */
+export interface Take {
+  readonly key: string
+  readonly step: number
+  readonly concurrency: number | null
+  readonly rate: { readonly calls: number; readonly periodMs: number } | null
+}
 
 /** A task on its way forward. */
 export interface Draft {
@@ -20,11 +34,16 @@ export interface Draft {
   readonly nowMs: number
   readonly terms: Terms
   readonly events: Event[]
+  /** Gates as this draft has changed them. */
+  readonly gates: Map<string, Gate>
+  /** Keys of gates that must still let everyone through when this is committed. */
+  readonly admits: Set<string>
+  readonly takes: Take[]
 }
 
 /** Opens a draft on a task. The task belongs to the draft from here on. */
 export function draft(task: Task, nowMs: number, terms: Terms = noTerms): Draft {
-  return { task, nowMs, terms, events: [] }
+  return { task, nowMs, terms, events: [], gates: new Map(), admits: new Set(), takes: [] }
 }
 
 /** Decides one event. `costMicros` is what it cost, in millionths of a dollar; null when a price is unknown. */

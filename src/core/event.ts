@@ -1,6 +1,7 @@
 // The event catalogue: every fact that a task's log can hold. Past tense, noun first. A `*.called` event is a
 // permission: it is committed before the call it permits is made. docs/DATA.md lists them for people.
 
+import type { Breaker, Closure } from './breaker.ts'
 import type { Json } from './json.ts'
 import type { Charge, Reservation } from './ledger.ts'
 import type { LimitName, RaisableLimit, TaskLimits } from './limits.ts'
@@ -32,6 +33,21 @@ export type RefusalReason =
  * limit that may be raised.
  */
 export type ItemKind = 'question' | 'escalation' | 'doubt' | 'budget'
+
+/** Why a step has to wait: the breaker is open, or is being probed; the outside wants quiet; too many at once. */
+export type QueueReason = Closure | 'busy'
+
+/** A step that could not be permitted at once. */
+export type QueuedCall =
+  | { readonly kind: 'model'; readonly turn: number; readonly model: string; readonly deadlineAtMs: number }
+  | {
+      readonly kind: 'tool'
+      readonly tool: string
+      readonly idempotencyKey: string
+      readonly idempotent: boolean
+      readonly deadlineAtMs: number
+      readonly index?: number
+    }
 
 /** What was shown to a model at the start of a visit. */
 export interface Prompt {
@@ -192,6 +208,36 @@ export interface EventData {
     /** The place of the refused call in the model's answer. */
     readonly index?: number
   }
+  /** A step has to wait before it may be performed: its model or tool is not to be asked now. */
+  'step.queued': {
+    readonly step: number
+    readonly key: string
+    readonly reason: QueueReason
+    /** When it is looked at again, at the latest. */
+    readonly untilMs: number
+    /** What is to be permitted then; absent for a step that was permitted before. */
+    readonly call?: QueuedCall
+    readonly arguments?: Json
+    readonly prompt?: Prompt
+  }
+  /** A place among the calls that a model or tool takes at once, or in a stretch of time. */
+  'slot.taken': {
+    readonly key: string
+    readonly step: number
+    readonly concurrency: number | null
+    readonly periodMs: number | null
+    /** Until when it is held at most. */
+    readonly untilMs: number
+  }
+  /** The place, or the wait for one, is over. */
+  'slot.freed': { readonly key: string; readonly step: number }
+  /** What an outcome, or a human, made of the breaker of a model or tool. `version` counts its changes in the store. */
+  'breaker.changed': Breaker & {
+    readonly key: string
+    readonly version: number
+    readonly by?: string
+    readonly reason?: string
+  }
   'transition.taken': {
     readonly source: string
     readonly exit: string
@@ -280,6 +326,7 @@ export const payloadFields: { readonly [Type in EventType]?: readonly (keyof Eve
   'tool.answered': ['result'],
   'function.returned': ['output'],
   'step.late': ['result'],
+  'step.queued': ['arguments', 'prompt'],
   'transition.taken': ['output'],
   'signal.received': ['data'],
   'human.asked': ['question', 'show'],

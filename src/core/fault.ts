@@ -6,6 +6,7 @@
 export type FaultCode =
   | 'AGENT_UNKNOWN'
   | 'AGENT_UNSOUND'
+  | 'BREAKER_UNKNOWN'
   | 'CONFIG_INVALID'
   | 'DEFINITION_CHANGED'
   | 'DURATION_INVALID'

@@ -83,6 +83,9 @@ export const defaults = {
   /** The shortest and the longest delay before another try, where the provider asks for none. */
   retryBaseMs: 500,
   retryCapMs: 20_000,
+  /** Failures in a row that open the breaker of a model or tool, and how long it stays open. */
+  breakerFailures: 5,
+  breakerCoolDownMs: 30_000,
   /** Output tokens of one model call, and the least that it is worth making for. */
   outputTokens: 4_096,
   outputTokensMin: 256,

@@ -10,6 +10,7 @@ import type { Json, JsonObject } from './json.ts'
 import { toJson } from './json.ts'
 import { defaults, resolveLimits, type TaskLimits } from './limits.ts'
 import type { Offer } from './model.ts'
+import { boundsOf, type Bounds } from './quota.ts'
 import type { RetryPolicy } from './resilience.ts'
 import { isSchema, toJsonSchema, type Schema } from './schema.ts'
 import type { Effect, Tool } from './tool.ts'
@@ -39,6 +40,7 @@ export interface MachineTool {
   readonly idempotent: boolean
   readonly timeoutMs: number
   readonly retry: RetryPolicy
+  readonly bounds: Bounds
   readonly inputJson: JsonObject
 }
 
@@ -175,6 +177,7 @@ function compileTool(tool: Tool): MachineTool {
     idempotent,
     timeoutMs: tool.timeout === undefined ? defaults.toolTimeoutMs : toMs(tool.timeout),
     retry: retryPolicy(idempotent ? (tool.retry?.attempts ?? defaults.toolAttempts) : 1),
+    bounds: boundsOf(tool),
     inputJson: toJsonSchema(tool.inputSchema),
   }
 }

@@ -57,6 +57,7 @@ export type FailureClass =
   | 'malformed'
   | 'abort'
   | 'lost'
+  | 'unavailable'
   | 'error'
 
 /** A failed call. `message` holds nothing of the prompt. */

@@ -4,6 +4,7 @@
 
 import { emit, type Draft } from './draft.ts'
 import type { EventData, PlannedRetry } from './event.ts'
+import { boundsOfTool, free, holdOf, keyOfModel, keyOfTool, leaveGate, pass, type Hold } from './gate.ts'
 import type { Json } from './json.ts'
 import { charge, firstCorrection, reserve, type Charged, type Reservation } from './ledger.ts'
 import { defaults, raisable, type LimitName, type RaisableLimit } from './limits.ts'
@@ -11,7 +12,7 @@ import type { Machine, MachineTool, Node } from './machine.ts'
 import type { Failure, TokenUsage } from './model.ts'
 import { draw, planRetry } from './resilience.ts'
 import { deadlineAtMs, ledgerOf, type Delayed, type OpenStep } from './task.ts'
-import { askBudget, go, reach, refuse } from './transition.ts'
+import { askBudget, end, go, reach, refuse } from './transition.ts'
 import { sizeOf } from './window.ts'
 
 type ToolStep = Extract<OpenStep, { kind: 'tool' }>
@@ -55,8 +56,7 @@ function judgeSoftLine(machine: Machine, work: Draft): boolean | undefined {
   if (crossed[0] === undefined || onSoft === task.state) return undefined
   if (onSoft === 'pause') return askBudget(machine, work, crossed[0])
   if (onSoft !== 'terminate') return go(machine, work, '$limit', onSoft)
-  emit(work, 'task.ended', { outcome: '$limit', status: 'failed' })
-  return true
+  return end(work, '$limit', 'failed')
 }
 
 // ---- Models --------------------------------------------------------------------------------------------------------
@@ -81,11 +81,22 @@ export function askModel(
   asked: Asked,
   first = node.models[0]!,
 ): boolean {
-  const { task } = work
+  const { task, terms } = work
+  const { step, deadlineAtMs: deadline } = asked
   let short: LimitName = 'cost'
+  let held: (Hold & { readonly model: string }) | undefined
   for (const model of node.models.slice(Math.max(0, node.models.indexOf(first)))) {
+    const caller = { key: keyOfModel(model), bounds: terms.bounds(model), step, deadlineAtMs: deadline }
+    const hold = holdOf(work, caller)
+    if (hold) {
+      if (!held || hold.untilMs < held.untilMs) held = { ...hold, model }
+      // A place will be free; a model that fails is left alone, and the next is asked.
+      if (hold.reason === 'busy') break
+      continue
+    }
     const reserved = reserveFor(work, node, asked, model)
     if (typeof reserved === 'object') {
+      pass(work, caller)
       emit(work, 'model.called', { ...asked, model, outputTokensMax: reserved.outputTokens, reserved })
       return true
     }
@@ -94,6 +105,12 @@ export function askModel(
       const correction = `Refused: money has a ceiling and the model ${model} has no price. Give it one: ${give}.`
       refuse(work, { reason: 'price-unknown', asked: model, correction })
     } else short = reserved
+  }
+  if (held) {
+    const { model } = held
+    const call = { kind: 'model', turn: asked.turn, model, deadlineAtMs: deadline } as const
+    queue(work, held, step, { call, ...(asked.prompt ? { prompt: asked.prompt } : {}) }, deadline)
+    return !task.delayed.has(step)
   }
   return reach(machine, work, short, ledgerOf(task)[short === 'tokens' ? 'tokens' : 'cost'].max ?? 0, '$limit')
 }
@@ -126,21 +143,33 @@ export function chargeFor(work: Draft, step: OpenStep, usage?: TokenUsage, model
 /** Permits a call of a tool. The key is the same for every attempt of the step, and of no other step. */
 export function callTool(work: Draft, tool: MachineTool, input: Json, timeoutMs: number, index?: number): void {
   const step = work.task.usage.steps + 1
-  emit(work, 'tool.called', {
-    step,
-    attempt: 1,
+  const call = {
     tool: tool.name,
-    arguments: input,
     idempotencyKey: `${work.task.id}.${step}`,
     idempotent: tool.idempotent,
     deadlineAtMs: until(work, timeoutMs),
     ...(index === undefined ? {} : { index }),
-  })
+  }
+  const caller = { key: keyOfTool(tool.name), bounds: tool.bounds, step, deadlineAtMs: call.deadlineAtMs }
+  const held = holdOf(work, caller)
+  if (held) {
+    queue(work, held, step, { call: { kind: 'tool', ...call }, arguments: input }, call.deadlineAtMs)
+    return
+  }
+  pass(work, caller)
+  emit(work, 'tool.called', { step, attempt: 1, arguments: input, ...call })
 }
 
 /** The same call under the same key: made again, or only asked after. */
 function callAgain(machine: Machine, work: Draft, step: ToolStep, reconciles: boolean, deadlineAtMs: number): void {
   const { tool, arguments: input, idempotencyKey, index } = step
+  const caller = { key: keyOfTool(tool), bounds: boundsOfTool(machine, tool), step: step.step, deadlineAtMs }
+  const held = holdOf(work, caller)
+  if (held) {
+    queue(work, held, step.step, {}, deadlineAtMs)
+    return
+  }
+  pass(work, caller)
   emit(work, 'tool.called', {
     step: step.step,
     attempt: step.attempt + 1,
@@ -153,6 +182,33 @@ function callAgain(machine: Machine, work: Draft, step: ToolStep, reconciles: bo
     ...(reconciles ? { reconciles } : {}),
   })
 }
+
+/**
+ * Puts a step before its gate until it may pass. Where that could only be behind its deadline it has failed without
+ * having been asked.
+ */
+function queue(
+  work: Draft,
+  { key, reason, untilMs }: Hold,
+  step: number,
+  given: Pick<EventData['step.queued'], 'call' | 'arguments' | 'prompt'>,
+  deadlineAtMs: number,
+): void {
+  const waiting = work.task.delayed.get(step)
+  // Looked at early, and in vain: it is in the log already that it waits.
+  if (waiting?.queued && waiting.atMs > work.nowMs && waiting.atMs <= untilMs) return
+  emit(work, 'step.queued', { step, key, reason, untilMs: Math.min(untilMs, deadlineAtMs), ...(waiting ? {} : given) })
+  if (reason === 'busy' || untilMs < deadlineAtMs) return
+  const until = new Date(untilMs).toISOString()
+  const message = `${key} could not be asked: ${sayClosure[reason]} until ${until}, and the deadline is before that.`
+  fail(work, work.task.delayed.get(step)!.step, { class: 'unavailable', message, unbilled: true })
+}
+
+const sayClosure = {
+  open: 'its breaker is open',
+  probing: 'its breaker is being probed',
+  paused: 'it asked for quiet',
+} as const
 
 /** Calls a tool again because a human said that it was not done: with time of its own. */
 export function callAnew(machine: Machine, work: Draft, doubted: ToolStep): void {
@@ -171,11 +227,12 @@ function timeoutOf(machine: Machine, step: ToolStep): number {
  */
 export function retryDue(machine: Machine, work: Draft): boolean | undefined {
   const { task } = work
-  const due = [...task.delayed.values()].filter(({ atMs }) => atMs <= work.nowMs)
+  const due = [...task.delayed.values()].filter(({ atMs, queued }) => queued || atMs <= work.nowMs)
   for (const delayed of due) {
     const { step } = delayed
     if (work.nowMs >= step.deadlineAtMs && !delayed.reconciles) {
-      fail(work, step, { class: 'timeout', message: 'The deadline passed before it could be tried again.' })
+      const message = `The deadline passed before it could be ${step.attempt === 0 ? 'asked' : 'tried again'}.`
+      fail(work, step, { class: 'timeout', message })
       continue
     }
     // What is in flight beside this step was judged together with it.
@@ -198,9 +255,11 @@ function permitAgain(machine: Machine, work: Draft, { step, model, reconciles }:
     const node = machine.states.get(work.task.state)
     if (node?.kind !== 'model') return undefined
     const asked = { step: number, attempt, turn: step.turn, deadlineAtMs: deadline }
+    const first = step.attempt === 0 ? undefined : (model ?? step.model)
     const before = work.task.open.size
-    const moved = askModel(machine, work, node, asked, model ?? step.model)
-    return work.task.open.size > before ? undefined : moved
+    const moved = askModel(machine, work, node, asked, first)
+    const settled = work.task.open.size > before || work.task.delayed.has(number)
+    return settled ? undefined : moved
   }
   return undefined
 }
@@ -232,9 +291,8 @@ export function failOrRetry(machine: Machine, work: Draft, step: OpenStep, failu
     const asks = !step.reconciles && machine.tools.get(step.tool)?.tool.reconcile !== undefined
     if (asks) fail(work, step, failure, latencyMs, { delayMs: 0, atMs: work.nowMs, reason: 'reconcile' })
     else emit(work, 'tool.doubted', { step: step.step, attempt: step.attempt, tool: step.tool })
-    return
-  }
-  fail(work, step, failure, latencyMs, plan(machine, work, step, failure))
+  } else fail(work, step, failure, latencyMs, plan(machine, work, step, failure))
+  leaveGate(machine, work, step, failure)
 }
 
 /** A tool said that it was not done: it is called again, as often as a step may be lost. */
@@ -251,6 +309,7 @@ export function undone(work: Draft, step: ToolStep, latencyMs: number): void {
 /** Records that an attempt failed, and what it burned. */
 export function fail(work: Draft, step: OpenStep, failure: Failure, latencyMs = 0, planned?: PlannedRetry): void {
   const { step: number, attempt } = step
+  free(work, number)
   const retry = planned === undefined ? {} : { retry: planned }
   const { class: kind, message, status, unbilled } = failure
   const failed = { step: number, attempt, class: kind, message, latencyMs }

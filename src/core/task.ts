@@ -61,6 +61,8 @@ export interface Delayed {
   readonly model: string | undefined
   /** Whether the tool is only asked if the attempt before was done. */
   readonly reconciles: boolean
+  /** It waits before its gate, and may be looked at earlier. */
+  readonly queued: boolean
 }
 
 /** What came of one call in a turn; told to the model in the next. */
@@ -154,6 +156,8 @@ export interface Task {
   /** What was charged by estimate, by `step.attempt`: a late answer corrects it. */
   readonly estimated: Map<string, Charged & { readonly model: string }>
   readonly toolCalls: Map<string, number>
+  /** Steps that hold a place at a gate, or wait for one, and the gate's key. */
+  readonly slots: Map<number, string>
   handovers: number
   /** The task's own deadline has passed and was acted on. */
   expired: boolean
@@ -211,6 +215,7 @@ export function emptyTask(id: string): Task {
     corrections: new Map(),
     estimated: new Map(),
     toolCalls: new Map(),
+    slots: new Map(),
     handovers: 0,
     expired: false,
     door: undefined,
@@ -344,9 +349,6 @@ function apply(task: Task, event: Event): void {
       if (visit) visit.ended = { failure: event.data }
       return
     case 'tool.called':
-      if (event.data.attempt === 1) {
-        task.toolCalls.set(event.data.tool, (task.toolCalls.get(event.data.tool) ?? 0) + 1)
-      }
       open(task, { kind: 'tool', ...event.data, failures: 0, delayMs: 0 })
       return
     case 'tool.answered':
@@ -381,9 +383,20 @@ function apply(task: Task, event: Event): void {
       if (!lost) return
       task.open.delete(step)
       const reconciles = lost.kind === 'tool' && !lost.idempotent
-      task.delayed.set(step, { step: lost, atMs: event.at, model: undefined, reconciles })
+      task.delayed.set(step, { step: lost, atMs: event.at, model: undefined, reconciles, queued: false })
       return
     }
+    case 'step.queued':
+      queue(task, event.data)
+      return
+    case 'slot.taken':
+      task.slots.set(event.data.step, event.data.key)
+      return
+    case 'slot.freed':
+      task.slots.delete(event.data.step)
+      return
+    case 'breaker.changed':
+      return
     case 'step.late':
       correctEstimate(task, event.data)
       return
@@ -487,8 +500,28 @@ function postpone(task: Task, failed: { readonly step: number; readonly retry?: 
   if (!retry || !step) return false
   const { atMs, delayMs, model, reason } = retry
   const next = { ...step, failures: step.failures + 1, delayMs }
-  task.delayed.set(number, { step: next, atMs, model, reconciles: reason === 'reconcile' })
+  task.delayed.set(number, { step: next, atMs, model, reconciles: reason === 'reconcile', queued: false })
   return true
+}
+
+/** Puts a step before its gate: one that was permitted before, or one that is to be permitted for the first time. */
+function queue(task: Task, queued: EventData['step.queued']): void {
+  const { step: number, key, reason, untilMs, call, prompt } = queued
+  const before = task.delayed.get(number)
+  if (reason === 'busy') task.slots.set(number, key)
+  if (before) {
+    task.delayed.set(number, { ...before, atMs: untilMs, queued: true })
+    return
+  }
+  if (!call) return
+  if (prompt && task.visit) task.visit.prompt = prompt
+  const common = { step: number, attempt: 0, failures: 0, delayMs: 0 }
+  const step: OpenStep =
+    call.kind === 'model'
+      ? { ...common, ...call, outputTokensMax: 0, reserved: undefined }
+      : { ...common, ...call, arguments: queued.arguments ?? null }
+  begin(task, step)
+  task.delayed.set(number, { step, atMs: untilMs, model: undefined, reconciles: false, queued: true })
 }
 
 /** Books what an attempt was charged, and gives back what was set aside for it. */
@@ -548,13 +581,19 @@ function close(task: Task, number: number): OpenStep | undefined {
   return step
 }
 
+/** Counts a step that was not there before. */
+function begin(task: Task, step: OpenStep): void {
+  task.usage.steps += 1
+  if (step.kind === 'tool') task.toolCalls.set(step.tool, (task.toolCalls.get(step.tool) ?? 0) + 1)
+}
+
 /** Opens a step. What is known of its failures stays, as long as it is the same model or tool that is tried. */
 function open(task: Task, permitted: OpenStep): void {
   const before = close(task, permitted.step)
   const same =
     before !== undefined && (before.kind !== 'model' || permitted.kind !== 'model' || before.model === permitted.model)
   const step = same ? { ...permitted, failures: before.failures, delayMs: before.delayMs } : permitted
-  if (before === undefined) task.usage.steps += 1
+  if (before === undefined) begin(task, step)
   task.open.set(step.step, step)
   if (task.visit) task.visit.ended = undefined
 }
@@ -612,6 +651,7 @@ function end(task: Task, { outcome, status }: EventData['task.ended']): void {
   task.open.clear()
   task.delayed.clear()
   task.doubts.clear()
+  task.slots.clear()
 }
 
 function freeze(value: Json): Json {

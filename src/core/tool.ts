@@ -2,6 +2,7 @@
 // know to be accountable: what the tool does to the outside, whether asking twice is harmless, and how long it may take.
 
 import type { Duration } from './duration.ts'
+import type { Quota } from './quota.ts'
 import type { Infer, Schema } from './schema.ts'
 
 /** What a tool does to the outside: nothing (`read`), something here (`write`), something elsewhere (`external`). */
@@ -31,7 +32,7 @@ export interface ToolCall {
 export type Reconciled<Output = unknown> = { readonly done: true; readonly result: Output } | { readonly done: false }
 
 /** A tool, as it is declared. An AI SDK tool object has `description`, `inputSchema` and `execute` already. */
-export interface Tool<Input = any, Output = unknown> {
+export interface Tool<Input = any, Output = unknown> extends Quota {
   /** 1 to 64 letters, digits, `_` or `-`; unique within a state, exits included. */
   readonly name: string
   /** What a model reads to decide whether to call it. */

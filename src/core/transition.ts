@@ -2,8 +2,9 @@
 // all: then a human is asked. Every way out is checked here, whoever asked for it.
 
 import { emit, type Draft } from './draft.ts'
-import type { RefusalReason } from './event.ts'
+import type { EventData, RefusalReason } from './event.ts'
 import { messageOf } from './fault.ts'
+import { freeAll } from './gate.ts'
 import type { Json, JsonObject } from './json.ts'
 import { raisable, type LimitName, type RaisableLimit } from './limits.ts'
 import type { Machine, MachineExit, Node } from './machine.ts'
@@ -41,6 +42,7 @@ export function take(
     return false
   }
   const { target, writes } = ready
+  freeAll(work)
   emit(work, 'transition.taken', {
     source: node.name,
     exit,
@@ -141,8 +143,16 @@ export function leave(machine: Machine, work: Draft, name: string, limit?: Limit
 
 /** Goes to a state, by one of the engine's exits. */
 export function go(machine: Machine, work: Draft, exit: string, target: string): true {
+  freeAll(work)
   emit(work, 'transition.taken', { source: work.task.state, exit, target })
   enter(machine, work, target)
+  return true
+}
+
+/** Ends the task. */
+export function end(work: Draft, outcome: string, status: EventData['task.ended']['status']): true {
+  freeAll(work)
+  emit(work, 'task.ended', { outcome, status })
   return true
 }
 

@@ -29,6 +29,7 @@ const said: Readonly<Record<FailureClass, string>> = {
   malformed: 'The provider answered with something that cannot be read.',
   abort: 'The call was called off.',
   lost: 'The outcome was lost.',
+  unavailable: 'It could not be asked before the deadline.',
   error: 'The call failed.',
 }
 

@@ -63,6 +63,17 @@ const sqliteMigrations: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID;
       CREATE INDEX jobs_by_time ON jobs (definition, availableAtMs);
 
+      CREATE TABLE breakers (
+        key TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, status TEXT NOT NULL, failures INTEGER NOT NULL,
+        untilMs INTEGER NOT NULL, probe TEXT, pausedUntilMs INTEGER NOT NULL, taskId TEXT NOT NULL, seq INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
+
+      CREATE TABLE slots (
+        key TEXT NOT NULL, taskId TEXT NOT NULL, step INTEGER NOT NULL, status TEXT NOT NULL, atMs INTEGER NOT NULL,
+        untilMs INTEGER NOT NULL, concurrency INTEGER, periodMs INTEGER,
+        PRIMARY KEY (key, taskId, step)
+      ) STRICT, WITHOUT ROWID;
+
       CREATE TABLE inbox (
         item TEXT NOT NULL PRIMARY KEY, taskId TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,
         question TEXT NOT NULL, show TEXT, options TEXT NOT NULL, assignee TEXT,
@@ -82,4 +93,4 @@ export const migrations: readonly (Migration & { readonly checksum: string })[] 
 }))
 
 /** The tables that follow from the log. */
-export const derivedTables = ['tasks', 'context', 'jobs', 'inbox'] as const
+export const derivedTables = ['tasks', 'context', 'jobs', 'inbox', 'breakers', 'slots'] as const

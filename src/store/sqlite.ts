@@ -12,6 +12,7 @@ import type { Event } from '../core/event.ts'
 import type { Json } from '../core/json.ts'
 import { isBusy, toFault } from './fault.ts'
 import { openFile } from './file.ts'
+import { SqliteGates } from './gates.ts'
 import { canonical, payloadsOf, seal, unseal, verifyChain, type Place, type Sealed } from './log.ts'
 import { changingColumns, inboxChange, taskColumns, taskRow } from './rows.ts'
 import { derivedTables } from './schema.ts'
@@ -22,6 +23,7 @@ import type {
   Commit,
   Committed,
   Finding,
+  GateRow,
   Head,
   InboxRow,
   LoggedEvent,
@@ -76,6 +78,7 @@ class SqliteStore implements Store {
   readonly #path: string
   readonly #sql: Statements
   readonly #writer: Writer
+  readonly #gates: SqliteGates
   /** By task; those of the empty name hear of every task. */
   readonly #listeners = new Map<string, Set<(row: TaskRow) => void>>()
   readonly #recent = new Map<string, number>()
@@ -86,6 +89,7 @@ class SqliteStore implements Store {
     this.#db = db
     this.#path = path
     this.#sql = prepare(db)
+    this.#gates = new SqliteGates(this.#sql)
     this.#writer = new Writer(db, path, lockTimeoutMs, probe)
   }
 
@@ -102,10 +106,13 @@ class SqliteStore implements Store {
     const result = await this.#write(commit.point, (): Committed => {
       const refusal = this.#refusal(commit)
       if (refusal) return { ok: false, reason: refusal }
+      const full = this.#gates.refusal(commit)
+      if (full) return { ok: false, reason: 'gates', full }
       this.#insert(task.id, sealed)
       this.#writeRow(row, commit.head.seq === 0)
       this.#writeDerived(commit.events, sealed.events)
       this.#writeJob(task, commit)
+      this.#gates.wake(commit.events)
       return { ok: true, head: sealed.head }
     })
     if (!result.ok) return result
@@ -151,6 +158,7 @@ class SqliteStore implements Store {
         this.#sql.writeContext.run(event.taskId, event.data.key, event.data.version, seq, hash)
         continue
       }
+      this.#gates.write(event)
       const change = inboxChange(event)
       if (change?.kind === 'open') {
         const { item, kind, state, question, show, options, assignee, expiresAtMs } = change.asked.data
@@ -279,6 +287,10 @@ class SqliteStore implements Store {
         return { ...item, show: JSON.parse(item.show) as Json, options: JSON.parse(item.options) as string[] }
       }),
     )
+  }
+
+  gates(): Promise<readonly GateRow[]> {
+    return this.#read(() => this.#sql.gates.all().map((row) => plain<GateRow>(row)!))
   }
 
   context(taskId: string): Promise<readonly { key: string; version: number; value: Json }[]> {

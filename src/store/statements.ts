@@ -39,6 +39,24 @@ const texts = {
   openItem: `INSERT INTO inbox (item, taskId, kind, state, question, show, options, assignee, openedAtMs, expiresAtMs, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open')`,
   answerItem: `UPDATE inbox SET status = 'answered', decision = ?, decidedBy = ?, reason = ? WHERE item = ?`,
   closeItems: `UPDATE inbox SET status = ? WHERE taskId = ? AND status = 'open'`,
+  breaker: `SELECT version, status, pausedUntilMs FROM breakers WHERE key = ?`,
+  writeBreaker: `INSERT INTO breakers (key, version, status, failures, untilMs, probe, pausedUntilMs, taskId, seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version, status = excluded.status, failures = excluded.failures, untilMs = excluded.untilMs, probe = excluded.probe, pausedUntilMs = excluded.pausedUntilMs, taskId = excluded.taskId, seq = excluded.seq WHERE excluded.version > version`,
+  gates: `SELECT key, coalesce(version, 0) AS version, coalesce(status, 'closed') AS status, coalesce(failures, 0) AS failures, coalesce(breakers.untilMs, 0) AS untilMs, probe, coalesce(pausedUntilMs, 0) AS pausedUntilMs, breakers.taskId, seq, (SELECT count(*) FROM slots WHERE slots.key = keys.key AND slots.status = 'active') AS active, (SELECT count(*) FROM slots WHERE slots.key = keys.key AND slots.status = 'waiting') AS waiting FROM (SELECT key FROM breakers UNION SELECT key FROM slots) AS keys LEFT JOIN breakers USING (key) ORDER BY key`,
+
+  slot: `SELECT status, atMs, concurrency, periodMs FROM slots WHERE key = ? AND taskId = ? AND step = ?`,
+  // The first place in the queue is kept, however often it is looked at.
+  queueSlot: `INSERT INTO slots (key, taskId, step, status, atMs, untilMs) VALUES (?, ?, ?, 'waiting', ?, ?) ON CONFLICT DO UPDATE SET untilMs = excluded.untilMs`,
+  takeSlot: `INSERT INTO slots (key, taskId, step, status, atMs, untilMs, concurrency, periodMs) VALUES (?, ?, ?, 'active', ?, ?, ?, ?) ON CONFLICT DO UPDATE SET status = 'active', atMs = excluded.atMs, untilMs = excluded.untilMs, concurrency = excluded.concurrency, periodMs = excluded.periodMs`,
+  endSlot: `UPDATE slots SET status = 'ended', untilMs = ? WHERE key = ? AND taskId = ? AND step = ?`,
+  dropSlot: `DELETE FROM slots WHERE key = ? AND taskId = ? AND step = ?`,
+  dropEnded: `DELETE FROM slots WHERE key = ? AND status = 'ended' AND atMs <= ?`,
+  // A place whose holder's deadline has passed is free, and who has not come when it was looked for has lost its turn.
+  activeSlots: `SELECT count(*) AS n, min(untilMs) AS untilMs FROM slots WHERE key = ? AND status = 'active' AND untilMs > ?`,
+  concurrency: `SELECT max(concurrency) AS concurrency FROM slots WHERE key = ?`,
+  recentSlots: `SELECT atMs FROM slots WHERE key = ? AND status <> 'waiting' AND atMs > ? ORDER BY atMs DESC LIMIT ?`,
+  ahead: `SELECT count(*) AS n FROM slots WHERE key = $key AND status = 'waiting' AND untilMs > $staleMs AND (atMs, taskId, step) < ($atMs, $taskId, $step)`,
+  wakeWaiting: `UPDATE jobs SET availableAtMs = min(availableAtMs, $nowMs) WHERE lease IS NULL AND taskId IN (SELECT taskId FROM slots WHERE key = $key AND status = 'waiting' ORDER BY atMs, taskId, step LIMIT $room)`,
+
   inbox: `SELECT ${inboxColumns} FROM inbox WHERE ($status IS NULL OR status = $status) AND ($taskId IS NULL OR taskId = $taskId) ORDER BY openedAtMs, item`,
 } as const
 

@@ -1,6 +1,8 @@
 // The store's contract: what any engine must do, in whole operations, so that each can be one transaction. A store
 // remembers; it decides nothing. Log, context, queue and inbox of one step are written together or not at all.
 
+import type { Breaker } from '../core/breaker.ts'
+import type { Take } from '../core/draft.ts'
 import type { Event } from '../core/event.ts'
 import type { Json } from '../core/json.ts'
 import type { WritePoint } from '../runtime.ts'
@@ -42,12 +44,35 @@ export interface Commit {
   readonly lease?: string
   /** Whether the lease is kept after the commit, because the worker goes on. */
   readonly keep?: boolean
+  /** Gates that must let everyone through, and places that must be free, when this is written. */
+  readonly gates?: { readonly admits: Iterable<string>; readonly takes: readonly Take[]; readonly nowMs: number }
 }
 
-/** What became of a commit. `conflict`: the log had moved on. `lease-lost`: another worker has the task. Nothing was written. */
+/**
+ * What became of a commit. `conflict`: the log had moved on. `lease-lost`: another worker has the task. `gates`: a gate is
+ * not as it was decided on; `full` says until when those without a free place are full at most. Nothing was written.
+ */
 export type Committed =
   | { readonly ok: true; readonly head: Head }
   | { readonly ok: false; readonly reason: 'conflict' | 'lease-lost' }
+  | { readonly ok: false; readonly reason: 'gates'; readonly full: ReadonlyMap<string, number> }
+
+/** The gate of a model or tool: its breaker, who changed it last, and how many calls are being made or wait. */
+export interface GateRow {
+  /** `model:NAME` or `tool:NAME`. */
+  readonly key: string
+  readonly version: number
+  readonly status: Breaker['status']
+  readonly failures: number
+  readonly untilMs: number
+  readonly probe: string | null
+  readonly pausedUntilMs: number
+  /** The event that changed the breaker last. */
+  readonly taskId: string | null
+  readonly seq: number | null
+  readonly active: number
+  readonly waiting: number
+}
 
 /** A task that a worker may work on until the lease ends. */
 export interface Claim {
@@ -164,6 +189,8 @@ export interface Store {
   tasks(filter?: { status?: TaskStatus; agent?: string; limit?: number }): Promise<readonly TaskRow[]>
   /** Inbox items, oldest first. */
   inbox(filter?: { status?: InboxRow['status']; taskId?: string }): Promise<readonly InboxRow[]>
+  /** The gates that anything is known about, by key. */
+  gates(): Promise<readonly GateRow[]>
   /** A task's context keys with their versions. */
   context(taskId: string): Promise<readonly { key: string; version: number; value: Json }[]>
   /** Proves the log whole: of one task, or of all. `progress` is told the number of tasks done. */

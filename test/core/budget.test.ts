@@ -16,7 +16,7 @@ import { defineTool } from '../../src/core/tool.ts'
 import { call, Play, used } from '../play.ts'
 
 const price = { inputUsdPerMillion: 3, outputUsdPerMillion: 15, cacheWriteUsdPerMillion: 3.75 }
-const priced: Terms = { price: (_, usage) => ({ costMicros: costOf(price, usage), source: 'configured' }) }
+const priced: Partial<Terms> = { price: (_, usage) => ({ costMicros: costOf(price, usage), source: 'configured' }) }
 
 const look = defineTool({
   name: 'look',
@@ -113,7 +113,7 @@ describe('a call is permitted', () => {
   })
 
   test('of the next model of the chain when the first is too dear', () => {
-    const terms: Terms = {
+    const terms: Partial<Terms> = {
       price: (model, usage) => ({
         costMicros: costOf(price, usage) * (model === 'main' ? 1_000 : 1),
         source: 'configured',

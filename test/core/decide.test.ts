@@ -106,7 +106,7 @@ describe('a model state', () => {
     const play = new Play(agentOf(state))
     play.model([call('look', { at: 'a' })])
     const events = play.exhaust('error', 'no such file')
-    expect(events.map(({ type }) => type)).toEqual(['tool.failed', 'model.called'])
+    expect(events.map(({ type }) => type)).toEqual(['tool.failed', 'breaker.changed', 'model.called'])
     expect(play.all('tool.called').map(({ attempt, idempotencyKey }) => [attempt, idempotencyKey])).toEqual([
       [1, 't.2'],
       [2, 't.2'],

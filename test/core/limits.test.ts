@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { defineAgent, type State } from '../../src/core/agent.ts'
 import { defineContext } from '../../src/core/context.ts'
 import type { Terms } from '../../src/core/draft.ts'
+import type { Json } from '../../src/core/json.ts'
 import type { Limits } from '../../src/core/limits.ts'
 import { defineTool, type Tool } from '../../src/core/tool.ts'
 import { call, Play } from '../play.ts'
@@ -36,7 +37,7 @@ const agentOf = (states: Record<string, State<any, any>>, limits: Limits<any> = 
     context,
     initial: Object.keys(states)[0]!,
     limits,
-    on: { $error: 'failed', $timeout: 'failed', $refused: 'fallback', ...on } as never,
+    on: { $error: 'failed', $timeout: 'failed', $refused: 'fallback', ...on },
     states: { ...states, ...ends } as never,
   })
 const thinker = (change: object = {}): State<any, any> => ({
@@ -73,7 +74,7 @@ describe('I7: the steps of a task', () => {
 })
 
 describe('A18, T02: a tool that answers "retry" for ever', () => {
-  const priced: Terms = {
+  const priced: Partial<Terms> = {
     price: (_, { inputTokens, outputTokens }) => ({ costMicros: inputTokens + outputTokens, source: 'configured' }),
   }
   /** The model does as it is told: it asks again. */
@@ -159,7 +160,7 @@ describe('a cycle of states', () => {
       } as never),
     )
   const work = (play: Play, count?: number): void => {
-    const output = count === undefined ? {} : { count }
+    const output: Json = count === undefined ? {} : { count }
     play.end({ kind: 'function', leaving: { exit: 'AGAIN', output } })
   }
 
@@ -219,12 +220,10 @@ describe('a deadline', () => {
 
   test('of a visit ends a wait for a human too, and the question is closed', () => {
     const play = new Play(agentOf({ ask: { human: { question: '?' }, visitTimeout: '1h', on: { yes: 'done' } } }))
-    const { item } = play.task.item!
     play.nowMs += 3_600_000
     play.go()
     expect(play.task.outcome).toBe('failed')
-    expect(() => play.answer({ decision: 'yes' })).toThrow()
-    expect(item).toBe('t.4')
+    expect(play.task.item).toBe(undefined)
   })
 
   test('of the task: what is open ends with it, and the state routes $limit', () => {

@@ -300,6 +300,7 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
       for (const { taskId } of await store.tasks({ limit: 10_000 }))
         for (const { type } of await store.read(taskId)) kinds.add(type)
       expect([...kinds].sort()).toEqual([
+        'breaker.changed',
         'context.written',
         'deadline.passed',
         'function.called',
@@ -315,9 +316,12 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
         'model.failed',
         'signal.consumed',
         'signal.received',
+        'slot.freed',
+        'slot.taken',
         'state.entered',
         'step.late',
         'step.lost',
+        'step.queued',
         'step.refused',
         'task.cancelled',
         'task.ended',

@@ -3,6 +3,7 @@
 
 import { z } from 'zod'
 import { defineAgent, type Agent } from '../../src/core/agent.ts'
+import { openGate, type Gate } from '../../src/core/breaker.ts'
 import { compileChecked } from '../../src/core/check.ts'
 import { answer, cancel, signal } from '../../src/core/command.ts'
 import { defineContext } from '../../src/core/context.ts'
@@ -11,6 +12,7 @@ import { draft, type Draft, type Terms } from '../../src/core/draft.ts'
 import type { Event } from '../../src/core/event.ts'
 import type { Json } from '../../src/core/json.ts'
 import type { AnswerPart } from '../../src/core/model.ts'
+import { boundsOf } from '../../src/core/quota.ts'
 import { isEnded, type OpenStep, type Task } from '../../src/core/task.ts'
 import { defineTool } from '../../src/core/tool.ts'
 import { genesis } from '../../src/store/log.ts'
@@ -73,11 +75,17 @@ export const everyKind: Agent<any, any> = defineAgent({
 
 export const machine = compileChecked(everyKind)
 
-/** One model has a price, the other has none. */
-const terms: Terms = {
+/** The gates of a store, as its histories have made them. */
+const gatesOf = new WeakMap<Store, Map<string, Gate>>()
+const bounds = boundsOf({ concurrency: 2, breaker: { failures: 2, coolDown: '2s' } })
+
+/** One model has a price, the other has none; breakers open soon, and places are full now and then. */
+const termsOf = (store: Store, nowMs: number, full: () => boolean): Terms => ({
   price: (model, { outputTokens }) =>
     model === 'main' ? { costMicros: outputTokens * 7, source: 'configured' } : null,
-}
+  bounds: () => bounds,
+  gate: (key) => ({ ...(gatesOf.get(store)?.get(key) ?? openGate), ...(full() ? { fullUntilMs: nowMs + 1_000 } : {}) }),
+})
 
 /** Draws the next choice: a number below `n`. */
 type Draw = (n: number) => number
@@ -99,6 +107,9 @@ export async function playHistory(
   const commit = async (work: Draft, point: 'start' | 'settle'): Promise<void> => {
     const committed = await store.commit({ point, head, events: work.events, task: work.task })
     if (!committed.ok) throw new Error(committed.reason)
+    const gates = gatesOf.get(store) ?? new Map<string, Gate>()
+    for (const [key, { version, breaker }] of work.gates) gates.set(key, { version, breaker })
+    gatesOf.set(store, gates)
     head = committed.head
     log.push(...work.events)
   }
@@ -107,7 +118,11 @@ export async function playHistory(
   await commit(begun, 'start')
   while (at < choices.length && !isEnded(task)) {
     nowMs += draw(3) * 1_000
-    const work = draft(task, nowMs, terms)
+    const work = draft(
+      task,
+      nowMs,
+      termsOf(store, nowMs, () => draw(20) === 0),
+    )
     move(work, draw, value)
     await commit(work, 'settle')
   }

@@ -24,9 +24,12 @@ contract('SQLite', async () => {
 function dump(path: string): unknown {
   const db = new DatabaseSync(path, { readOnly: true })
   try {
-    return Object.fromEntries(
-      derivedTables.map((table) => [table, db.prepare(`SELECT * FROM ${table} ORDER BY 1, 2`).all()]),
-    )
+    const rows = (table: string): Record<string, unknown>[] =>
+      db.prepare(`SELECT * FROM ${table} ORDER BY 1, 2, 3`).all()
+    // Who waits before a gate is called up by whoever leaves it: earlier than its own log says, and only a hint.
+    const queued = new Set(rows('slots').flatMap(({ taskId, status }) => (status === 'waiting' ? [taskId] : [])))
+    const jobs = rows('jobs').map((job) => (queued.has(job['taskId']) ? { ...job, availableAtMs: 'when called' } : job))
+    return { ...Object.fromEntries(derivedTables.map((table) => [table, rows(table)])), jobs }
   } finally {
     db.close()
   }

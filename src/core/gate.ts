@@ -1,0 +1,112 @@
+// The gates before the outside. Each model and each tool has one, shared by every task of a store: a breaker, and places
+// for as many calls as it takes at once or in a stretch of time. A step passes its gate, or waits before it; what comes
+// back is told to the gate. What a gate decided holds only if it still does when it is committed.
+
+import { admit, failed, succeeded, type Admission, type Gate } from './breaker.ts'
+import { emit, type Draft } from './draft.ts'
+import type { QueueReason } from './event.ts'
+import type { Machine } from './machine.ts'
+import type { Failure } from './model.ts'
+import { boundsOf, type Bounds } from './quota.ts'
+import type { OpenStep, Task } from './task.ts'
+
+/** The key of a model's gate. */
+export function keyOfModel(model: string): string {
+  return `model:${model}`
+}
+
+/** The key of a tool's gate. */
+export function keyOfTool(tool: string): string {
+  return `tool:${tool}`
+}
+
+/** Why a step waits, and until when at the latest. */
+export interface Hold {
+  readonly key: string
+  readonly reason: QueueReason
+  readonly untilMs: number
+}
+
+/** A call before its gate. */
+export interface Caller {
+  readonly key: string
+  readonly bounds: Bounds
+  readonly step: number
+  readonly deadlineAtMs: number
+}
+
+/** The bounds of a tool, also of one that the machine no longer has. */
+export function boundsOfTool(machine: Machine, tool: string): Bounds {
+  return machine.tools.get(tool)?.bounds ?? boundsOf({})
+}
+
+/** Why a call has to wait, or undefined when it may pass. Changes nothing. */
+export function holdOf(work: Draft, caller: Caller): Hold | undefined {
+  const { key } = caller
+  const admission = ask(work, caller)
+  if (!admission.admitted) return { key, reason: admission.reason, untilMs: admission.untilMs }
+  const { fullUntilMs } = gateOf(work, key)
+  return fullUntilMs === undefined ? undefined : { key, reason: 'busy', untilMs: fullUntilMs }
+}
+
+/** Passes the gate: as the probe of its breaker, where it is that, and into one of its places, where they are counted. */
+export function pass(work: Draft, caller: Caller): void {
+  const { key, step, bounds, deadlineAtMs: untilMs } = caller
+  const gate = gateOf(work, key)
+  const admission = ask(work, caller)
+  if (!admission.admitted) return
+  change(work, key, gate, admission.breaker)
+  if (admission.breaker === gate.breaker) work.admits.add(key)
+  const { concurrency, rate } = bounds
+  if (concurrency === null && rate === null) return
+  work.takes.push({ key, step, concurrency, rate })
+  emit(work, 'slot.taken', { key, step, concurrency, periodMs: rate?.periodMs ?? null, untilMs })
+}
+
+/** Tells the gate of a step what came of it, and gives its place back. */
+export function leaveGate(machine: Machine, work: Draft, step: OpenStep, failure?: Failure): void {
+  free(work, step.step)
+  if (step.kind === 'function') return
+  const key = step.kind === 'model' ? keyOfModel(step.model) : keyOfTool(step.tool)
+  const gate = gateOf(work, key)
+  const caller = callerOf(work.task, step.step)
+  if (!failure) {
+    change(work, key, gate, succeeded(gate.breaker, caller))
+    return
+  }
+  const { breaker: policy } = step.kind === 'model' ? work.terms.bounds(step.model) : boundsOfTool(machine, step.tool)
+  // A deadline that passed before anything was asked says nothing about the other side.
+  const told: Failure = failure.class === 'timeout' && failure.unbilled ? { ...failure, class: 'lost' } : failure
+  change(work, key, gate, failed(gate.breaker, policy, caller, told, work.nowMs))
+}
+
+/** Gives back the place of a step, or its turn in the queue. */
+export function free(work: Draft, step: number): void {
+  const key = work.task.slots.get(step)
+  if (key !== undefined) emit(work, 'slot.freed', { key, step })
+}
+
+/** Gives back every place: the task goes elsewhere, or ends. */
+export function freeAll(work: Draft): void {
+  for (const step of work.task.slots.keys()) free(work, step)
+}
+
+function gateOf(work: Draft, key: string): Gate {
+  return work.gates.get(key) ?? work.terms.gate(key)
+}
+
+function ask(work: Draft, { key, step, deadlineAtMs }: Caller): Admission {
+  return admit(gateOf(work, key).breaker, callerOf(work.task, step), work.nowMs, deadlineAtMs)
+}
+
+function callerOf(task: Task, step: number): string {
+  return `${task.id}.${step}`
+}
+
+function change(work: Draft, key: string, { version, fullUntilMs }: Gate, breaker: Gate['breaker']): void {
+  if (breaker === gateOf(work, key).breaker) return
+  emit(work, 'breaker.changed', { key, version: version + 1, ...breaker })
+  const gate = { version: version + 1, breaker }
+  work.gates.set(key, fullUntilMs === undefined ? gate : { ...gate, fullUntilMs })
+  work.admits.delete(key)
+}

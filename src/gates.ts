@@ -1,0 +1,38 @@
+// What this process knows of the gates of a store: the breakers as it read or changed them last. It may be behind the store;
+// then a commit is refused, the gates are read anew, and the same is decided again on what holds now.
+
+import { openGate, type Gate } from './core/breaker.ts'
+import type { Store } from './store/store.ts'
+
+/** The gates of a store, as one worker knows them. */
+export class Gates {
+  readonly #store: Store
+  #known: ReadonlyMap<string, Gate> = new Map()
+  #proposed = new Map<string, Gate>()
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  /** The gate of a key. What was decided here and is being committed counts already: commits keep their order. */
+  get(key: string): Gate {
+    return this.#proposed.get(key) ?? this.#known.get(key) ?? openGate
+  }
+
+  /** Takes what a draft has made of gates as what holds. */
+  propose(gates: ReadonlyMap<string, Gate>): void {
+    for (const [key, { version, breaker }] of gates) this.#proposed.set(key, { version, breaker })
+  }
+
+  /** Reads the gates anew. */
+  async refresh(): Promise<void> {
+    const rows = await this.#store.gates()
+    this.#known = new Map(
+      rows.map(({ key, version, status, failures, untilMs, probe, pausedUntilMs }) => [
+        key,
+        { version, breaker: { status, failures, untilMs, probe, pausedUntilMs } },
+      ]),
+    )
+    this.#proposed = new Map()
+  }
+}

@@ -1,0 +1,104 @@
+// The gates in SQLite: breakers and places, as the events say. Whether a commit may pass them is asked inside its own
+// transaction, so two workers never both take the last place or both probe.
+
+import type { Event } from '../core/event.ts'
+import type { Statements } from './statements.ts'
+import type { Commit } from './store.ts'
+
+/** Who has not come this long after it was to be looked for has lost its turn: its worker is gone. */
+const staleMs = 10_000
+
+/** Breakers and places, on prepared statements. Every method is called inside a transaction. */
+export class SqliteGates {
+  readonly #sql: Statements
+
+  constructor(sql: Statements) {
+    this.#sql = sql
+  }
+
+  /** Undefined when the gates are as the commit was decided on; otherwise which of its places are not free, and until when. */
+  refusal({ events, gates, task }: Commit): ReadonlyMap<string, number> | undefined {
+    const none = new Map<string, number>()
+    const changed = new Set<string>()
+    for (const event of events) {
+      if (event.type !== 'breaker.changed' || changed.has(event.data.key)) continue
+      const { key, version } = event.data
+      changed.add(key)
+      if (version !== ((this.#sql.breaker.get(key)?.['version'] ?? 0) as number) + 1) return none
+    }
+    if (!gates) return undefined
+    for (const key of gates.admits) {
+      const row = this.#sql.breaker.get(key)
+      if (row && (row['status'] !== 'closed' || (row['pausedUntilMs'] as number) > gates.nowMs)) return none
+    }
+    const full = new Map<string, number>()
+    const taken = new Map<string, number>()
+    for (const take of gates.takes) {
+      const before = taken.get(take.key) ?? 0
+      const untilMs = this.#fullUntil(take, task.id, gates.nowMs, before)
+      if (untilMs === undefined) taken.set(take.key, before + 1)
+      else full.set(take.key, untilMs)
+    }
+    return full.size > 0 ? full : undefined
+  }
+
+  #fullUntil(
+    { key, step, concurrency, rate }: NonNullable<Commit['gates']>['takes'][number],
+    taskId: string,
+    nowMs: number,
+    before: number,
+  ): number | undefined {
+    const mine = this.#sql.slot.get(key, taskId, step)
+    const sinceMs = mine?.['status'] === 'waiting' ? (mine['atMs'] as number) : nowMs + 1
+    const place = { key, taskId, step, atMs: sinceMs, staleMs: nowMs - staleMs }
+    const ahead = before + (this.#sql.ahead.get(place)!['n'] as number)
+    if (concurrency !== null) {
+      const { n, untilMs } = this.#sql.activeSlots.get(key, nowMs) as { n: number; untilMs: number | null }
+      if (n + ahead >= concurrency) return Math.max(nowMs + 1, untilMs ?? nowMs + 1_000)
+    }
+    if (rate !== null) {
+      const recent = this.#sql.recentSlots.all(key, nowMs - rate.periodMs, rate.calls)
+      const begun = recent.map((row) => row['atMs'] as number)
+      // The call that has to be forgotten before there is room: the one so many places back.
+      const last = begun[Math.max(0, rate.calls - 1 - ahead)]
+      if (begun.length + ahead >= rate.calls) return (last ?? nowMs) + rate.periodMs
+    }
+    return undefined
+  }
+
+  /** Writes what follows from an event. */
+  write(event: Event): void {
+    const { taskId, at } = event
+    if (event.type === 'breaker.changed') {
+      const { key, version, status, failures, untilMs, probe, pausedUntilMs } = event.data
+      this.#sql.writeBreaker.run(key, version, status, failures, untilMs, probe, pausedUntilMs, taskId, event.seq)
+    } else if (event.type === 'step.queued') {
+      const { key, step, reason, untilMs } = event.data
+      if (reason === 'busy') this.#sql.queueSlot.run(key, taskId, step, at, untilMs)
+    } else if (event.type === 'slot.taken') {
+      const { key, step, concurrency, periodMs, untilMs } = event.data
+      if (periodMs !== null) this.#sql.dropEnded.run(key, at - periodMs)
+      this.#sql.takeSlot.run(key, taskId, step, at, untilMs, concurrency, periodMs)
+    } else if (event.type === 'slot.freed') {
+      const { key, step } = event.data
+      const slot = this.#sql.slot.get(key, taskId, step)
+      // A call counts for its stretch of time, also when it is over.
+      if (slot?.['status'] === 'active' && slot['periodMs'] !== null) this.#sql.endSlot.run(at, key, taskId, step)
+      else this.#sql.dropSlot.run(key, taskId, step)
+    }
+  }
+
+  /** Lets the first of those who wait look again, as many as there may be room for. */
+  wake(events: readonly Event[]): void {
+    for (const event of events) {
+      if (event.type !== 'slot.freed') continue
+      const { key } = event.data
+      const { n } = this.#sql.activeSlots.get(key, event.at) as { n: number }
+      this.#sql.wakeWaiting.run({ key, nowMs: event.at, room: Math.max(1, this.#concurrency(key) - n) })
+    }
+  }
+
+  #concurrency(key: string): number {
+    return (this.#sql.concurrency.get(key)?.['concurrency'] ?? 1) as number
+  }
+}
