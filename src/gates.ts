@@ -19,6 +19,11 @@ export class Gates {
     return this.#proposed.get(key) ?? this.#known.get(key) ?? openGate
   }
 
+  /** Is any known to be shut? Then another process, or a human, may open it. */
+  get someShut(): boolean {
+    return [...this.#known.values(), ...this.#proposed.values()].some(({ breaker }) => breaker.status !== 'closed')
+  }
+
   /** Takes what a draft has made of gates as what holds. */
   propose(gates: ReadonlyMap<string, Gate>): void {
     for (const [key, { version, breaker }] of gates) this.#proposed.set(key, { version, breaker })

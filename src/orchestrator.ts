@@ -22,7 +22,7 @@ import { systemRuntime, type Runtime } from './runtime.ts'
 import { canonical, genesis, sha256 } from './store/log.ts'
 import { openStore } from './store/open.ts'
 import type { GateRow, InboxRow, LoggedEvent, Store, TaskRow, Verification } from './store/store.ts'
-import { loadTask, Worker } from './worker.ts'
+import { commitSurely, loadTask, Worker } from './worker.ts'
 
 /** How to make an orchestrator. */
 export interface OrchestratorOptions {
@@ -229,7 +229,7 @@ export class Orchestrator {
     const given = { taskId, definition, input, by, seed, ...(limits ? { limits } : {}) }
     const begun = start(machine, given, this.#runtime.now())
     const { task, events } = begun
-    const committed = await this.store.commit({ point: 'start', head: genesis, events, task })
+    const committed = await commitSurely(this.store, { point: 'start', head: genesis, events, task })
     if (!committed.ok) await this.#proveSame(begun)
     return this.task(taskId)
   }
@@ -405,7 +405,7 @@ export class Orchestrator {
     const work = draft(task, this.#runtime.now())
     decide(work)
     if (work.events.length === 0) return true
-    return (await this.store.commit({ point, head, events: work.events, task })).ok
+    return (await commitSurely(this.store, { point, head, events: work.events, task })).ok
   }
 
   async #row(taskId: string): Promise<TaskRow> {

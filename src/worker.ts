@@ -5,13 +5,14 @@
 import type { Gate } from './core/breaker.ts'
 import { draft } from './core/draft.ts'
 import { late, proceed, resume, settle, type Outcome } from './core/decide.ts'
+import type { Event } from './core/event.ts'
 import type { Machine } from './core/machine.ts'
 import { emptyTask, evolve, fold, isEnded, nextRetryAtMs, type Task } from './core/task.ts'
 import { Gates } from './gates.ts'
 import { perform, type Ports } from './perform.ts'
 import type { WritePoint } from './runtime.ts'
-import { genesis } from './store/log.ts'
-import type { Claim, Head, Store } from './store/store.ts'
+import { canonical, genesis } from './store/log.ts'
+import type { Claim, Commit, Committed, Head, Store } from './store/store.ts'
 
 /** How a worker works. Durations are in milliseconds. */
 export interface WorkerOptions {
@@ -162,6 +163,7 @@ export class Worker {
   #beat(): void {
     const { store, ports, leaseMs } = this.#options
     this.#stopHeartbeat = ports.runtime.setTimer(Math.ceil(Math.min(leaseMs / 3, 1_000)), () => {
+      if (this.#gates.someShut) this.#gates.refresh().catch(this.#options.onFault)
       const held = [...this.#sessions.values()].filter((session) => session !== undefined)
       const renewal =
         held.length === 0
@@ -210,6 +212,7 @@ export class Worker {
     let outcomes: Outcome[] = []
     let point: WritePoint = 'permit'
     let full: ReadonlyMap<string, number> = new Map()
+    let looked = false
     while (!isEnded(session.task)) {
       const gate = (key: string): Gate => ({ ...this.#gates.get(key), fullUntilMs: full.get(key) })
       const nowMs = ports.runtime.now()
@@ -218,13 +221,22 @@ export class Worker {
       if (point === 'permit') resume(machine, work)
       for (const outcome of outcomes) settle(machine, work, outcome)
       if (!this.#stopping) proceed(machine, work)
+      // Before a step waits for a breaker, or fails because of one, it is looked at as it is now.
+      if (!looked && work.events.some(({ type }) => type === 'step.queued')) {
+        looked = true
+        await this.#gates.refresh()
+        await this.#reload(session)
+        continue
+      }
+      looked = false
       const keep = session.task.open.size > 0 || this.#dueSoon(session.task)
       this.#gates.propose(work.gates)
       const { head, task } = session
       const { lease } = claim
       const { admits, takes, events } = work
       const gates = { admits, takes, nowMs }
-      const committed = await store.commit({ point: keep ? point : 'rest', head, events, task, lease, keep, gates })
+      const commit: Commit = { point: keep ? point : 'rest', head, events, task, lease, keep, gates }
+      const committed = await commitSurely(store, commit)
       if (!committed.ok) {
         if (committed.reason === 'lease-lost') return
         if (committed.reason === 'gates') {
@@ -237,7 +249,7 @@ export class Worker {
       }
       session.head = committed.head
       full = new Map()
-      if (events.some(({ type }) => type === 'slot.freed')) this.#wake?.()
+      if (events.some(({ type }) => type === 'slot.freed' || type === 'breaker.changed')) this.#wake?.()
       if (!keep) return
       this.#performOpen(session)
       await this.#nextOutcome(session)
@@ -283,7 +295,7 @@ export class Worker {
         const { task, head } = await loadTask(store, taskId)
         const work = draft(task, ports.runtime.now(), ports.terms)
         late(work, outcome)
-        const committed = await store.commit({ point: 'settle', head, events: work.events, task })
+        const committed = await commitSurely(store, { point: 'settle', head, events: work.events, task })
         if (committed.ok) return
       }
     }
@@ -352,6 +364,27 @@ export class Worker {
     for (const controller of session.running.values())
       controller.abort(new DOMException('The task was called off.', 'AbortError'))
   }
+}
+
+/**
+ * Commits. When the store says that it failed although it did not, because only the news was lost, the events are found in
+ * the log, and that is what counts: nothing is written twice.
+ */
+export async function commitSurely(store: Store, commit: Commit): Promise<Committed> {
+  try {
+    return await store.commit(commit)
+  } catch (thrown) {
+    const { task, head, events } = commit
+    const written = await store.read(task.id, { afterSeq: head.seq, limit: events.length }).catch(() => [])
+    const same = events.every((event, index) => tells(written[index]) === tells(event))
+    const last = written.at(-1)
+    if (!last || !same) throw thrown
+    return { ok: true, head: { seq: last.seq, hash: last.hash } }
+  }
+}
+
+function tells(event: Event | undefined): string | undefined {
+  return event && canonical({ at: event.at, type: event.type, data: event.data as never, costMicros: event.costMicros })
 }
 
 /** A task as its log says, and the head that a commit on it must name. A task without events has the head of no log. */

@@ -3,6 +3,7 @@
 import { createRequire } from 'node:module'
 import { Command, CommanderError } from 'commander'
 import { answerCommand } from './answer.ts'
+import { breakersCommand } from './breakers.ts'
 import { cancelCommand } from './cancel.ts'
 import { checkCommand } from './check.ts'
 import { graphCommand } from './graph.ts'
@@ -27,6 +28,7 @@ const commands = [
   answerCommand,
   signalCommand,
   cancelCommand,
+  breakersCommand,
   checkCommand,
   graphCommand,
   verifyCommand,

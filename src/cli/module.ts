@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url'
 import { isAgent, type Agent } from '../core/agent.ts'
 import { Fault, isFault, messageOf } from '../core/fault.ts'
 import type { PriceTable } from '../providers/prices.ts'
+import type { Quota } from '../core/quota.ts'
 import type { ModelTable } from '../providers/registry.ts'
 
 /** What a module says. */
@@ -13,10 +14,11 @@ export interface Loaded {
   readonly agents: readonly Agent[]
   readonly models: ModelTable
   readonly prices: PriceTable
+  readonly quotas: Readonly<Record<string, Quota>>
   readonly store: string | undefined
 }
 
-const configKeys = ['agents', 'models', 'prices', 'store']
+const configKeys = ['agents', 'models', 'prices', 'quotas', 'store']
 
 /** Imports a file of the user's. Throws MODULE_MISSING or MODULE_FAILED. */
 export async function importFile(file: string): Promise<Record<string, unknown>> {
@@ -55,7 +57,7 @@ export async function loadModule(file: string): Promise<Loaded> {
 }
 
 function readConfig(file: string, value: unknown): Loaded {
-  const none = { agents: [], models: {}, prices: {}, store: undefined }
+  const none = { agents: [], models: {}, prices: {}, quotas: {}, store: undefined }
   if (value === undefined || isAgent(value)) return none
   const invalid = (problem: string): Fault => {
     return new Fault(
@@ -67,12 +69,19 @@ function readConfig(file: string, value: unknown): Loaded {
   if (typeof value !== 'object' || value === null) throw invalid('it is neither an agent nor a configuration')
   const unknown = Object.keys(value).find((key) => !configKeys.includes(key))
   if (unknown !== undefined) throw invalid(`${unknown} is not something to configure`)
-  const { agents = [], models = {}, prices = {}, store } = value as Readonly<Record<string, unknown>>
+  const { agents = [], models = {}, prices = {}, quotas = {}, store } = value as Readonly<Record<string, unknown>>
   if (!Array.isArray(agents) || !agents.every(isAgent)) throw invalid('agents is not a list of agents')
   if (typeof models !== 'object' || models === null) throw invalid('models is not an object')
   if (typeof prices !== 'object' || prices === null) throw invalid('prices is not an object')
+  if (typeof quotas !== 'object' || quotas === null) throw invalid('quotas is not an object')
   if (store !== undefined && typeof store !== 'string') throw invalid('store is not a text')
-  return { agents, models: models as ModelTable, prices: prices as PriceTable, store }
+  return {
+    agents,
+    models: models as ModelTable,
+    prices: prices as PriceTable,
+    quotas: quotas as Loaded['quotas'],
+    store,
+  }
 }
 
 /** The agent that is meant: by name, or the only one. Throws AGENT_UNKNOWN. */

@@ -4,8 +4,10 @@ import type { Command } from 'commander'
 import type { Agent } from '../core/agent.ts'
 import { compileChecked } from '../core/check.ts'
 import { start } from '../core/decide.ts'
-import { sayMs } from '../core/duration.ts'
+import { sayMs, type Duration } from '../core/duration.ts'
 import { Fault } from '../core/fault.ts'
+import type { Limits } from '../core/limits.ts'
+import { usd } from '../core/price.ts'
 import { createOrchestrator, type Orchestrator, type TaskView } from '../orchestrator.ts'
 import type { LoggedEvent } from '../store/store.ts'
 import { systemRuntime } from '../runtime.ts'
@@ -16,6 +18,7 @@ import {
   interruption,
   paint,
   parseCount,
+  parseDollars,
   parseDuration,
   parseJson,
   printJson,
@@ -30,6 +33,9 @@ interface RunFlags {
   id?: string
   by?: string
   steps?: number
+  tokens?: number
+  cost?: number
+  duration?: Duration
   lease?: number
   store?: string
   json?: boolean
@@ -43,6 +49,9 @@ export function runCommand(leave: Leave): Command {
     .option('--id <task>', "the task's id; the id of a task that exists goes on with it")
     .option('--by <who>', 'who starts it (default: you)')
     .option('--steps <n>', 'at most this many steps', parseCount('--steps'))
+    .option('--tokens <n>', 'at most this many tokens, in and out', parseCount('--tokens'))
+    .option('--cost <usd>', 'at most this many dollars', parseDollars('--cost'))
+    .option('--duration <duration>', 'at most this long, waits included')
     .option(
       '--lease <duration>',
       'how long another worker waits before it takes over from this one, should it die (default: 10s)',
@@ -53,18 +62,19 @@ export function runCommand(leave: Leave): Command {
 }
 
 async function run(file: string, flags: RunFlags): Promise<number> {
-  const { agents, models, prices, store: configured } = await loadModule(file)
+  const { agents, models, prices, quotas, store: configured } = await loadModule(file)
   const input = flags.input === undefined ? undefined : parseJson('--input', flags.input)
   const agent = chooseAgent(agents, flags.agent)
   const id = flags.id ?? systemRuntime.id()
   // Whatever is wrong with the input is found before a store is made for it.
-  if (input !== undefined || flags.id === undefined) proveInput(agent, id, input ?? {})
+  if (input !== undefined || flags.id === undefined) proveInput(agent, id, input ?? {}, limitsOf(flags))
   const store = flags.store ?? configured ?? defaultStore
   const box = await createOrchestrator({
     store,
     agents,
     models,
     prices,
+    quotas,
     only: id,
     create: input !== undefined || flags.id === undefined,
     ...(flags.lease ? { leaseMs: flags.lease } : {}),
@@ -77,8 +87,17 @@ async function run(file: string, flags: RunFlags): Promise<number> {
   }
 }
 
-function proveInput(agent: Agent, taskId: string, input: unknown): void {
-  start(compileChecked(agent), { taskId, definition: '', input, by: '', seed: 0 }, 0)
+function proveInput(agent: Agent, taskId: string, input: unknown, limits: Limits): void {
+  start(compileChecked(agent), { taskId, definition: '', input, by: '', seed: 0, limits }, 0)
+}
+
+function limitsOf({ steps, tokens, cost, duration }: RunFlags): Limits {
+  return {
+    ...(steps === undefined ? {} : { steps }),
+    ...(tokens === undefined ? {} : { tokens }),
+    ...(cost === undefined ? {} : { cost: usd(cost) }),
+    ...(duration === undefined ? {} : { duration }),
+  }
 }
 
 /** Starts the task, or takes up one that exists. Answers with the last event that was there before. */
@@ -102,7 +121,7 @@ async function begin(box: Orchestrator, agent: Agent, id: string, input: unknown
     )
   }
   const by = flags.by ?? `cli:${whoami()}`
-  await box.start(agent, (input ?? {}) as never, { id, by, ...(flags.steps ? { limits: { steps: flags.steps } } : {}) })
+  await box.start(agent, (input ?? {}) as never, { id, by, limits: limitsOf(flags) })
   return 0
 }
 

@@ -12,6 +12,7 @@ export const exitCodes = { well: 0, badly: 1, usage: 2, waits: 3, interrupted: 1
 
 const usageFaults: ReadonlySet<FaultCode> = new Set<FaultCode>([
   'AGENT_UNKNOWN',
+  'BREAKER_UNKNOWN',
   'CONFIG_INVALID',
   'DECISION_UNKNOWN',
   'DURATION_INVALID',
@@ -21,6 +22,7 @@ const usageFaults: ReadonlySet<FaultCode> = new Set<FaultCode>([
   'MODEL_UNKNOWN',
   'MODULE_MISSING',
   'NODE_TOO_OLD',
+  'PRICE_UNKNOWN',
   'SCRIPT_INVALID',
   'STORE_MISSING',
   'STORE_NOT_OURS',
@@ -84,6 +86,15 @@ export function parseCount(flag: string): (text: string) => number {
     const value = Number(text)
     if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value
     throw new Fault('FLAG_INVALID', `${flag} is ${JSON.stringify(text)}.`, 'Give a whole number.')
+  }
+}
+
+/** Reads a sum of money from a flag, in dollars. */
+export function parseDollars(flag: string): (text: string) => number {
+  return (text) => {
+    const value = Number(text.replace(/^\$/, ''))
+    if (text.trim() !== '' && Number.isFinite(value) && value > 0) return value
+    throw new Fault('FLAG_INVALID', `${flag} is ${JSON.stringify(text)}.`, 'Give dollars, such as 0.50.')
   }
 }
 

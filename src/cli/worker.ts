@@ -29,7 +29,7 @@ export function workerCommand(leave: Leave): Command {
 }
 
 async function work(file: string, flags: WorkerFlags): Promise<number> {
-  const { agents, models, prices, store: configured } = await loadModule(file)
+  const { agents, models, prices, quotas, store: configured } = await loadModule(file)
   const store = flags.store ?? configured ?? defaultStore
   const { concurrency, lease: leaseMs } = flags
   const box = await createOrchestrator({
@@ -37,6 +37,7 @@ async function work(file: string, flags: WorkerFlags): Promise<number> {
     agents,
     models,
     prices,
+    quotas,
     ...(concurrency ? { concurrency } : {}),
     ...(leaseMs ? { leaseMs } : {}),
   })

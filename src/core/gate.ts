@@ -58,7 +58,10 @@ export function pass(work: Draft, caller: Caller): void {
   change(work, key, gate, admission.breaker)
   if (admission.breaker === gate.breaker) work.admits.add(key)
   const { concurrency, rate } = bounds
-  if (concurrency === null && rate === null) return
+  if (concurrency === null && rate === null) {
+    free(work, step)
+    return
+  }
   work.takes.push({ key, step, concurrency, rate })
   emit(work, 'slot.taken', { key, step, concurrency, periodMs: rate?.periodMs ?? null, untilMs })
 }

@@ -148,13 +148,17 @@ export function charge(
   }
 }
 
-/** What a provider said, as counts: anything else than a whole, non-negative number is not said. */
+/**
+ * What a provider said, as counts: anything else than a whole, non-negative number is not said. No input is not said
+ * either: there is no call without any, and some adapters make a 0 of what is missing.
+ */
 export function countable(usage: Readonly<Record<keyof TokenUsage, unknown>>): TokenUsage {
   const count = (value: unknown): number | null =>
     Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : null
+  const inputTokens = count(usage.inputTokens) || null
   return {
-    inputTokens: count(usage.inputTokens),
-    outputTokens: count(usage.outputTokens),
+    inputTokens,
+    outputTokens: inputTokens === null ? count(usage.outputTokens) || null : count(usage.outputTokens),
     cachedInputTokens: count(usage.cachedInputTokens),
     cacheWriteTokens: count(usage.cacheWriteTokens),
     reasoningTokens: count(usage.reasoningTokens),

@@ -198,7 +198,8 @@ function queue(
   // Looked at early, and in vain: it is in the log already that it waits.
   if (waiting?.queued && waiting.atMs > work.nowMs && waiting.atMs <= untilMs) return
   emit(work, 'step.queued', { step, key, reason, untilMs: Math.min(untilMs, deadlineAtMs), ...(waiting ? {} : given) })
-  if (reason === 'busy' || untilMs < deadlineAtMs) return
+  // A free place, or the end of a probe, may come earlier; the end of a cool-down or a pause does not.
+  if (reason === 'busy' || reason === 'probing' || untilMs < deadlineAtMs) return
   const until = new Date(untilMs).toISOString()
   const message = `${key} could not be asked: ${sayClosure[reason]} until ${until}, and the deadline is before that.`
   fail(work, work.task.delayed.get(step)!.step, { class: 'unavailable', message, unbilled: true })
@@ -206,7 +207,6 @@ function queue(
 
 const sayClosure = {
   open: 'its breaker is open',
-  probing: 'its breaker is being probed',
   paused: 'it asked for quiet',
 } as const
 

@@ -506,9 +506,9 @@ function postpone(task: Task, failed: { readonly step: number; readonly retry?: 
 
 /** Puts a step before its gate: one that was permitted before, or one that is to be permitted for the first time. */
 function queue(task: Task, queued: EventData['step.queued']): void {
-  const { step: number, key, reason, untilMs, call, prompt } = queued
+  const { step: number, key, untilMs, call, prompt } = queued
   const before = task.delayed.get(number)
-  if (reason === 'busy') task.slots.set(number, key)
+  task.slots.set(number, key)
   if (before) {
     task.delayed.set(number, { ...before, atMs: untilMs, queued: true })
     return

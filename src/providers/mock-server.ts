@@ -261,9 +261,8 @@ function toCompletion(answer: ScriptAnswer, model: string, requestLength: number
   }
   const completionTokens = Math.ceil(JSON.stringify(message).length / 4)
   const promptTokens = Math.ceil(requestLength / 4)
-  const told = answer.usage
-  const usage = told
-    ? { prompt_tokens: told['inputTokens'], completion_tokens: told['outputTokens'], total_tokens: told['totalTokens'] }
+  const usage = answer.usage
+    ? toUsage(answer.usage)
     : {
         prompt_tokens: promptTokens,
         completion_tokens: completionTokens,
@@ -276,6 +275,18 @@ function toCompletion(answer: ScriptAnswer, model: string, requestLength: number
     model,
     choices: [{ index: 0, message, finish_reason: finishNames[finishOf(answer)] }],
     usage,
+  }
+}
+
+/** What the script says was used, in the provider's words; nonsense goes out as it is. */
+function toUsage(told: Readonly<Record<string, unknown>>): object {
+  const { inputTokens, outputTokens, totalTokens, cachedInputTokens, reasoningTokens } = told
+  return {
+    prompt_tokens: inputTokens,
+    completion_tokens: outputTokens,
+    total_tokens: totalTokens,
+    ...(cachedInputTokens === undefined ? {} : { prompt_tokens_details: { cached_tokens: cachedInputTokens } }),
+    ...(reasoningTokens === undefined ? {} : { completion_tokens_details: { reasoning_tokens: reasoningTokens } }),
   }
 }
 

@@ -73,8 +73,8 @@ export class SqliteGates {
       const { key, version, status, failures, untilMs, probe, pausedUntilMs } = event.data
       this.#sql.writeBreaker.run(key, version, status, failures, untilMs, probe, pausedUntilMs, taskId, event.seq)
     } else if (event.type === 'step.queued') {
-      const { key, step, reason, untilMs } = event.data
-      if (reason === 'busy') this.#sql.queueSlot.run(key, taskId, step, at, untilMs)
+      const { key, step, untilMs } = event.data
+      this.#sql.queueSlot.run(key, taskId, step, at, untilMs)
     } else if (event.type === 'slot.taken') {
       const { key, step, concurrency, periodMs, untilMs } = event.data
       if (periodMs !== null) this.#sql.dropEnded.run(key, at - periodMs)
@@ -88,17 +88,16 @@ export class SqliteGates {
     }
   }
 
-  /** Lets the first of those who wait look again, as many as there may be room for. */
+  /** Calls up those who wait: all when a breaker has closed or opened, else the first, as many as there may be room for. */
   wake(events: readonly Event[]): void {
-    for (const event of events) {
-      if (event.type !== 'slot.freed') continue
-      const { key } = event.data
-      const { n } = this.#sql.activeSlots.get(key, event.at) as { n: number }
-      this.#sql.wakeWaiting.run({ key, nowMs: event.at, room: Math.max(1, this.#concurrency(key) - n) })
+    for (const { type, data, at: nowMs } of events) {
+      if (type === 'breaker.changed' && data.status !== 'half-open') {
+        this.#sql.wakeWaiting.run({ key: data.key, nowMs, room: -1 })
+      } else if (type === 'slot.freed') {
+        const { n } = this.#sql.activeSlots.get(data.key, nowMs) as { n: number }
+        const places = (this.#sql.concurrency.get(data.key)?.['concurrency'] ?? 1) as number
+        this.#sql.wakeWaiting.run({ key: data.key, nowMs, room: Math.max(1, places - n) })
+      }
     }
-  }
-
-  #concurrency(key: string): number {
-    return (this.#sql.concurrency.get(key)?.['concurrency'] ?? 1) as number
   }
 }

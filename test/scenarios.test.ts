@@ -1,0 +1,506 @@
+// The scenarios of limits and resilience, end to end: a real store, a real worker, and where the wire matters the scripted
+// model behind a real socket.
+
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { z } from 'zod'
+import { defineAgent, type Agent, type State } from '../src/core/agent.ts'
+import { defineContext } from '../src/core/context.ts'
+import type { EventData, EventType } from '../src/core/event.ts'
+import type { Limits } from '../src/core/limits.ts'
+import { costOf } from '../src/core/price.ts'
+import { defineTool } from '../src/core/tool.ts'
+import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
+import { startMockServer, type MockServer } from '../src/providers/mock-server.ts'
+import { scriptedModel, type Script, type ScriptAnswer } from '../src/providers/scripted.ts'
+import { openSqlite } from '../src/store/sqlite.ts'
+import type { Store } from '../src/store/store.ts'
+import { folder } from './folder.ts'
+import { Effects } from './ledger.ts'
+
+const effects = new Effects()
+const destroy = defineTool({
+  name: 'destroy',
+  description: 'Cannot be undone.',
+  inputSchema: z.object({ what: z.string() }),
+  effect: 'external',
+  execute: (_, { idempotencyKey }) => effects.act(idempotencyKey, 'destroyed'),
+})
+const look = defineTool({
+  name: 'look',
+  description: 'Looks.',
+  inputSchema: z.object({ at: z.number() }),
+  execute: ({ at }) => at,
+})
+
+const ends = { done: { type: 'final' }, fallback: { type: 'final' }, failed: { type: 'final', failure: true } } as const
+const agentOf = (states: Record<string, State<any, any>>, limits: Limits<any> = {}, on: object = {}): Agent<any, any> =>
+  defineAgent({
+    name: 'a',
+    version: '1',
+    context: defineContext({ note: z.string().optional() }),
+    initial: Object.keys(states)[0]!,
+    limits,
+    on: { $error: 'failed', $timeout: 'fallback', $refused: 'failed', ...on },
+    states: { ...states, ...ends } as never,
+  })
+const asks = (change: object = {}): State<any, any> => ({
+  model: 'main',
+  prompt: 'p',
+  tools: [look],
+  on: { OK: 'done' },
+  ...change,
+})
+
+async function serve(script: Script): Promise<MockServer> {
+  const server = await startMockServer(script)
+  onTestFinished(() => server.close())
+  return server
+}
+
+async function open(agent: Agent<any, any>, options: Partial<OrchestratorOptions> = {}): Promise<Orchestrator> {
+  const box = await createOrchestrator({
+    store: `sqlite:${join(folder(), 'store.db')}`,
+    agents: [agent],
+    env: {},
+    onFault: () => undefined,
+    ...options,
+  })
+  onTestFinished(() => box.stop(100))
+  return box
+}
+
+const over = (server: MockServer): { env: Record<string, string> } => ({
+  env: { SIGNALBOX_BASE_URL: server.url, SIGNALBOX_MODEL: 'mock' },
+})
+
+/** The data of every event of a type in a task's log. */
+async function all<Type extends EventType>(box: Orchestrator, taskId: string, type: Type): Promise<EventData[Type][]> {
+  const events = await box.store.read(taskId)
+  return events.flatMap((event) => (event.type === type ? [event.data as EventData[Type]] : []))
+}
+
+const until = async (holds: () => boolean | Promise<boolean>): Promise<void> => {
+  for (let tries = 0; !(await holds()); tries += 1) {
+    if (tries > 2_000) throw new Error('it never came to hold')
+    await new Promise((wake) => setTimeout(wake, 5))
+  }
+}
+
+test('A1, T03: a payment that fails twice with 503 and then works has one effect, three attempts, and one key', async () => {
+  const paid = new Effects()
+  const keys: string[] = []
+  const pay = defineTool({
+    name: 'pay',
+    description: 'Pays.',
+    inputSchema: z.object({}),
+    effect: 'external',
+    idempotent: true,
+    retry: { attempts: 3 },
+    execute: (_, { idempotencyKey }) => {
+      keys.push(idempotencyKey)
+      if (keys.length < 3) throw new Error('503')
+      paid.act(idempotencyKey, 'paid')
+      return 'paid'
+    },
+  })
+  const box = await open(
+    agentOf({ act: { tool: pay, args: () => ({}), on: { DONE: 'done' } }, spare: asks() }, {}, { $limit: 'spare' }),
+    {
+      models: { main: scriptedModel([]) },
+    },
+  )
+  const { outcome } = await (await box.start('a', {}, { id: 't' })).result()
+  expect(outcome).toBe('done')
+  expect(paid.perKey).toEqual([1])
+  expect(new Set(keys)).toEqual(new Set(['t.1']))
+  const delays = (await all(box, 't', 'tool.failed')).map(({ retry }) => retry!.delayMs)
+  expect(delays.length).toBe(2)
+  expect(delays[0]).toBeGreaterThanOrEqual(500)
+  expect(delays[0]).toBeLessThanOrEqual(1_500)
+  expect(delays[1]).toBeLessThanOrEqual(3 * Math.max(500, delays[0]!))
+  // What the log says about time is what happened.
+  const events = await box.store.read('t')
+  const [first, second] = events.filter(({ type }) => type === 'tool.called')
+  expect(second!.at - first!.at).toBeGreaterThanOrEqual(delays[0]!)
+})
+
+test('A6, T01: a tool that goes on past its deadline is called off; what it answers is kept as late, not applied, not done again', async () => {
+  const seen = { started: 0, aborted: 0, finish: (): void => undefined }
+  const slow = defineTool({
+    name: 'slow',
+    description: 'Does not listen.',
+    inputSchema: z.object({}),
+    effect: 'external',
+    timeout: '50ms',
+    execute: (_, { signal }) =>
+      new Promise((resolve) => {
+        seen.started += 1
+        signal.addEventListener('abort', () => (seen.aborted += 1))
+        seen.finish = () => resolve('done after all')
+      }),
+  })
+  const box = await open(agentOf({ act: { tool: slow, args: () => ({}), on: { DONE: 'done', $doubt: 'fallback' } } }))
+  const { outcome } = await (await box.start('a', {}, { id: 't' })).result()
+  expect(outcome).toBe('fallback')
+  expect(seen.aborted).toBe(1)
+  seen.finish()
+  await until(async () => (await all(box, 't', 'step.late')).length === 1)
+  expect(await all(box, 't', 'step.late')).toMatchObject([
+    { step: 1, attempt: 1, kind: 'tool', result: 'done after all' },
+  ])
+  expect(seen.started).toBe(1)
+  expect((await box.show('t')).outcome).toBe('fallback')
+  expect(await box.verify('t')).toMatchObject({ findings: [] })
+})
+
+describe('A22, M05, M06: a provider that answers 429 and 503', () => {
+  test('is asked no more often than the policy says, at the times it asked for, and then the next model is', async () => {
+    const server = await serve(({ number, model }) => {
+      if (model === 'mock' && number === 1) return { status: 429, headers: { 'retry-after-ms': '900' } }
+      if (number <= 3) return { status: 503, body: '<html>sorry</html>' }
+      return { calls: [{ name: 'OK' }] }
+    })
+    const agent = agentOf({ ask: asks({ model: ['main', 'backup'], retry: { attempts: 3 } }) })
+    const box = await open(agent, over(server))
+    expect((await (await box.start('a', {}, { id: 't' })).result()).outcome).toBe('done')
+    expect(server.requests).toBe(4)
+    const failures = await all(box, 't', 'model.failed')
+    expect(failures.map(({ class: kind, status, retry }) => [kind, status, retry?.reason])).toEqual([
+      ['rate-limit', 429, expect.stringMatching(/retry-after|jitter/)],
+      ['overload', 503, 'jitter'],
+      ['overload', 503, 'fallback'],
+    ])
+    expect(failures[0]!.retry!.delayMs).toBeGreaterThanOrEqual(900)
+    expect((await all(box, 't', 'model.called')).map(({ model }) => model)).toEqual(['main', 'main', 'main', 'backup'])
+  })
+
+  test.each<[string, Record<string, string>]>([
+    ['far in the future', { 'retry-after': '86400' }],
+    ['a date next year', { 'retry-after': new Date(Date.now() + 3e10).toUTCString() }],
+  ])('and wants a wait %s: the deadline of the turn caps it, and nothing is asked again', async (_, headers) => {
+    const server = await serve([{ status: 429, headers }, { calls: [{ name: 'OK' }] }])
+    const box = await open(agentOf({ ask: asks({ timeout: '5s' }) }), over(server))
+    expect((await (await box.start('a', {}, { id: 't' })).result()).outcome).toBe('failed')
+    expect(server.requests).toBe(1)
+  })
+
+  test.each<[string, Record<string, string>]>([
+    ['garbage', { 'retry-after': 'soon' }],
+    ['negative', { 'retry-after': '-5' }],
+  ])('and says %s: the delay is our own', async (_, headers) => {
+    const server = await serve([{ status: 429, headers }, { calls: [{ name: 'OK' }] }])
+    const box = await open(agentOf({ ask: asks() }), over(server))
+    expect((await (await box.start('a', {}, { id: 't' })).result()).outcome).toBe('done')
+    expect((await all(box, 't', 'model.failed'))[0]!.retry).toMatchObject({ reason: 'jitter' })
+  })
+})
+
+describe('A24, M20: usage over the wire', () => {
+  test.each<[string, Record<string, unknown>]>([
+    ['missing', {}],
+    ['negative', { inputTokens: -1, outputTokens: -1 }],
+    ['nothing at all', { inputTokens: 0, outputTokens: 0 }],
+    ['a fraction', { inputTokens: 0.01, outputTokens: 0.5 }],
+  ])('%s is charged as it was reserved, and flagged', async (_, usage) => {
+    const server = await serve([{ calls: [{ name: 'OK' }], usage }])
+    const box = await open(agentOf({ ask: asks() }, { tokens: 20_000 }), over(server))
+    await (await box.start('a', {}, { id: 't' })).result()
+    const [called] = await all(box, 't', 'model.called')
+    const [answered] = await all(box, 't', 'model.answered')
+    expect(answered!.charge).toMatchObject({ estimated: true })
+    const { inputTokens, outputTokens } = (await box.show('t')).usage
+    expect([inputTokens, outputTokens]).toEqual([answered!.charge.inputTokens, answered!.charge.outputTokens])
+    expect(inputTokens).toBeLessThanOrEqual(called!.reserved.inputTokens)
+    expect(outputTokens).toBeLessThanOrEqual(called!.reserved.outputTokens)
+    expect(inputTokens + outputTokens).toBeGreaterThan(0)
+  })
+})
+
+test('A24, M20: usage that is a text makes the answer unreadable; what it burned is charged as reserved, and flagged', async () => {
+  const server = await serve(({ number }) => {
+    return { calls: [{ name: 'OK' }], ...(number === 1 ? { usage: { inputTokens: '10', outputTokens: '10' } } : {}) }
+  })
+  const box = await open(agentOf({ ask: asks() }), over(server))
+  expect((await (await box.start('a', {}, { id: 't' })).result()).outcome).toBe('done')
+  expect(await all(box, 't', 'model.failed')).toMatchObject([{ class: 'malformed', charge: { estimated: true } }])
+})
+
+describe('A25, M01: a provider that takes 30 s, in a state that has 300 ms', () => {
+  test('is hung up on, the timeout exit is taken at the deadline, and the fallback runs', async () => {
+    const server = await serve(({ number }) => ({ calls: [{ name: 'OK' }], delayMs: number === 1 ? 30_000 : 0 }))
+    const agent = agentOf({ ask: asks({ timeout: '300ms', on: { OK: 'done', $timeout: 'simpler' } }), simpler: asks() })
+    const box = await open(agent, over(server))
+    expect((await (await box.start('a', {}, { id: 't' })).result()).outcome).toBe('done')
+    const events = await box.store.read('t')
+    const left = events.find(({ type }) => type === 'transition.taken')!
+    expect(left.data).toMatchObject({ source: 'ask', exit: '$timeout', target: 'simpler' })
+    const [called] = await all(box, 't', 'model.called')
+    expect(left.at).toBeGreaterThanOrEqual(called!.deadlineAtMs)
+    expect(server.requests).toBe(2)
+    // What the slow one burned is not known: it is charged as it was reserved, and flagged.
+    expect((await all(box, 't', 'model.failed'))[0]).toMatchObject({ class: 'timeout', charge: { estimated: true } })
+  })
+})
+
+test('A29, M12: valid arguments of a destructive tool in an answer that was cut are not executed', async () => {
+  const before = effects.all.length
+  const server = await serve([
+    { calls: [{ name: 'destroy', arguments: { what: 'everything' } }], finish: 'length' },
+    { calls: [{ name: 'OK' }] },
+  ])
+  const box = await open(agentOf({ ask: asks({ tools: [destroy] }) }), over(server))
+  expect((await (await box.start('a', {}, { id: 't' })).result()).outcome).toBe('done')
+  expect(effects.all.length).toBe(before)
+  expect(await all(box, 't', 'step.refused')).toMatchObject([{ reason: 'answer-cut', asked: 'destroy' }])
+})
+
+describe('A37, D02: a commit that succeeds although the client sees an error', () => {
+  /** A store whose n-th write is done and then said to have failed. */
+  const lying = (store: Store, at: number): { store: Store; writes: () => number } => {
+    let writes = 0
+    const commit: Store['commit'] = async (given) => {
+      const committed = await store.commit(given)
+      writes += 1
+      if (writes === at) throw Object.assign(new Error('the connection was lost'), { code: 'STORE_FAILED' })
+      return committed
+    }
+    return {
+      store: new Proxy(store, { get: (target, name) => (name === 'commit' ? commit : bound(target, name)) }),
+      writes: () => writes,
+    }
+  }
+  const bound = (target: Store, name: string | symbol): unknown => {
+    const value: unknown = Reflect.get(target, name)
+    return typeof value === 'function' ? value.bind(target) : value
+  }
+  const script: Script = ({ turn }) =>
+    turn === 1 ? { calls: [{ name: 'destroy', arguments: { what: 'x' } }] } : { calls: [{ name: 'OK' }] }
+  const run = async (at: number): Promise<number> => {
+    const before = effects.all.length
+    const real = await openSqlite(join(folder(), 'store.db'))
+    onTestFinished(() => real.close())
+    const { store, writes } = lying(real, at)
+    const agent = agentOf(
+      { ask: asks({ tools: [destroy] }), ask2: { human: { question: '?' }, on: { yes: 'done' } } },
+      {},
+      { $limit: 'ask2' },
+    )
+    const box = await open(agent, { store, models: { main: scriptedModel(script) } })
+    const { outcome } = await (await box.start('a', {}, { id: 't' })).result()
+    expect(outcome).toBe('done')
+    expect(effects.all.length).toBe(before + 1)
+    const { findings } = await box.verify('t')
+    expect(findings).toEqual([])
+    const events = await box.store.read('t')
+    expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1))
+    expect(events.filter(({ type }) => type === 'tool.called').length).toBe(1)
+    expect(events.some(({ type }) => type === 'step.lost')).toBe(false)
+    return writes()
+  }
+
+  test('is found in the log at every write: nothing is written twice, nothing is done twice, nothing is lost', async () => {
+    const writes = await run(0)
+    expect(writes).toBeGreaterThan(4)
+    for (let at = 1; at <= writes; at += 1) await run(at)
+  })
+})
+
+describe('A45, T12: the circuit breaker of a model, shared by a store', () => {
+  test('with 20 callers at once: none while open, one probe; a restart forgets nothing; a failed probe opens, a good one closes', async () => {
+    let well = false
+    const server = await serve(() => (well ? { calls: [{ name: 'OK' }] } : { status: 503, body: 'down' }))
+    const agent = agentOf({ ask: asks({ retry: { attempts: 1 }, timeout: '20s' }) }, {}, { $error: 'failed' })
+    const store = `sqlite:${join(folder(), 'store.db')}`
+    const quotas = { main: { breaker: { failures: 5, coolDown: '1500ms' as const } } }
+    const box = await open(agent, { store, quotas, ...over(server), concurrency: 20 })
+    const tasks = await Promise.all(Array.from({ length: 20 }, (_, index) => box.start('a', {}, { id: `t${index}` })))
+    await until(async () => (await box.gates()).some(({ status }) => status === 'open'))
+    // Those that were in flight when it opened may come back; then it is quiet until the cool-down is over.
+    const events = async () => (await Promise.all(tasks.map(({ id }) => box.store.read(id)))).flat()
+    const opened = (await events()).find(
+      ({ type, data }) => type === 'breaker.changed' && 'status' in data && data.status === 'open',
+    )!
+    expect((opened.data as EventData['breaker.changed']).failures).toBe(5)
+    const calledBefore = (await events()).filter(({ type, at }) => type === 'model.called' && at <= opened.at).length
+    expect(server.requests).toBeLessThanOrEqual(calledBefore)
+    // Restarted while it is open.
+    await box.stop()
+    const again = await open(agent, { store, quotas, ...over(server), concurrency: 20 })
+    expect((await again.gates())[0]).toMatchObject({ key: 'model:main', status: 'open', failures: 5 })
+    const late = await Promise.all(['x', 'y', 'z'].map((id) => again.start('a', {}, { id })))
+    const requests = server.requests
+    // The probe is one of them, and it fails; the others have not been asked.
+    await until(() => server.requests > requests)
+    await until(async () => (await again.gates())[0]!.status === 'open')
+    expect(server.requests).toBe(requests + 1)
+    well = true
+    const outcomes = (await Promise.all(late.map((task) => task.result()))).map(({ outcome }) => outcome)
+    expect(outcomes.sort()).toEqual(['done', 'done', 'failed'])
+    expect((await again.gates())[0]).toMatchObject({ status: 'closed', failures: 0 })
+    await Promise.all(tasks.map(({ id }) => again.task(id).result()))
+    const log = (await Promise.all([...tasks, ...late].map(({ id }) => again.store.read(id)))).flat()
+    const changes = log
+      .filter(({ type }) => type === 'breaker.changed')
+      .map(({ data }) => data as EventData['breaker.changed'])
+      .sort((a, b) => a.version - b.version)
+    expect(changes.map(({ version }) => version)).toEqual(changes.map((_, index) => index + 1))
+    const statuses = changes.map(({ status }) => status).filter((status, index, list) => status !== list[index - 1])
+    expect(statuses).toEqual(['closed', 'open', 'half-open', 'open', 'half-open', 'closed'])
+  })
+
+  test('a named human may close it, and the log says who and why', async () => {
+    const server = await serve(({ number }) =>
+      number <= 1 ? { status: 503, body: 'down' } : { calls: [{ name: 'OK' }] },
+    )
+    const quotas = { main: { breaker: { failures: 1, coolDown: '1h' as const } } }
+    const box = await open(agentOf({ ask: asks({ retry: { attempts: 1 } }) }), { quotas, ...over(server) })
+    expect((await (await box.start('a', {}, { id: 't1' })).result()).outcome).toBe('failed')
+    expect((await (await box.start('a', {}, { id: 't2' })).result()).outcome).toBe('failed')
+    expect(server.requests).toBe(1)
+    await box.resetBreaker('model:main', { by: 'ana', reason: 'the provider is back' })
+    expect((await (await box.start('a', {}, { id: 't3' })).result()).outcome).toBe('done')
+    expect((await all(box, 't1', 'breaker.changed')).at(-1)).toMatchObject({
+      by: 'ana',
+      reason: 'the provider is back',
+    })
+    await expect(box.resetBreaker('model:nope', { by: 'ana', reason: 'r' })).rejects.toMatchObject({
+      code: 'BREAKER_UNKNOWN',
+    })
+    expect(await box.verify()).toMatchObject({ findings: [] })
+  })
+})
+
+describe('a tool that takes only so many calls', () => {
+  const busy = (quota: object): { tool: typeof look; seen: { most: number; order: string[]; times: number[] } } => {
+    const seen = { now: 0, most: 0, order: [] as string[], times: [] as number[] }
+    const tool = defineTool({
+      name: 'busy',
+      description: 'd',
+      inputSchema: z.object({ at: z.number() }),
+      ...quota,
+      execute: async ({ at }, { taskId }) => {
+        seen.now += 1
+        seen.most = Math.max(seen.most, seen.now)
+        seen.order.push(taskId)
+        seen.times.push(Date.now())
+        await new Promise((wake) => setTimeout(wake, 30))
+        seen.now -= 1
+        return at
+      },
+    })
+    return { tool, seen }
+  }
+  const actOf = (tool: typeof look): Agent<any, any> =>
+    agentOf({ act: { tool, args: () => ({ at: 1 }), on: { DONE: 'done' } }, spare: asks() }, {}, { $limit: 'spare' })
+
+  test('at once: never more, over two workers of one store, first come first served, and all are done', async () => {
+    const { tool, seen } = busy({ concurrency: 3 })
+    const store = `sqlite:${join(folder(), 'store.db')}`
+    const models = { main: scriptedModel([]) }
+    const one = await open(actOf(tool), { store, models })
+    const two = await open(actOf(tool), { store, models })
+    const tasks = []
+    for (let number = 0; number < 30; number += 1)
+      tasks.push(await (number % 2 ? one : two).start('a', {}, { id: `t${String(number).padStart(2, '0')}` }))
+    const results = await Promise.all(tasks.map((task) => task.result()))
+    expect(results.map(({ outcome }) => outcome)).toEqual(tasks.map(() => 'done'))
+    expect(seen.most).toBe(3)
+    expect(seen.order.length).toBe(30)
+    // Who waited first goes first: nobody is overtaken by more than those who are called up beside it.
+    const queued = (await Promise.all(tasks.map(({ id }) => one.store.read(id)))).flatMap((events) => {
+      const since = events.find(({ type }) => type === 'step.queued')
+      const called = events.find(({ type }) => type === 'tool.called')
+      return since && called ? [{ since: since.at, called: called.at }] : []
+    })
+    expect(queued.length).toBeGreaterThan(10)
+    for (const a of queued) {
+      const overtakenBy = queued.filter((b) => b.since > a.since + 50 && b.called < a.called)
+      expect(overtakenBy.length).toBeLessThanOrEqual(3)
+    }
+    expect((await one.gates()).map(({ active, waiting }) => [active, waiting])).toEqual([])
+  })
+
+  test('in a stretch of time: never more than so many begin in any of them', async () => {
+    const { tool, seen } = busy({ rate: { calls: 4, per: '400ms' } })
+    const box = await open(actOf(tool), { models: { main: scriptedModel([]) } })
+    const tasks = await Promise.all(Array.from({ length: 12 }, (_, index) => box.start('a', {}, { id: `t${index}` })))
+    const results = await Promise.all(tasks.map((task) => task.result()))
+    expect(results.map(({ outcome }) => outcome)).toEqual(tasks.map(() => 'done'))
+    const begun = (await Promise.all(tasks.map(({ id }) => box.store.read(id))))
+      .flat()
+      .flatMap(({ type, at }) => (type === 'slot.taken' ? [at] : []))
+      .sort((a, b) => a - b)
+    expect(begun.length).toBe(12)
+    for (let index = 4; index < begun.length; index += 1)
+      expect(begun[index]! - begun[index - 4]!).toBeGreaterThanOrEqual(400)
+    expect(seen.times.length).toBe(12)
+  })
+})
+
+describe('A60: what the log says a task cost', () => {
+  const price = { inputUsdPerMillion: 2.5, outputUsdPerMillion: 10, cachedInputUsdPerMillion: 1.25 }
+  const usage = { inputTokens: 1_234, outputTokens: 321, cachedInputTokens: 234, reasoningTokens: 21 }
+
+  test('M01, M04: is what the provider invoices, to the micro-dollar, with its retries; what is unknown is flagged and never less', async () => {
+    const invoice: { known: number; cut: number } = { known: 0, cut: 0 }
+    const bill = (): number => costOf(price, { ...usage, cacheWriteTokens: null })
+    const answers: ScriptAnswer[] = [
+      { status: 503, body: 'down' },
+      { calls: [{ name: 'look', arguments: { at: 1 } }], usage },
+      // Cut in the middle: the provider bills what it made of it, and nobody tells us.
+      { calls: [{ name: 'look', arguments: { at: 2 } }], usage, drop: 'middle' },
+      { calls: [{ name: 'look', arguments: { at: 2 } }], usage },
+      { status: 429, headers: { 'retry-after-ms': '10' }, body: '{}' },
+      { calls: [{ name: 'OK' }], usage },
+    ]
+    const server = await serve(({ number }) => {
+      const answer = answers[number - 1]!
+      if (answer.drop) invoice.cut += bill()
+      else if (answer.status === undefined) invoice.known += bill()
+      return answer
+    })
+    const box = await open(agentOf({ ask: asks() }), { ...over(server), prices: { main: price } })
+    const { outcome, usage: used } = await (await box.start('a', {}, { id: 't' })).result()
+    expect(outcome).toBe('done')
+    expect(server.requests).toBe(6)
+    const events = await box.store.read('t')
+    const sums = { known: 0, estimated: 0 }
+    for (const { data, costMicros } of events) {
+      if (!('charge' in data) || !data.charge) continue
+      sums[data.charge.estimated ? 'estimated' : 'known'] += costMicros!
+    }
+    expect(sums.known).toBe(invoice.known)
+    expect(sums.estimated).toBeGreaterThanOrEqual(invoice.cut)
+    expect(used.costMicros).toBe(sums.known + sums.estimated)
+    expect(events.reduce((sum, { costMicros }) => sum + (costMicros ?? 0), 0)).toBe(used.costMicros)
+  })
+
+  test('M21: a model that answers after its deadline is counted exactly, once it has answered', async () => {
+    let finish: () => void = () => undefined
+    const deaf = {
+      provider: 'p',
+      modelId: 'deaf',
+      call: async () => {
+        await new Promise<void>((resolve) => (finish = resolve))
+        const said = { ...usage, cacheWriteTokens: null }
+        return {
+          ok: true,
+          answer: { provider: 'p', modelId: 'deaf', content: [], finish: 'stop', usage: said },
+        } as const
+      },
+    }
+    const box = await open(agentOf({ ask: asks({ timeout: '50ms' }) }), {
+      models: { main: deaf },
+      prices: { main: price },
+    })
+    await (await box.start('a', {}, { id: 't' })).result()
+    const reserved = (await all(box, 't', 'model.called'))[0]!.reserved.costMicros
+    expect((await box.show('t')).usage.costMicros).toBe(reserved)
+    finish()
+    await until(async () => (await all(box, 't', 'step.late')).length === 1)
+    const { costMicros, inputTokens, outputTokens } = (await box.show('t')).usage
+    expect(costMicros).toBe(costOf(price, { ...usage, cacheWriteTokens: null }))
+    expect([inputTokens, outputTokens]).toEqual([1_234, 321])
+  })
+})
