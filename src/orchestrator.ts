@@ -16,7 +16,7 @@ import { boundsOf, quotaProblem, type Bounds, type Quota } from './core/quota.ts
 import type { Model } from './core/model.ts'
 import type { TaskStatus, Usage, WaitsFor } from './core/task.ts'
 import type { Ports } from './perform.ts'
-import { loadPrices, type PriceTable } from './providers/prices.ts'
+import { loadPrices, loadWindows, type PriceTable } from './providers/prices.ts'
 import { resolveModel, type ModelTable } from './providers/registry.ts'
 import { systemRuntime, type Runtime } from './runtime.ts'
 import { canonical, genesis, sha256 } from './store/log.ts'
@@ -36,6 +36,8 @@ export interface OrchestratorOptions {
   readonly models?: ModelTable
   /** What models cost, by the name that agents use or the provider's own. Before the list of `@pydantic/genai-prices`. */
   readonly prices?: PriceTable
+  /** The tokens of a model's window, in and out, by the name that agents use. Before the list of prices; else 100,000. */
+  readonly windows?: Readonly<Record<string, number>>
   /** How models may be asked, by the name that agents use: at once, how often, and when they are left alone. */
   readonly quotas?: Readonly<Record<string, Quota>>
   /** Where `SIGNALBOX_BASE_URL`, `SIGNALBOX_MODEL` and `SIGNALBOX_API_KEY` are read. Default: the process's own. */
@@ -113,7 +115,8 @@ export async function createOrchestrator(options: OrchestratorOptions): Promise<
   const models = works ? await resolveModels(machines, options) : new Map<string, Model>()
   const price = await loadPrices(options.prices ?? {}, (name) => models.get(name)?.modelId)
   const bounds = readQuotas(options.quotas ?? {})
-  const terms: Terms = works ? { ...noTerms, price, bounds } : noTerms
+  const window = await loadWindows(options.windows ?? {}, (name) => models.get(name)?.modelId)
+  const terms: Terms = works ? { ...noTerms, price, window, bounds } : noTerms
   for (const { machine } of machines.values()) provePrices(machine, machine.limits.costMicros, terms)
   const runtime = options.runtime ?? systemRuntime
   const store =

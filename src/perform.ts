@@ -3,11 +3,13 @@
 
 import { leavingOf, type Ending, type Outcome } from './core/decide.ts'
 import { messageOf } from './core/fault.ts'
-import { head, toJson } from './core/json.ts'
+import { head, toJson, type Json } from './core/json.ts'
+import { defaults } from './core/limits.ts'
 import type { Terms } from './core/draft.ts'
 import type { Machine, Node } from './core/machine.ts'
 import type { Failure, Model } from './core/model.ts'
-import type { OpenStep, Task } from './core/task.ts'
+import { readOn } from './core/read-on.ts'
+import type { OpenStep, Task, Visit } from './core/task.ts'
 import { readable } from './core/transition.ts'
 import { assemble } from './core/window.ts'
 import type { Runtime } from './runtime.ts'
@@ -108,6 +110,7 @@ async function callTool(
 ): Promise<Ending> {
   const tool = machine.tools.get(step.tool)
   if (!tool) return failed({ class: 'error', message: `There is no tool ${step.tool}.` })
+  if (step.tool === readOn.name && task.visit) return readResult(task.visit, step.arguments)
   const { idempotencyKey } = step
   const call = {
     taskId: task.id,
@@ -123,6 +126,14 @@ async function callTool(
   const found = await tool.tool.reconcile?.(step.arguments, call)
   if (found?.done === true) return toolEnding(found.result)
   return found?.done === false ? { kind: 'undone' } : failed({ class: 'lost', message: 'The tool does not know.' })
+}
+
+/** The engine's own tool: what was too large to be shown is read from the task. */
+function readResult(visit: Visit, input: Json): Ending {
+  const { handle, start } = input as { handle: string; start: number }
+  // Half a head, so that the answer, as JSON, is not too large in its turn.
+  const chars = Math.floor((visit.cut.headChars ?? defaults.windowTokens) / 2)
+  return { kind: 'tool', result: readOn.read(visit, handle, start, chars) }
 }
 
 function toolEnding(answer: unknown): Ending {

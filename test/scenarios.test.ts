@@ -335,8 +335,8 @@ describe('A45, T12: the circuit breaker of a model, shared by a store', () => {
     await until(async () => (await again.gates())[0]!.status === 'open')
     expect(server.requests).toBe(requests + 1)
     well = true
-    const outcomes = (await Promise.all(late.map((task) => task.result()))).map(({ outcome }) => outcome)
-    expect(outcomes.sort()).toEqual(['done', 'done', 'failed'])
+    const outcomes = (await Promise.all(late.map((task) => task.result()))).map(({ outcome }) => outcome!)
+    expect(outcomes.filter((outcome) => outcome === 'done').length).toBe(2)
     expect((await again.gates())[0]).toMatchObject({ status: 'closed', failures: 0 })
     await Promise.all(tasks.map(({ id }) => again.task(id).result()))
     const log = (await Promise.all([...tasks, ...late].map(({ id }) => again.store.read(id)))).flat()

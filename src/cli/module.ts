@@ -15,10 +15,11 @@ export interface Loaded {
   readonly models: ModelTable
   readonly prices: PriceTable
   readonly quotas: Readonly<Record<string, Quota>>
+  readonly windows: Readonly<Record<string, number>>
   readonly store: string | undefined
 }
 
-const configKeys = ['agents', 'models', 'prices', 'quotas', 'store']
+const configKeys = ['agents', 'models', 'prices', 'quotas', 'windows', 'store']
 
 /** Imports a file of the user's. Throws MODULE_MISSING or MODULE_FAILED. */
 export async function importFile(file: string): Promise<Record<string, unknown>> {
@@ -57,7 +58,7 @@ export async function loadModule(file: string): Promise<Loaded> {
 }
 
 function readConfig(file: string, value: unknown): Loaded {
-  const none = { agents: [], models: {}, prices: {}, quotas: {}, store: undefined }
+  const none = { agents: [], models: {}, prices: {}, quotas: {}, windows: {}, store: undefined }
   if (value === undefined || isAgent(value)) return none
   const invalid = (problem: string): Fault => {
     return new Fault(
@@ -69,17 +70,26 @@ function readConfig(file: string, value: unknown): Loaded {
   if (typeof value !== 'object' || value === null) throw invalid('it is neither an agent nor a configuration')
   const unknown = Object.keys(value).find((key) => !configKeys.includes(key))
   if (unknown !== undefined) throw invalid(`${unknown} is not something to configure`)
-  const { agents = [], models = {}, prices = {}, quotas = {}, store } = value as Readonly<Record<string, unknown>>
+  const {
+    agents = [],
+    models = {},
+    prices = {},
+    quotas = {},
+    windows = {},
+    store,
+  } = value as Readonly<Record<string, unknown>>
   if (!Array.isArray(agents) || !agents.every(isAgent)) throw invalid('agents is not a list of agents')
   if (typeof models !== 'object' || models === null) throw invalid('models is not an object')
   if (typeof prices !== 'object' || prices === null) throw invalid('prices is not an object')
   if (typeof quotas !== 'object' || quotas === null) throw invalid('quotas is not an object')
+  if (typeof windows !== 'object' || windows === null) throw invalid('windows is not an object')
   if (store !== undefined && typeof store !== 'string') throw invalid('store is not a text')
   return {
     agents,
     models: models as ModelTable,
     prices: prices as PriceTable,
     quotas: quotas as Loaded['quotas'],
+    windows: windows as Loaded['windows'],
     store,
   }
 }

@@ -62,7 +62,7 @@ export function runCommand(leave: Leave): Command {
 }
 
 async function run(file: string, flags: RunFlags): Promise<number> {
-  const { agents, models, prices, quotas, store: configured } = await loadModule(file)
+  const { agents, models, prices, quotas, windows, store: configured } = await loadModule(file)
   const input = flags.input === undefined ? undefined : parseJson('--input', flags.input)
   const agent = chooseAgent(agents, flags.agent)
   const id = flags.id ?? systemRuntime.id()
@@ -75,6 +75,7 @@ async function run(file: string, flags: RunFlags): Promise<number> {
     models,
     prices,
     quotas,
+    windows,
     only: id,
     create: input !== undefined || flags.id === undefined,
     ...(flags.lease ? { leaseMs: flags.lease } : {}),

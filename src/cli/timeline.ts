@@ -57,6 +57,16 @@ function describe(event: LoggedEvent): string | undefined {
       return paint('red', `  function failed (${event.data.what}): ${event.data.message}`)
     case 'step.lost':
       return paint('red', `  step ${event.data.step}: its worker went away; another takes over`)
+    case 'window.cut': {
+      const { tokensBefore, tokens, turnsBefore, resultsBefore, headChars, reason } = event.data
+      const what = [
+        turnsBefore > 1 ? `turns before ${turnsBefore} are left out` : '',
+        resultsBefore > Math.max(1, turnsBefore) ? `results before turn ${resultsBefore} are left out` : '',
+        headChars === null ? '' : `results beyond ${headChars} characters are shown by their head`,
+      ]
+      const why = reason === 'overflow' ? 'the provider says it is too large' : 'the window is full'
+      return paint('yellow', `  ${why}: ${what.filter(Boolean).join(', ')} (${tokensBefore} → ${tokens} tokens)`)
+    }
     case 'step.queued':
       return paint('yellow', `  step ${event.data.step} waits for ${event.data.key}: ${sayReason[event.data.reason]}`)
     case 'breaker.changed': {

@@ -29,7 +29,7 @@ export function workerCommand(leave: Leave): Command {
 }
 
 async function work(file: string, flags: WorkerFlags): Promise<number> {
-  const { agents, models, prices, quotas, store: configured } = await loadModule(file)
+  const { agents, models, prices, quotas, windows, store: configured } = await loadModule(file)
   const store = flags.store ?? configured ?? defaultStore
   const { concurrency, lease: leaseMs } = flags
   const box = await createOrchestrator({
@@ -38,6 +38,7 @@ async function work(file: string, flags: WorkerFlags): Promise<number> {
     models,
     prices,
     quotas,
+    windows,
     ...(concurrency ? { concurrency } : {}),
     ...(leaseMs ? { leaseMs } : {}),
   })

@@ -83,6 +83,8 @@ export interface ModelState<Context = any, Target = string>
   readonly retry?: { readonly attempts: number }
   /** The bound on one answer's tokens. Default 4096. */
   readonly outputTokens?: number
+  /** The most that one call may hold, in and out; the window of the model where that is less. */
+  readonly windowTokens?: number
   /** How far that bound may shrink when a budget runs low. Default 256. */
   readonly outputTokensMin?: number
   /** 0 to 2; left to the provider when absent. */

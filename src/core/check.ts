@@ -1,10 +1,11 @@
 // Proves a machine sound before it runs. Whatever types cannot see is found here, by name, with its cure: targets that
 // do not exist, states nobody can reach, ways that never end, names that mean two things.
 
-import { engineExits, type Agent, type State } from './agent.ts'
+import { engineExits, type Agent, type ModelState, type State } from './agent.ts'
 import { Fault, isFault, messageOf } from './fault.ts'
-import { isCeiling, limitProblems } from './limits.ts'
+import { defaults, isCeiling, limitProblems } from './limits.ts'
 import { candidatesOf, compile, kindOf, outputKeys, type Machine, type Node } from './machine.ts'
+import { readOn } from './read-on.ts'
 import { quotaProblem } from './quota.ts'
 import { isSchema, toJsonSchema, validate } from './schema.ts'
 import { toMs, type Duration } from './duration.ts'
@@ -103,6 +104,7 @@ const fields = {
     'retry',
     'outputTokens',
     'outputTokensMin',
+    'windowTokens',
     'temperature',
   ],
   tool: [...common, 'tool', 'args', 'exit'],
@@ -303,6 +305,19 @@ function checkModel(state: Extract<State, { model: any }>, place: string, report
   checkCeiling(state.retry?.attempts, `${place}.retry.attempts`, report)
   checkCeiling(state.outputTokens, `${place}.outputTokens`, report)
   checkCeiling(state.outputTokensMin, `${place}.outputTokensMin`, report)
+  checkWindow(state, place, report)
+}
+
+function checkWindow({ windowTokens, outputTokens }: ModelState, place: string, report: Report): void {
+  if (windowTokens === undefined) return
+  const isWhole = Number.isSafeInteger(windowTokens)
+  if (isWhole && windowTokens > (outputTokens ?? defaults.outputTokens)) return
+  report(
+    'LIMIT_INVALID',
+    `${place}.windowTokens`,
+    `${JSON.stringify(windowTokens)} leaves no room for input beside the answer.`,
+    'Use a whole number above outputTokens.',
+  )
 }
 
 function checkTools(agent: Agent, report: Report): void {
@@ -310,7 +325,7 @@ function checkTools(agent: Agent, report: Report): void {
   for (const [stateName, state] of Object.entries(agent.states)) {
     const place = `.states.${stateName}`
     const tools = state.model !== undefined ? (state.tools ?? []) : state.tool !== undefined ? [state.tool] : []
-    const here = new Set(state.model === undefined ? [] : Object.keys(state.on ?? {}))
+    const here = new Set(state.model === undefined ? [] : [readOn.name, ...Object.keys(state.on ?? {})])
     for (const tool of tools) {
       if (!checkTool(tool, `${place}.tools`, report)) continue
       if (here.has(tool.name))

@@ -427,7 +427,8 @@ function moveWait(machine: Machine, work: Draft, node: NodeOf<'wait'>): boolean 
  * way: when the limit is raised, it goes on with what was not called yet.
  */
 function obey(machine: Machine, work: Draft, node: NodeOf<'model'>, turn: Turn): boolean {
-  const asked = read(machine, node, turn.content, turn.finish)
+  const readsOn = work.task.visit?.cut.headChars !== null
+  const asked = read(machine, node, turn.content, turn.finish, readsOn)
   for (const refusal of asked.refusals) {
     const known = refusal.index === undefined ? turn.note !== undefined : turn.results.has(refusal.index)
     if (!known) refuse(work, { ...refusal, turn: turn.turn })

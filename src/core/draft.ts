@@ -3,6 +3,7 @@
 
 import type { Event, EventData, EventType, Fact } from './event.ts'
 import { openGate, type Gate } from './breaker.ts'
+import { defaults } from './limits.ts'
 import type { Pricing } from './price.ts'
 import { boundsOf, type Bounds } from './quota.ts'
 import { evolve, type Task } from './task.ts'
@@ -10,6 +11,8 @@ import { evolve, type Task } from './task.ts'
 /** What is known outside of the task: values and pure functions, so that the core asks nobody. */
 export interface Terms {
   readonly price: Pricing
+  /** The tokens of a model's window, in and out. */
+  readonly window: (model: string) => number
   /** The bounds of a model. */
   readonly bounds: (model: string) => Bounds
   /** The gate of a model or tool, as the store had it last. */
@@ -17,7 +20,12 @@ export interface Terms {
 }
 
 /** Terms under which nothing is known: no prices, no bounds, every gate open to all. */
-export const noTerms: Terms = { price: () => null, bounds: () => boundsOf({}), gate: () => openGate }
+export const noTerms: Terms = {
+  price: () => null,
+  window: () => defaults.windowTokens,
+  bounds: () => boundsOf({}),
+  gate: () => openGate,
+}
 
 /** What the commit of a draft depends on besides the log: places that must be free when it is written. */
 export interface Take {

@@ -60,7 +60,9 @@ export interface PlannedRetry {
   readonly delayMs: number
   readonly atMs: number
   /** `fallback`: the next model of the chain. `reconcile`: the tool is asked whether it was done. `undone`: it was not. */
-  readonly reason: 'jitter' | 'retry-after' | 'fallback' | 'reconcile' | 'undone'
+  readonly reason: 'jitter' | 'retry-after' | 'smaller' | 'fallback' | 'reconcile' | 'undone'
+  /** The largest request that is made then, in estimated tokens, where the last was too large. */
+  readonly inputTokensMax?: number
   /** The model that is asked then, where it is another. */
   readonly model?: string
 }
@@ -207,6 +209,22 @@ export interface EventData {
     readonly turn?: number
     /** The place of the refused call in the model's answer. */
     readonly index?: number
+  }
+  /** What a model is shown of this visit had to become less, by the rule of the window. */
+  'window.cut': {
+    readonly state: string
+    readonly model: string
+    /** `window`: it would not fit. `overflow`: the provider said that it did not. */
+    readonly reason: 'window' | 'overflow'
+    readonly inputTokensMax: number
+    /** The estimate before, and after. */
+    readonly tokensBefore: number
+    readonly tokens: number
+    /** Results of turns before this one are left out, and turns before that one, whole. */
+    readonly resultsBefore: number
+    readonly turnsBefore: number
+    /** Results of more characters are shown by their head. */
+    readonly headChars: number | null
   }
   /** A step has to wait before it may be performed: its model or tool is not to be asked now. */
   'step.queued': {

@@ -12,6 +12,7 @@ import { defaults, resolveLimits, type TaskLimits } from './limits.ts'
 import type { Offer } from './model.ts'
 import { boundsOf, type Bounds } from './quota.ts'
 import type { RetryPolicy } from './resilience.ts'
+import { readOn } from './read-on.ts'
 import { isSchema, toJsonSchema, type Schema } from './schema.ts'
 import type { Effect, Tool } from './tool.ts'
 
@@ -73,6 +74,7 @@ export type Node =
       readonly retry: RetryPolicy
       readonly outputTokensMax: number
       readonly outputTokensMin: number
+      readonly windowTokens: number
     })
   | (NodeCommon & { readonly kind: 'tool'; readonly state: ToolState; readonly tool: MachineTool })
   | (NodeCommon & { readonly kind: 'run'; readonly state: RunState })
@@ -125,6 +127,7 @@ export function compile(agent: Agent): Machine {
     if (node.kind === 'model') for (const [name, tool] of node.tools) tools.set(name, tool)
     if (node.kind === 'tool') tools.set(node.tool.name, node.tool)
   }
+  tools.set(readOnTool.name, readOnTool)
   return {
     name: agent.name,
     version: agent.version,
@@ -165,6 +168,18 @@ function compileExit(name: string, exit: unknown): MachineExit {
 
 function retryPolicy(attempts: number): RetryPolicy {
   return { attempts, baseMs: defaults.retryBaseMs, capMs: defaults.retryCapMs }
+}
+
+/** The engine's own tool. It is performed from the task itself; its `execute` is never called. */
+export const readOnTool: MachineTool = {
+  tool: { name: readOn.name, description: readOn.offer.description, inputSchema: readOn.schema, execute: () => null },
+  name: readOn.name,
+  effect: 'read',
+  idempotent: true,
+  timeoutMs: defaults.toolTimeoutMs,
+  retry: retryPolicy(1),
+  bounds: boundsOf({}),
+  inputJson: readOn.offer.inputSchema,
 }
 
 function compileTool(tool: Tool): MachineTool {
@@ -274,6 +289,7 @@ function compileModel(common: NodeCommon, state: ModelState, timeoutMs: number |
     retry: retryPolicy(state.retry?.attempts ?? defaults.modelAttempts),
     outputTokensMax,
     outputTokensMin: Math.min(outputTokensMax, state.outputTokensMin ?? defaults.outputTokensMin),
+    windowTokens: state.windowTokens ?? Infinity,
     timeoutMs: timeoutMs ?? defaults.modelTimeoutMs,
   }
 }

@@ -7,13 +7,13 @@ import type { EventData, PlannedRetry } from './event.ts'
 import { boundsOfTool, free, holdOf, keyOfModel, keyOfTool, leaveGate, pass, type Hold } from './gate.ts'
 import type { Json } from './json.ts'
 import { charge, firstCorrection, reserve, type Charged, type Reservation } from './ledger.ts'
-import { defaults, raisable, type LimitName, type RaisableLimit } from './limits.ts'
+import { defaults, raisable, type RaisableLimit } from './limits.ts'
 import type { Machine, MachineTool, Node } from './machine.ts'
 import type { Failure, TokenUsage } from './model.ts'
 import { draw, planRetry } from './resilience.ts'
 import { deadlineAtMs, ledgerOf, type Delayed, type OpenStep } from './task.ts'
 import { askBudget, end, go, reach, refuse } from './transition.ts'
-import { sizeOf } from './window.ts'
+import { fit, sizeOf } from './window.ts'
 
 type ToolStep = Extract<OpenStep, { kind: 'tool' }>
 type ModelNode = Extract<Node, { kind: 'model' }>
@@ -68,6 +68,8 @@ export interface Asked {
   readonly turn: number
   readonly deadlineAtMs: number
   readonly prompt?: NonNullable<EventData['model.called']['prompt']>
+  /** The largest request that may be made, in estimated tokens, because a larger one was refused. */
+  readonly inputTokensMax?: number | undefined
 }
 
 /**
@@ -83,7 +85,7 @@ export function askModel(
 ): boolean {
   const { task, terms } = work
   const { step, deadlineAtMs: deadline } = asked
-  let short: LimitName = 'cost'
+  let short: 'tokens' | 'cost' | 'window' = 'cost'
   let held: (Hold & { readonly model: string }) | undefined
   for (const model of node.models.slice(Math.max(0, node.models.indexOf(first)))) {
     const caller = { key: keyOfModel(model), bounds: terms.bounds(model), step, deadlineAtMs: deadline }
@@ -94,17 +96,20 @@ export function askModel(
       if (hold.reason === 'busy') break
       continue
     }
-    const reserved = reserveFor(work, node, asked, model)
-    if (typeof reserved === 'object') {
+    const ready = reserveFor(work, node, asked, model)
+    if (typeof ready === 'object') {
+      const { inputTokensMax: _, ...call } = asked
+      if (ready.cut) emit(work, 'window.cut', { state: node.name, model, ...ready.cut })
       pass(work, caller)
-      emit(work, 'model.called', { ...asked, model, outputTokensMax: reserved.outputTokens, reserved })
+      const { reserved } = ready
+      emit(work, 'model.called', { ...call, model, outputTokensMax: reserved.outputTokens, reserved })
       return true
     }
-    if (reserved === 'price') {
+    if (ready === 'price') {
       const give = `prices: { ${JSON.stringify(model)}: { inputUsdPerMillion: …, outputUsdPerMillion: … } }`
       const correction = `Refused: money has a ceiling and the model ${model} has no price. Give it one: ${give}.`
       refuse(work, { reason: 'price-unknown', asked: model, correction })
-    } else short = reserved
+    } else short = ready
   }
   if (held) {
     const { model } = held
@@ -112,7 +117,14 @@ export function askModel(
     queue(work, held, step, { call, ...(asked.prompt ? { prompt: asked.prompt } : {}) }, deadline)
     return !task.delayed.has(step)
   }
-  return reach(machine, work, short, ledgerOf(task)[short === 'tokens' ? 'tokens' : 'cost'].max ?? 0, '$limit')
+  if (short === 'window') return reach(machine, work, 'window', terms.window(node.models[0]!), '$limit')
+  return reach(machine, work, short, ledgerOf(task)[short].max ?? 0, '$limit')
+}
+
+/** What a call may be made with: a reservation, and what had to be cut to fit the window. */
+interface Ready {
+  readonly reserved: Reservation
+  readonly cut: Omit<EventData['window.cut'], 'state' | 'model'> | undefined
 }
 
 function reserveFor(
@@ -120,16 +132,28 @@ function reserveFor(
   node: ModelNode,
   asked: Asked,
   model: string,
-): Reservation | 'tokens' | 'cost' | 'price' {
+): Ready | 'tokens' | 'cost' | 'price' | 'window' {
   const { task, terms } = work
   const visit = asked.prompt ? { ...task.visit!, prompt: asked.prompt } : task.visit!
+  const correction = task.corrections.get(model) ?? firstCorrection
+  const windowTokens = Math.min(node.windowTokens, terms.window(model))
+  // The window is in the model's own tokens, the request in estimated ones.
+  const fitting = Math.floor((windowTokens - node.outputTokensMax) / Math.max(1, correction))
+  const inputTokensMax = Math.min(fitting, asked.inputTokensMax ?? Infinity)
+  const fitted = fit(visit, node, inputTokensMax)
+  if (!fitted) return 'window'
   const wanted = {
-    estimate: sizeOf(visit, node),
-    correction: task.corrections.get(model) ?? firstCorrection,
+    estimate: fitted.tokens,
+    correction,
     outputTokensMax: node.outputTokensMax,
     outputTokensMin: node.outputTokensMin,
   }
-  return reserve(ledgerOf(task), wanted, (usage) => terms.price(model, usage))
+  const reserved = reserve(ledgerOf(task), wanted, (usage) => terms.price(model, usage))
+  if (typeof reserved === 'string') return reserved
+  if (fitted.cut === visit.cut) return { reserved, cut: undefined }
+  const reason = asked.inputTokensMax === undefined ? 'window' : 'overflow'
+  const tokensBefore = sizeOf(visit, node)
+  return { reserved, cut: { reason, inputTokensMax, tokensBefore, ...fitted.cut, tokens: fitted.tokens } }
 }
 
 /** What an attempt of a model call is charged; without `usage`, what was set aside for it. */
@@ -244,7 +268,8 @@ export function retryDue(machine: Machine, work: Draft): boolean | undefined {
   return undefined
 }
 
-function permitAgain(machine: Machine, work: Draft, { step, model, reconciles }: Delayed): boolean | undefined {
+function permitAgain(machine: Machine, work: Draft, delayed: Delayed): boolean | undefined {
+  const { step, model, reconciles, inputTokensMax } = delayed
   const { step: number, deadlineAtMs: deadline } = step
   const attempt = step.attempt + 1
   if (step.kind === 'tool') {
@@ -254,7 +279,7 @@ function permitAgain(machine: Machine, work: Draft, { step, model, reconciles }:
   } else {
     const node = machine.states.get(work.task.state)
     if (node?.kind !== 'model') return undefined
-    const asked = { step: number, attempt, turn: step.turn, deadlineAtMs: deadline }
+    const asked = { step: number, attempt, turn: step.turn, deadlineAtMs: deadline, inputTokensMax }
     const first = step.attempt === 0 ? undefined : (model ?? step.model)
     const before = work.task.open.size
     const moved = askModel(machine, work, node, asked, first)
@@ -277,6 +302,13 @@ function plan(machine: Machine, work: Draft, step: OpenStep, failure: Failure): 
   if (retry) return { ...retry, atMs: nowMs + retry.delayMs }
   if (step.kind !== 'model' || node?.kind !== 'model' || failure.class === 'timeout' || nowMs >= deadline)
     return undefined
+  if (failure.class === 'context-overflow' && !step.smaller && step.reserved && work.task.visit) {
+    // Half of what was too large; where nothing is left to be cut, the next model may have a larger window.
+    const inputTokensMax = Math.floor(step.reserved.estimate / 2)
+    if (fit(work.task.visit, node, inputTokensMax)) {
+      return { delayMs: 0, atMs: nowMs, reason: 'smaller', inputTokensMax }
+    }
+  }
   const model = node.models[node.models.indexOf(step.model) + 1]
   return model === undefined ? undefined : { delayMs: 0, atMs: nowMs, reason: 'fallback', model }
 }

@@ -3,7 +3,7 @@
 
 import type { RefusalReason } from './event.ts'
 import { head, type Json } from './json.ts'
-import type { Machine, MachineTool, Node } from './machine.ts'
+import { readOnTool, type Machine, type MachineTool, type Node } from './machine.ts'
 import type { AnswerPart, Finish } from './model.ts'
 import { validate } from './schema.ts'
 
@@ -33,15 +33,21 @@ type Verdict =
   | { kind: 'exit'; index: number; name: string; output: Json }
   | { kind: 'refused'; refusal: Refusal }
 
-/** Reads an answer against the state it was given in. */
-export function read(machine: Machine, node: ModelNode, content: readonly AnswerPart[], finish: Finish): Reading {
+/** Reads an answer against the state it was given in. `readsOn`: a result was shown by its head. */
+export function read(
+  machine: Machine,
+  node: ModelNode,
+  content: readonly AnswerPart[],
+  finish: Finish,
+  readsOn = false,
+): Reading {
   const calls = content.flatMap((part, index) => (part.type === 'call' ? [{ part, index }] : []))
   const whole = refuseWhole(node, calls.length, finish)
   if (whole) {
     const unmade = calls.map(({ part, index }) => ({ ...whole, asked: part.name, index }))
     return { calls: [], exit: undefined, refusals: unmade.length > 0 ? unmade : [whole] }
   }
-  const verdicts = calls.map(({ part, index }) => judge(machine, node, part, index))
+  const verdicts = calls.map(({ part, index }) => judge(machine, node, part, index, readsOn))
   const exits = verdicts.filter((verdict) => verdict.kind === 'exit')
   const refusals: Refusal[] = []
   for (const verdict of verdicts) {
@@ -75,7 +81,7 @@ function refuseWhole(node: ModelNode, calls: number, finish: Finish): Refusal | 
   }
 }
 
-function judge(machine: Machine, node: ModelNode, call: Call, index: number): Verdict {
+function judge(machine: Machine, node: ModelNode, call: Call, index: number, readsOn: boolean): Verdict {
   const refused = (reason: RefusalReason, what: string): Verdict => {
     return {
       kind: 'refused',
@@ -84,7 +90,7 @@ function judge(machine: Machine, node: ModelNode, call: Call, index: number): Ve
   }
   const { name } = call
   if (name.trim() === '') return refused('empty-name', `a call needs the name of a tool or an exit. ${may(node)}`)
-  const tool = node.tools.get(name)
+  const tool = node.tools.get(name) ?? (readsOn && name === readOnTool.name ? readOnTool : undefined)
   const exit = name.startsWith('$') ? undefined : node.exits.get(name)
   if (!tool && !exit) {
     if (machine.tools.has(name))

@@ -31,6 +31,8 @@ export type OpenStep = {
   /** Failures with the same model or tool before this attempt, and the delay before it. */
   failures: number
   delayMs: number
+  /** This model said that the request was too large, and is asked with a smaller one. */
+  smaller: boolean
 } & (
   | {
       readonly kind: 'model'
@@ -59,6 +61,8 @@ export interface Delayed {
   readonly atMs: number
   /** The model that is asked then, where it is another. */
   readonly model: string | undefined
+  /** The largest request that is made then. */
+  readonly inputTokensMax: number | undefined
   /** Whether the tool is only asked if the attempt before was done. */
   readonly reconciles: boolean
   /** It waits before its gate, and may be looked at earlier. */
@@ -82,12 +86,28 @@ export interface Turn {
   note: string | undefined
 }
 
+/**
+ * What of a visit's thread is no longer shown in full. Turns count from 1; a cut only gets deeper while the visit lasts.
+ */
+export interface Cut {
+  /** The tool results of turns before this one are left out. */
+  readonly resultsBefore: number
+  /** Turns before this one are left out, calls and results together. */
+  readonly turnsBefore: number
+  /** A result of more characters is shown by its head; null: there was none so large yet. */
+  readonly headChars: number | null
+}
+
+/** A cut that leaves nothing out. */
+export const whole: Cut = { resultsBefore: 1, turnsBefore: 1, headChars: null }
+
 /** One stay in a state. */
 export interface Visit {
   readonly state: string
   readonly kind: StateKind
   readonly deadlineAtMs: number | undefined
   prompt: Prompt | undefined
+  cut: Cut
   readonly turns: Turn[]
   refusals: number
   /** The last turn that was counted as refused, so that five refusals in one answer count as one. */
@@ -325,7 +345,7 @@ function apply(task: Task, event: Event): void {
       task.reserved.tokens += reserved.inputTokens + reserved.outputTokens
       task.reserved.costMicros += reserved.costMicros ?? 0
       const permitted = { step, attempt, turn, model, outputTokensMax, reserved, deadlineAtMs }
-      open(task, { kind: 'model', ...permitted, failures: 0, delayMs: 0 })
+      open(task, { kind: 'model', ...permitted, failures: 0, delayMs: 0, smaller: false })
       return
     }
     case 'model.answered': {
@@ -349,7 +369,7 @@ function apply(task: Task, event: Event): void {
       if (visit) visit.ended = { failure: event.data }
       return
     case 'tool.called':
-      open(task, { kind: 'tool', ...event.data, failures: 0, delayMs: 0 })
+      open(task, { kind: 'tool', ...event.data, failures: 0, delayMs: 0, smaller: false })
       return
     case 'tool.answered':
       settle(task, event.data.step, { result: event.data.result })
@@ -363,7 +383,7 @@ function apply(task: Task, event: Event): void {
       return
     }
     case 'function.called':
-      open(task, { kind: 'function', ...event.data, failures: 0, delayMs: 0 })
+      open(task, { kind: 'function', ...event.data, failures: 0, delayMs: 0, smaller: false })
       return
     case 'function.returned':
       task.open.delete(event.data.step)
@@ -383,7 +403,19 @@ function apply(task: Task, event: Event): void {
       if (!lost) return
       task.open.delete(step)
       const reconciles = lost.kind === 'tool' && !lost.idempotent
-      task.delayed.set(step, { step: lost, atMs: event.at, model: undefined, reconciles, queued: false })
+      task.delayed.set(step, {
+        step: lost,
+        atMs: event.at,
+        model: undefined,
+        inputTokensMax: undefined,
+        reconciles,
+        queued: false,
+      })
+      return
+    }
+    case 'window.cut': {
+      const { resultsBefore, turnsBefore, headChars } = event.data
+      if (visit) visit.cut = { resultsBefore, turnsBefore, headChars }
       return
     }
     case 'step.queued':
@@ -483,6 +515,7 @@ function enter(task: Task, { state, kind, visit, deadlineAtMs }: EventData['stat
     kind,
     deadlineAtMs,
     prompt: undefined,
+    cut: whole,
     turns: [],
     refusals: 0,
     refusedTurn: 0,
@@ -498,9 +531,17 @@ function postpone(task: Task, failed: { readonly step: number; readonly retry?: 
   const { step: number, retry } = failed
   const step = retry && close(task, number)
   if (!retry || !step) return false
-  const { atMs, delayMs, model, reason } = retry
-  const next = { ...step, failures: step.failures + 1, delayMs }
-  task.delayed.set(number, { step: next, atMs, model, reconciles: reason === 'reconcile', queued: false })
+  const { atMs, delayMs, model, reason, inputTokensMax } = retry
+  const smaller = step.smaller || reason === 'smaller'
+  const next = { ...step, failures: step.failures + 1, delayMs, smaller }
+  task.delayed.set(number, {
+    step: next,
+    atMs,
+    model,
+    inputTokensMax,
+    reconciles: reason === 'reconcile',
+    queued: false,
+  })
   return true
 }
 
@@ -515,13 +556,20 @@ function queue(task: Task, queued: EventData['step.queued']): void {
   }
   if (!call) return
   if (prompt && task.visit) task.visit.prompt = prompt
-  const common = { step: number, attempt: 0, failures: 0, delayMs: 0 }
+  const common = { step: number, attempt: 0, failures: 0, delayMs: 0, smaller: false }
   const step: OpenStep =
     call.kind === 'model'
       ? { ...common, ...call, outputTokensMax: 0, reserved: undefined }
       : { ...common, ...call, arguments: queued.arguments ?? null }
   begin(task, step)
-  task.delayed.set(number, { step, atMs: untilMs, model: undefined, reconciles: false, queued: true })
+  task.delayed.set(number, {
+    step,
+    atMs: untilMs,
+    model: undefined,
+    inputTokensMax: undefined,
+    reconciles: false,
+    queued: true,
+  })
 }
 
 /** Books what an attempt was charged, and gives back what was set aside for it. */
@@ -592,7 +640,9 @@ function open(task: Task, permitted: OpenStep): void {
   const before = close(task, permitted.step)
   const same =
     before !== undefined && (before.kind !== 'model' || permitted.kind !== 'model' || before.model === permitted.model)
-  const step = same ? { ...permitted, failures: before.failures, delayMs: before.delayMs } : permitted
+  const step = same
+    ? { ...permitted, failures: before.failures, delayMs: before.delayMs, smaller: before.smaller }
+    : permitted
   if (before === undefined) begin(task, step)
   task.open.set(step.step, step)
   if (task.visit) task.visit.ended = undefined

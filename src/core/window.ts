@@ -1,39 +1,157 @@
 // The window is what a model gets to see: who it is, what is to be done, and what was said in this visit. It is put
-// together from the task alone, and every request is well formed: each call has one result, in order, under an id of
-// its own, whatever the provider called it.
+// together from the task alone, within a bound, and every request is well formed: each call has one result, in order,
+// under an id of its own, whatever the provider called it. What has to go goes by one declared rule (see `fit`).
 
 import type { Json } from './json.ts'
-import type { AnswerPart, CallResult, Message, MessagePart, ModelRequest } from './model.ts'
+import type { AnswerPart, CallResult, Message, MessagePart, ModelRequest, Offer } from './model.ts'
 import type { Node } from './machine.ts'
-import type { Turn, Visit } from './task.ts'
+import { readOn } from './read-on.ts'
+import type { Cut, Turn, Visit } from './task.ts'
+import { messageTokens, offerTokens } from './tokens.ts'
 
-interface Rendered {
+type ModelNode = Extract<Node, { kind: 'model' }>
+
+/** A visit's messages under a cut, and an estimate of their tokens. */
+interface Thread {
+  readonly cut: Cut
   readonly messages: Message[]
   readonly ids: Set<string>
+  tokens: number
   turns: number
+  /** Whether a result is shown by its head. */
+  heads: boolean
 }
 
-// A turn that has its results never changes, so it is rendered once: the cost of a turn does not grow with the visit.
-const rendered = new WeakMap<Visit, Rendered>()
+// A turn that has its results never changes, so it is rendered once under a cut: the cost of a turn does not grow with
+// the visit.
+const threads = new WeakMap<Visit, Thread>()
 
 /** The request for the next turn of a visit. */
-export function assemble(visit: Visit, node: Extract<Node, { kind: 'model' }>, outputTokensMax: number): ModelRequest {
-  const memory = rendered.get(visit) ?? begin(visit)
-  for (; memory.turns < visit.turns.length; memory.turns += 1) render(visit.turns[memory.turns]!, memory)
-  const request = { messages: memory.messages.slice(), offers: node.offers, outputTokensMax }
+export function assemble(visit: Visit, node: ModelNode, outputTokensMax: number): ModelRequest {
+  const thread = threadOf(visit, visit.cut)
+  const offers = thread.heads ? [...node.offers, readOn.offer] : node.offers
+  const request = { messages: thread.messages.slice(), offers, outputTokensMax }
   return node.state.temperature === undefined ? request : { ...request, temperature: node.state.temperature }
 }
 
-function begin(visit: Visit): Rendered {
-  const messages: Message[] = []
-  if (visit.prompt?.system) messages.push({ role: 'system', text: visit.prompt.system })
-  messages.push({ role: 'user', text: visit.prompt?.user ?? '' })
-  const memory = { messages, ids: new Set<string>(), turns: 0 }
-  rendered.set(visit, memory)
-  return memory
+/** An estimate of that request's tokens under a cut. */
+export function sizeOf(visit: Visit, node: ModelNode, cut: Cut = visit.cut): number {
+  return threadOf(visit, cut).tokens + offersOf(node)
 }
 
-function render(turn: Turn, memory: Rendered): void {
+const offered = new WeakMap<ModelNode, number>()
+
+function offersOf(node: ModelNode): number {
+  const known = offered.get(node) ?? offerTokens([...node.offers, readOn.offer])
+  offered.set(node, known)
+  return known
+}
+
+/** A cut, and what is left under it. */
+export interface Fitted {
+  readonly cut: Cut
+  readonly tokens: number
+}
+
+/** What has to be cut is cut down to this share of the window, so that it is not cut again at every turn. */
+const room = 0.7
+const headCharsMin = 200
+
+/**
+ * The least cut that keeps the request within `inputTokensMax`, and is at least as deep as the visit's own. The rule: a
+ * single result that is larger than about a quarter of the window (as many characters as the window has tokens) is shown
+ * by its head; the oldest tool results go first, then the oldest turns, whole; the last turn stays; when that does not
+ * do, heads get shorter, by halves. Undefined: not even what is pinned (system message and prompt) and the last turn fit.
+ */
+export function fit(visit: Visit, node: ModelNode, inputTokensMax: number): Fitted | undefined {
+  let cut = headed(visit, inputTokensMax)
+  for (;;) {
+    const tokens = sizeOf(visit, node, cut)
+    if (tokens <= inputTokensMax) return { cut, tokens }
+    const fitted = dropOldest(visit, node, cut, inputTokensMax)
+    if (fitted) return fitted
+    const headChars = Math.floor(Math.min(cut.headChars ?? Infinity, longest(visit.turns.at(-1))) / 2)
+    if (headChars < headCharsMin) return undefined
+    cut = { ...cut, headChars }
+  }
+}
+
+/** The visit's cut, with large results by their heads. */
+function headed({ cut, turns }: Visit, inputTokensMax: number): Cut {
+  const headChars = Math.max(headCharsMin, inputTokensMax)
+  if (cut.headChars !== null && cut.headChars <= headChars) return cut
+  // Every turn was the last one once, and looked at then.
+  return longest(turns.at(-1)) > headChars ? { ...cut, headChars } : cut
+}
+
+const lengths = new WeakMap<Turn, number>()
+
+/** The length of a turn's longest result, in characters. */
+function longest(turn: Turn | undefined): number {
+  if (!turn) return 0
+  const known =
+    lengths.get(turn) ?? Math.max(0, ...[...turn.results.values()].map(({ value }) => readOn.textOf(value).length))
+  lengths.set(turn, known)
+  return known
+}
+
+/** Leaves out results, then turns, oldest first, until it fits: with room to spare where that can be. */
+function dropOldest(visit: Visit, node: ModelNode, cut: Cut, inputTokensMax: number): Fitted | undefined {
+  const last = visit.turns.length
+  if (last === 0) return undefined
+  const deepest = { ...cut, resultsBefore: last, turnsBefore: last }
+  for (const bound of [inputTokensMax * room, inputTokensMax]) {
+    if (sizeOf(visit, node, deepest) > bound) continue
+    // Deeper is smaller, so the least depth that does can be found by halving.
+    let [low, high] = [cut.resultsBefore + cut.turnsBefore, 2 * last]
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2)
+      if (sizeOf(visit, node, cutAt(cut, middle, last)) <= bound) high = middle
+      else low = middle + 1
+    }
+    const found = cutAt(cut, low, last)
+    return { cut: found, tokens: sizeOf(visit, node, found) }
+  }
+  return undefined
+}
+
+/** The cut of a depth: all results come before the first turn. */
+function cutAt(cut: Cut, depth: number, last: number): Cut {
+  const resultsBefore = Math.min(last, Math.max(cut.resultsBefore, depth - cut.turnsBefore))
+  return { ...cut, resultsBefore, turnsBefore: Math.min(last, Math.max(cut.turnsBefore, depth - last)) }
+}
+
+function threadOf(visit: Visit, cut: Cut): Thread {
+  const known = threads.get(visit)
+  const { headChars, resultsBefore, turnsBefore } = cut
+  const same =
+    known?.cut.headChars === headChars &&
+    known.cut.resultsBefore === resultsBefore &&
+    known.cut.turnsBefore === turnsBefore
+  const thread = known && same ? known : begin(visit, cut)
+  for (; thread.turns < visit.turns.length; thread.turns += 1) {
+    const turn = visit.turns[thread.turns]!
+    if (turn.turn >= turnsBefore) render(turn, thread)
+  }
+  // What is only tried is not kept: the thread of the visit's own cut would be put together anew each time.
+  if (cut === visit.cut || !known) threads.set(visit, thread)
+  return thread
+}
+
+function begin({ prompt }: Visit, cut: Cut): Thread {
+  const thread: Thread = { cut, messages: [], ids: new Set(), tokens: 0, turns: 0, heads: false }
+  if (prompt?.system) say(thread, { role: 'system', text: prompt.system })
+  const left = cut.turnsBefore > 1 ? `\n\n(The first ${cut.turnsBefore - 1} turns were left out to save room.)` : ''
+  say(thread, { role: 'user', text: `${prompt?.user ?? ''}${left}` })
+  return thread
+}
+
+function say(thread: Thread, message: Message): void {
+  thread.messages.push(message)
+  thread.tokens += messageTokens(message)
+}
+
+function render(turn: Turn, thread: Thread): void {
   const content: MessagePart[] = []
   const results: CallResult[] = []
   for (const [index, part] of turn.content.entries()) {
@@ -41,17 +159,28 @@ function render(turn: Turn, memory: Rendered): void {
       if (part.text !== '') content.push(part)
       continue
     }
-    const id = ownId(part, turn.turn, index, memory.ids)
+    const id = ownId(part, turn.turn, index, thread.ids)
     const name = /^[\w-]{1,64}$/.test(part.name) ? part.name : 'unnamed'
     const metadata = part.metadata === undefined ? {} : { metadata: part.metadata }
     content.push({ type: 'call', id, name, arguments: asObject(part.arguments), ...metadata })
-    const result = turn.results.get(index) ?? { value: 'Not done.', failed: true }
-    results.push({ id, name, ...result })
+    const { value, failed } = turn.results.get(index) ?? { value: 'Not done.', failed: true }
+    results.push({ id, name, value: shown(value, `${turn.turn}.${index}`, turn.turn, thread), failed })
   }
   if (content.length === 0) content.push({ type: 'text', text: '(no answer)' })
-  memory.messages.push({ role: 'assistant', content })
-  if (results.length > 0) memory.messages.push({ role: 'tool', results })
-  if (turn.note !== undefined) memory.messages.push({ role: 'user', text: turn.note })
+  say(thread, { role: 'assistant', content })
+  if (results.length > 0) say(thread, { role: 'tool', results })
+  if (turn.note !== undefined) say(thread, { role: 'user', text: turn.note })
+}
+
+/** A result as it is shown: whole, by its head, or not at all. */
+function shown(value: Json, handle: string, turn: number, thread: Thread): Json {
+  const { resultsBefore, headChars } = thread.cut
+  if (turn < resultsBefore) return '(Left out to save room. Call again if it is needed.)'
+  if (headChars === null) return value
+  const text = readOn.textOf(value)
+  if (text.length <= headChars) return value
+  thread.heads = true
+  return readOn.head(text, handle, headChars)
 }
 
 function ownId(part: Extract<AnswerPart, { type: 'call' }>, turn: number, index: number, taken: Set<string>): string {
@@ -66,7 +195,7 @@ function asObject(value: Json | undefined): Json {
 }
 
 /** The message that states the rules of the house, after the author's own instructions. */
-export function systemText(node: Extract<Node, { kind: 'model' }>): string {
+export function systemText(node: ModelNode): string {
   const exits = [...node.exits.values()].filter((exit) => !exit.name.startsWith('$'))
   const rules = [
     node.tools.size > 0 ? `Use these tools as you need them: ${[...node.tools.keys()].join(', ')}.` : '',
@@ -76,9 +205,4 @@ export function systemText(node: Extract<Node, { kind: 'model' }>): string {
   return [node.state.instructions ?? '', rules.filter((rule) => rule !== '').join(' ')]
     .filter((text) => text !== '')
     .join('\n\n')
-}
-
-/** TEMPORARY */
-export function sizeOf(visit: Visit, node: Extract<Node, { kind: 'model' }>): number {
-  return Math.ceil(JSON.stringify([assemble(visit, node, 1)]).length / 4)
 }

@@ -2,6 +2,7 @@
 // is installed (an optional peer with its data inside; nothing is fetched). A model that neither knows has no price.
 
 import { Fault } from '../core/fault.ts'
+import { defaults } from '../core/limits.ts'
 import { costOf, isPrice, type Billed, type Cost, type Price, type Pricing } from '../core/price.ts'
 
 /** Prices by the name that agents use for a model, or by the provider's own name for it. */
@@ -52,4 +53,26 @@ function fromList(calcPrice: CalcPrice, modelId: string, usage: Billed): Cost | 
   )
   // The list counts in dollars as floating point: a millionth of a micro-dollar is its noise, not a cost.
   return price ? { costMicros: Math.ceil(price.total_price * 1_000_000 - 1e-6), source: 'genai-prices' } : null
+}
+
+/**
+ * Finds the windows of models, in tokens: as configured, else from the list of prices, else a cautious default. Throws
+ * CONFIG_INVALID.
+ */
+export async function loadWindows(
+  configured: Readonly<Record<string, number>>,
+  modelIdOf: (model: string) => string | undefined = () => undefined,
+): Promise<(model: string) => number> {
+  for (const [name, tokens] of Object.entries(configured)) {
+    if (Number.isSafeInteger(tokens) && tokens > 0) continue
+    throw new Fault('CONFIG_INVALID', `The window of ${name} is ${JSON.stringify(tokens)}.`, 'Give whole tokens.')
+  }
+  const list = await import('@pydantic/genai-prices').catch(() => undefined)
+  const one = { input_tokens: 1, output_tokens: 1 }
+  const known = new Map(Object.entries(configured))
+  return (model) => {
+    const tokens = known.get(model) ?? list?.calcPrice(one, modelIdOf(model) ?? model)?.model.context_window
+    known.set(model, tokens ?? defaults.windowTokens)
+    return known.get(model)!
+  }
 }

@@ -332,6 +332,7 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
         'tool.failed',
         'transition.taken',
         'wait.started',
+        'window.cut',
       ])
     })
   })

@@ -37,7 +37,7 @@ export const everyKind: Agent<any, any> = defineAgent({
     list: { schema: z.array(z.json()), initial: [], merge: 'append' },
     last: z.json().optional(),
   }),
-  limits: { steps: 12, tokens: 4_000, soft: 0.5 },
+  limits: { steps: 16, tokens: 8_000, soft: 0.5 },
   initial: 'think',
   on: { $timeout: 'pause' },
   states: {
@@ -83,6 +83,7 @@ const bounds = boundsOf({ concurrency: 2, breaker: { failures: 2, coolDown: '2s'
 const termsOf = (store: Store, nowMs: number, full: () => boolean): Terms => ({
   price: (model, { outputTokens }) =>
     model === 'main' ? { costMicros: outputTokens * 7, source: 'configured' } : null,
+  window: () => 1_500,
   bounds: () => bounds,
   gate: (key) => ({ ...(gatesOf.get(store)?.get(key) ?? openGate), ...(full() ? { fullUntilMs: nowMs + 1_000 } : {}) }),
 })
@@ -161,7 +162,7 @@ function move(work: Draft, draw: Draw, value: () => Json): void {
 
 function ending(step: OpenStep, draw: Draw, value: () => Json): Ending {
   if (draw(6) === 0) return { kind: 'failed', failure: { class: draw(2) ? 'timeout' : 'overload', message: 'm' } }
-  if (step.kind === 'tool') return { kind: 'tool', result: value() }
+  if (step.kind === 'tool') return { kind: 'tool', result: draw(4) ? value() : 'much '.repeat(800) }
   if (step.kind === 'function')
     return { kind: 'function', leaving: { exit: ['OK', 'AGAIN', 'NO'][draw(3)]!, output: {} } }
   const answers: (() => AnswerPart)[] = [
