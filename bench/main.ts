@@ -18,6 +18,7 @@ try {
   tell('one task: time and bytes a turn, first tenth against last (the warm-up is not counted)')
   await oneTask(1_000, 'warm-up')
   for (const turns of [10, 100, 1_000, 3_000]) report(await oneTask(turns, `one task of ${turns} turns`))
+  report(await oneTask(3_000, '3000 turns in a window of 100k', {}))
   tell('\nmany tasks in one process: commits are shared')
   await manyTasks(200, 10, 'warm-up')
   for (let round = 1; round <= 3; round += 1) report(await manyTasks(500, 10, `500 tasks of 10 turns, round ${round}`))
@@ -58,7 +59,8 @@ async function fill(path: string): Promise<void> {
   await box.stop()
 }
 
-async function oneTask(turns: number, what: string) {
+/** By default the model's window holds the whole thread. */
+async function oneTask(turns: number, what: string, windows: Record<string, number> = { main: 1_000_000_000 }) {
   const path = join(folder, `${what.replaceAll(' ', '-')}.db`)
   const times: number[] = []
   const bytes: number[] = []
@@ -69,7 +71,7 @@ async function oneTask(turns: number, what: string) {
     if (marks.has(turn)) bytes[turn] = bytesWritten()
   })
   await fill(path)
-  const box = await createOrchestrator({ store: `sqlite:${path}`, agents: [agent], models: { main: model } })
+  const box = await createOrchestrator({ store: `sqlite:${path}`, agents: [agent], models: { main: model }, windows })
   await (await box.start(agent, { goal: what }, { id: 'measured' })).result()
   await box.stop()
   const wholeMs = times[turns + 1]! - times[1]!

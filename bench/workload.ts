@@ -20,7 +20,7 @@ export const agent = defineAgent({
   name: 'bench',
   version: '1',
   context: defineContext({ goal: z.string() }),
-  limits: { steps: 1_000_000 },
+  limits: { steps: 1_000_000, toolCalls: 1_000_000, tokens: 1_000_000_000 },
   initial: 'work',
   on: { $error: 'failed', $timeout: 'failed' },
   states: {
@@ -43,8 +43,10 @@ export function modelOf(turns: number, onTurn: (turn: number) => void = () => un
     provider: 'bench',
     modelId: 'bench',
     call({ messages }) {
-      // The thread holds the instructions, the prompt, and two messages a turn.
-      const turn = (messages.length - 2) / 2 + 1
+      // Old turns may have been left out of the thread, so the last result says how far it is.
+      const last = messages.at(-1)
+      const result = last?.role === 'tool' ? (last.results[0]?.value as { turn: number } | undefined) : undefined
+      const turn = (result?.turn ?? 0) + 1
       onTurn(turn)
       const content =
         turn > turns

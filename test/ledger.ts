@@ -1,6 +1,4 @@
-// The outside, for tests: a service that writes down every effect with its key, and what providers invoice.
-
-import type { JsonObject } from '../src/core/json.ts'
+// The outside, for tests: a service that writes down every effect with its key.
 
 /** A service that acts once for every call it gets, and remembers all of them. */
 export class Effects {
@@ -14,10 +12,4 @@ export class Effects {
   get perKey(): number[] {
     return [...Map.groupBy(this.all, ({ key }) => key).values()].map((effects) => effects.length)
   }
-}
-
-/** The tools that a request of chat completions offers. */
-export function toolsOf(request: JsonObject): string[] {
-  const tools = (request['tools'] ?? []) as { function: { name: string } }[]
-  return tools.map((tool) => tool.function.name)
 }

@@ -3,7 +3,7 @@
 // under an id of its own, whatever the provider called it. What has to go goes by one declared rule (see `fit`).
 
 import type { Json } from './json.ts'
-import type { AnswerPart, CallResult, Message, MessagePart, ModelRequest, Offer } from './model.ts'
+import type { AnswerPart, CallResult, Message, MessagePart, ModelRequest } from './model.ts'
 import type { Node } from './machine.ts'
 import { readOn } from './read-on.ts'
 import type { Cut, Turn, Visit } from './task.ts'

@@ -25,14 +25,17 @@ export async function loadPrices(
     )
   }
   const list = await import('@pydantic/genai-prices').catch(() => undefined)
+  const unlisted = new Set<string>()
   return (model, usage, modelId) => {
     const names = [model, modelId, modelIdOf(model)].filter((name) => name !== undefined)
     const own = names.find((name) => Object.hasOwn(configured, name))
     if (own !== undefined) return { costMicros: costOf(configured[own]!, usage), source: 'configured' }
     if (!list) return null
     for (const name of names) {
-      const cost = fromList(list.calcPrice, name, usage)
+      const cost = unlisted.has(name) ? null : fromList(list.calcPrice, name, usage)
       if (cost) return cost
+      // To look through the whole list for a name that is not in it takes a while.
+      unlisted.add(name)
     }
     return null
   }
