@@ -3,6 +3,7 @@
 import type { Command } from 'commander'
 import type { TaskStatus } from '../core/task.ts'
 import { storeCommand, withStore, type Leave } from './command.ts'
+import { sayCosts } from './timeline.ts'
 import { exitCodes, parseCount, print, printJson, table, tell } from './terminal.ts'
 
 interface TasksFlags {
@@ -24,7 +25,7 @@ export function tasksCommand(leave: Leave): Command {
       if (json) for (const row of rows) printJson(row)
       else if (rows.length === 0) tell('No tasks.')
       else {
-        const header = ['TASK', 'AGENT', 'STATUS', 'STATE', 'STEPS', 'TURNS', 'TOKENS', 'STARTED']
+        const header = ['TASK', 'AGENT', 'STATUS', 'STATE', 'STEPS', 'TURNS', 'TOKENS', 'COST', 'STARTED']
         const lines = rows.map((row) => [
           row.taskId,
           row.agent,
@@ -33,6 +34,7 @@ export function tasksCommand(leave: Leave): Command {
           String(row.steps),
           String(row.turns),
           String(row.inputTokens + row.outputTokens),
+          sayCosts(row),
           new Date(row.startedAtMs).toISOString(),
         ])
         print(table([header, ...lines]))

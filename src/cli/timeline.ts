@@ -3,6 +3,7 @@
 import { sayMs } from '../core/duration.ts'
 import type { PlannedRetry } from '../core/event.ts'
 import { head, type Json } from '../core/json.ts'
+import { sayAmount } from '../core/limits.ts'
 import type { LoggedEvent } from '../store/store.ts'
 import type { Usage } from '../core/task.ts'
 import { paint } from './terminal.ts'
@@ -91,14 +92,14 @@ function describe(event: LoggedEvent): string | undefined {
     case 'transition.taken':
       return `  ${paint('green', event.data.exit)} → ${event.data.target}`
     case 'limit.reached':
-      return paint('red', `  limit reached: ${event.data.limit} (${event.data.max})`)
-    case 'limit.neared':
-      return paint(
-        'yellow',
-        `  ${event.data.limit}: ${sayAmount(event.data)}, past the soft line at ${event.data.soft * 100} %`,
-      )
+      return paint('red', `  limit reached: ${event.data.limit} (${sayAmount(event.data.limit, event.data.max)})`)
+    case 'limit.neared': {
+      const { limit, used, max, soft } = event.data
+      const amounts = `${sayAmount(limit, used)} of ${sayAmount(limit, max)}`
+      return paint('yellow', `  ${limit}: ${amounts}, past the soft line at ${soft * 100} %`)
+    }
     case 'limit.raised':
-      return `  limit raised by ${event.data.by}: ${event.data.limit} to ${event.data.max} (${event.data.reason})`
+      return `  limit raised by ${event.data.by}: ${event.data.limit} to ${sayAmount(event.data.limit, event.data.max)} (${event.data.reason})`
     case 'deadline.passed':
       return paint('red', `  deadline passed: the ${event.data.of}`)
     case 'wait.started':
@@ -134,20 +135,20 @@ const sayReason = {
   busy: 'all places are taken',
 } as const
 
-function sayAmount({ limit, used, max }: { limit: 'tokens' | 'cost'; used: number; max: number }): string {
-  return limit === 'cost' ? `${sayCost(used)} of ${sayCost(max)}` : `${used} of ${max}`
-}
-
 function again(retry: PlannedRetry | undefined): string {
   return retry === undefined ? '' : `; again in ${sayMs(retry.delayMs)} (${retry.reason})`
 }
 
 /** What a task used, in a line. */
 export function sayUsage(usage: Usage): string {
-  const { steps, turns, inputTokens, outputTokens, costMicros, unpriced } = usage
+  const { steps, turns, inputTokens, outputTokens } = usage
+  return `${steps} steps, ${turns} turns, ${inputTokens} tokens in, ${outputTokens} out, ${sayCosts(usage)}`
+}
+
+/** What a task cost, as far as it is known. */
+export function sayCosts({ costMicros, unpriced }: Pick<Usage, 'costMicros' | 'unpriced'>): string {
   const known = unpriced === 0 ? sayCost(costMicros) : `${sayCost(costMicros)} and ${unpriced} calls without a price`
-  const cost = unpriced > 0 && costMicros === 0 ? 'cost unknown' : known
-  return `${steps} steps, ${turns} turns, ${inputTokens} tokens in, ${outputTokens} out, ${cost}`
+  return unpriced > 0 && costMicros === 0 ? 'cost unknown' : known
 }
 
 function sayCost(costMicros: number | null): string {

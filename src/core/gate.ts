@@ -2,7 +2,7 @@
 // for as many calls as it takes at once or in a stretch of time. A step passes its gate, or waits before it; what comes
 // back is told to the gate. What a gate decided holds only if it still does when it is committed.
 
-import { admit, failed, succeeded, type Admission, type Gate } from './breaker.ts'
+import { admit, failed, succeeded, type Admission, type Breaker, type Gate } from './breaker.ts'
 import { emit, type Draft } from './draft.ts'
 import type { QueueReason } from './event.ts'
 import type { Machine } from './machine.ts'
@@ -70,17 +70,28 @@ export function pass(work: Draft, caller: Caller): void {
 export function leaveGate(machine: Machine, work: Draft, step: OpenStep, failure?: Failure): void {
   free(work, step.step)
   if (step.kind === 'function') return
-  const key = step.kind === 'model' ? keyOfModel(step.model) : keyOfTool(step.tool)
-  const gate = gateOf(work, key)
+  const key = keyOfStep(step)
+  change(work, key, gateOf(work, key), breakerAfter(machine, work, step, failure))
+}
+
+/** What an outcome makes of the breaker of a step's model or tool. Changes nothing. */
+export function breakerAfter(
+  machine: Machine,
+  work: Draft,
+  step: Exclude<OpenStep, { kind: 'function' }>,
+  failure?: Failure,
+): Breaker {
+  const { breaker } = gateOf(work, keyOfStep(step))
   const caller = callerOf(work.task, step.step)
-  if (!failure) {
-    change(work, key, gate, succeeded(gate.breaker, caller))
-    return
-  }
+  if (!failure) return succeeded(breaker, caller)
   const { breaker: policy } = step.kind === 'model' ? work.terms.bounds(step.model) : boundsOfTool(machine, step.tool)
   // A deadline that passed before anything was asked says nothing about the other side.
   const told: Failure = failure.class === 'timeout' && failure.unbilled ? { ...failure, class: 'lost' } : failure
-  change(work, key, gate, failed(gate.breaker, policy, caller, told, work.nowMs))
+  return failed(breaker, policy, caller, told, work.nowMs)
+}
+
+function keyOfStep(step: Exclude<OpenStep, { kind: 'function' }>): string {
+  return step.kind === 'model' ? keyOfModel(step.model) : keyOfTool(step.tool)
 }
 
 /** Gives back the place of a step, or its turn in the queue. */

@@ -1,6 +1,6 @@
 // Every wait and every loop is finite, also when nobody said how. These are the ceilings; a machine may set its own.
 
-import { toMs, type Duration } from './duration.ts'
+import { sayMs, toMs, type Duration } from './duration.ts'
 import type { Usd } from './price.ts'
 
 /** The ceilings of one task. Limits count or time; budgets (`tokens`, `cost`) are reserved before they are spent. */
@@ -48,6 +48,12 @@ export const raisable = {
 
 /** A limit of the task, which a human may raise. */
 export type RaisableLimit = keyof typeof raisable
+
+/** An amount of what a limit counts, for people. */
+export function sayAmount(limit: LimitName, amount: number): string {
+  if (limit === 'cost') return `$${(amount / 1_000_000).toFixed(6)}`
+  return limit === 'duration' ? sayMs(amount) : String(amount)
+}
 
 /** What a limit counts. */
 export type LimitName = RaisableLimit | 'turns' | 'visits' | 'refusals' | 'repeats' | 'attempts' | 'hops' | 'window'

@@ -4,7 +4,7 @@
 
 import { emit, type Draft } from './draft.ts'
 import type { EventData, PlannedRetry } from './event.ts'
-import { boundsOfTool, free, holdOf, keyOfModel, keyOfTool, leaveGate, pass, type Hold } from './gate.ts'
+import { boundsOfTool, breakerAfter, free, holdOf, keyOfModel, keyOfTool, leaveGate, pass, type Hold } from './gate.ts'
 import type { Json } from './json.ts'
 import { charge, firstCorrection, reserve, type Charged, type Reservation } from './ledger.ts'
 import { defaults, raisable, type RaisableLimit } from './limits.ts'
@@ -299,7 +299,11 @@ function plan(machine: Machine, work: Draft, step: OpenStep, failure: Failure): 
   const random = draw(work.task.seed, step.step, step.attempt)
   const { failures, delayMs: previousMs, deadlineAtMs: deadline } = step
   const retry = planRetry(policy, { failure, failures, previousMs, deadlineAtMs: deadline, nowMs, random })
-  if (retry) return { ...retry, atMs: nowMs + retry.delayMs }
+  const model = node?.kind === 'model' && step.kind === 'model' ? nextModel(node, step.model) : undefined
+  // Not to wait for a model that will be left alone by then, where another may be asked now.
+  const { status, untilMs } = breakerAfter(machine, work, step, failure)
+  const leftAlone = model !== undefined && status === 'open' && retry !== undefined && nowMs + retry.delayMs < untilMs
+  if (retry && !leftAlone) return { ...retry, atMs: nowMs + retry.delayMs }
   if (step.kind !== 'model' || node?.kind !== 'model' || failure.class === 'timeout' || nowMs >= deadline)
     return undefined
   if (failure.class === 'context-overflow' && !step.smaller && step.reserved && work.task.visit) {
@@ -309,8 +313,11 @@ function plan(machine: Machine, work: Draft, step: OpenStep, failure: Failure): 
       return { delayMs: 0, atMs: nowMs, reason: 'smaller', inputTokensMax }
     }
   }
-  const model = node.models[node.models.indexOf(step.model) + 1]
   return model === undefined ? undefined : { delayMs: 0, atMs: nowMs, reason: 'fallback', model }
+}
+
+function nextModel(node: ModelNode, model: string): string | undefined {
+  return node.models[node.models.indexOf(model) + 1]
 }
 
 /**

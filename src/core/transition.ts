@@ -6,7 +6,7 @@ import type { EventData, RefusalReason } from './event.ts'
 import { messageOf } from './fault.ts'
 import { freeAll } from './gate.ts'
 import type { Json, JsonObject } from './json.ts'
-import { raisable, type LimitName, type RaisableLimit } from './limits.ts'
+import { raisable, sayAmount, type LimitName, type RaisableLimit } from './limits.ts'
 import type { Machine, MachineExit, Node } from './machine.ts'
 import type { Refusal } from './refusal.ts'
 import { validate } from './schema.ts'
@@ -221,14 +221,19 @@ export function askBudget(machine: Machine, work: Draft, limit: RaisableLimit): 
   const max = task.limits[field]
   const used = usedOf(work, limit)
   const exits = [...(machine.states.get(task.state)?.exits.keys() ?? [])].filter((name) => !name.startsWith('$'))
-  const finish = exits.length > 0 && task.visit ? ', finish by an exit with {"exit": NAME, "output": …},' : ''
+  const finishes = exits.length > 0 && task.visit !== undefined
+  const ways = [
+    `raise it, to {"${field}": N} or by as much as it had at the start`,
+    ...(finishes ? ['finish by an exit, {"exit": NAME, "output": …}'] : []),
+    'end the task',
+  ]
   emit(work, 'human.asked', {
     item: itemId(work),
     kind: 'budget',
     state: task.state,
-    question: `The task has used ${used} of ${max} (${field}). Raise it, to {"${field}": N} or by as much as it had at the start,${finish} or end it?`,
+    question: `The task has used ${sayAmount(limit, used)} of ${sayAmount(limit, max ?? 0)} (${limit}). You may ${ways.slice(0, -1).join(', ')}, or ${ways.at(-1)}.`,
     show: { limit, used, max, exits },
-    options: ['raise', ...(finish === '' ? [] : ['finish']), 'end'],
+    options: ['raise', ...(finishes ? ['finish'] : []), 'end'],
     exit: '$limit',
     limit,
   })

@@ -129,9 +129,8 @@ describe('failures', () => {
       ['closed', 1],
       ['open', 2],
     ])
-    // Its two tries that were left are not made: the breaker is open.
-    played.nowMs = [...played.task.delayed.values()][0]!.atMs
-    played.go()
+    // Its two tries that were left are not made, nor waited for: the breaker is open.
+    expect(played.all('model.failed').at(-1)!.retry).toMatchObject({ reason: 'fallback', delayMs: 0 })
     expect(played.open).toMatchObject({ model: 'backup', attempt: 3 })
   })
 
