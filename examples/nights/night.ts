@@ -5,7 +5,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
-import { createOrchestrator, startMockServer, type Agent, type LoggedEvent, type Quota, type Script } from 'signalbox'
+import { createOrchestrator, startMockServer } from 'signalbox'
+import type { Agent, EventData, EventType, Quota, Script } from 'signalbox'
 
 /** A night: agents, a script for each model's provider, and how the models may be asked. */
 export interface Night {
@@ -50,7 +51,7 @@ export async function tell(box: Awaited<ReturnType<typeof createOrchestrator>>, 
   const events = await box.store.read(taskId)
   const begunMs = events[0]!.at
   const rows = events.flatMap((event): string[][] => {
-    const what = describe(event)
+    const what = (told[event.type] as ((data: unknown) => string | undefined) | undefined)?.(event.data)
     if (what === undefined) return []
     const cost = 'charge' in event.data && event.data.charge ? dollars(event.costMicros) : ''
     return [[`+${((event.at - begunMs) / 1_000).toFixed(2)} s`, what, cost]]
@@ -68,31 +69,19 @@ export async function tell(box: Awaited<ReturnType<typeof createOrchestrator>>, 
   console.log(`  ${''.padStart(8)}  ${total[1]!.padEnd(width)}  ${total[2]}`)
 }
 
-function describe({ type, data }: LoggedEvent): string | undefined {
-  switch (type) {
-    case 'state.entered':
-      return data.kind === 'final' ? undefined : `[${data.state}]`
-    case 'model.called':
-      return `asks ${data.model}${data.attempt > 1 ? `, attempt ${data.attempt}` : ''}`
-    case 'model.answered':
-      return `an answer, ${data.usage.inputTokens} tokens in, ${data.usage.outputTokens} out`
-    case 'model.failed':
-      return `${data.status ?? data.class}${data.retry ? `; then ${again(data.retry)}` : ''}`
-    case 'tool.answered':
-      return `${data.tool} says ${JSON.stringify(data.result)}`
-    case 'breaker.changed':
-      return data.status === 'closed' && data.failures > 0 ? undefined : `breaker ${data.key} is ${data.status}`
-    case 'limit.neared':
-      return `${Math.round(data.soft * 100)} % of ${data.limit} used`
-    case 'limit.reached':
-      return `limit reached: ${data.limit} (${data.max})`
-    case 'transition.taken':
-      return `${data.exit} → ${data.target}`
-    case 'human.asked':
-      return `waits for a human: ${data.options.join(', ')}`
-    default:
-      return undefined
-  }
+/** The events that the tables tell, in words. */
+const told: { readonly [Type in EventType]?: (data: EventData[Type]) => string | undefined } = {
+  'state.entered': ({ kind, state }) => (kind === 'final' ? undefined : `[${state}]`),
+  'model.called': ({ model, attempt }) => `asks ${model}${attempt > 1 ? `, attempt ${attempt}` : ''}`,
+  'model.answered': ({ usage }) => `an answer, ${usage.inputTokens} tokens in, ${usage.outputTokens} out`,
+  'model.failed': ({ status, class: kind, retry }) => `${status ?? kind}${retry ? `; then ${again(retry)}` : ''}`,
+  'tool.answered': ({ tool, result }) => `${tool} says ${JSON.stringify(result)}`,
+  'breaker.changed': ({ key, status, failures }) =>
+    status === 'closed' && failures > 0 ? undefined : `breaker ${key} is ${status}`,
+  'limit.neared': ({ limit, soft }) => `${Math.round(soft * 100)} % of ${limit} used`,
+  'limit.reached': ({ limit, max }) => `limit reached: ${limit} (${max})`,
+  'transition.taken': ({ exit, target }) => `${exit} → ${target}`,
+  'human.asked': ({ options }) => `waits for a human: ${options.join(', ')}`,
 }
 
 function again({ reason, delayMs, model }: { reason: string; delayMs: number; model?: string }): string {
