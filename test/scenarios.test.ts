@@ -8,6 +8,7 @@ import { defineAgent, type Agent, type State } from '../src/core/agent.ts'
 import { defineContext } from '../src/core/context.ts'
 import type { EventData, EventType } from '../src/core/event.ts'
 import type { Limits } from '../src/core/limits.ts'
+import type { Model, Reply } from '../src/core/model.ts'
 import { costOf } from '../src/core/price.ts'
 import { defineTool } from '../src/core/tool.ts'
 import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
@@ -15,6 +16,7 @@ import { startMockServer, type MockServer } from '../src/providers/mock-server.t
 import { scriptedModel, type Script, type ScriptAnswer } from '../src/providers/scripted.ts'
 import { openSqlite } from '../src/store/sqlite.ts'
 import type { Store } from '../src/store/store.ts'
+import { VirtualClock } from './clock.ts'
 import { folder } from './folder.ts'
 import { Effects } from './ledger.ts'
 
@@ -240,6 +242,168 @@ describe('A25, M01: a provider that takes 30 s, in a state that has 300 ms', () 
     expect(server.requests).toBe(2)
     // What the slow one burned is not known: it is charged as it was reserved, and flagged.
     expect((await all(box, 't', 'model.failed'))[0]).toMatchObject({ class: 'timeout', charge: { estimated: true } })
+  })
+})
+
+describe('under a virtual clock', () => {
+  /** A model that answers by the clock of its runtime, after so many milliseconds each time. */
+  const timed = (
+    clock: VirtualClock,
+    ...delays: readonly number[]
+  ): { model: Model; seen: { asked: number; aborted: number } } => {
+    const seen = { asked: 0, aborted: 0 }
+    const model: Model = {
+      provider: 'p',
+      modelId: 'm',
+      call: (_, signal) =>
+        new Promise<Reply>((resolve) => {
+          const usage = {
+            inputTokens: 10,
+            outputTokens: 5,
+            cachedInputTokens: null,
+            cacheWriteTokens: null,
+            reasoningTokens: null,
+          }
+          const content = [{ type: 'call' as const, id: '', name: 'OK', arguments: {} }]
+          const delayMs = delays[seen.asked] ?? 0
+          seen.asked += 1
+          const answer = { provider: 'p', modelId: 'm', content, finish: 'tool-calls' as const, usage }
+          const stop = clock.setTimer(Math.abs(delayMs), () => {
+            if (delayMs >= 0) resolve({ ok: true, answer })
+            else resolve({ ok: false, failure: { class: 'overload', message: 'm', status: 503, unbilled: true } })
+          })
+          signal.addEventListener('abort', () => {
+            stop()
+            seen.aborted += 1
+            resolve({ ok: false, failure: { class: 'timeout', message: 'called off' } })
+          })
+        }),
+    }
+    return { model, seen }
+  }
+
+  test('A25, I8: a provider of 30 s in a state of 5 s: the timeout transition is at 5 s to the millisecond, the request is called off', async () => {
+    const clock = new VirtualClock()
+    const { model, seen } = timed(clock, 30_000, 100)
+    const agent = agentOf({ ask: asks({ timeout: '5s', on: { OK: 'done', $timeout: 'simpler' } }), simpler: asks() })
+    const box = await open(agent, { models: { main: model }, runtime: clock })
+    const task = await box.start('a', {}, { id: 't' })
+    expect((await clock.until(task.result())).outcome).toBe('done')
+    const events = await box.store.read('t')
+    const called = events.find(({ type }) => type === 'model.called')!
+    const left = events.find(({ type }) => type === 'transition.taken')!
+    expect(left.at - called.at).toBe(5_000)
+    expect(seen).toEqual({ asked: 2, aborted: 1 })
+    await clock.until(box.stop(100))
+  })
+
+  test('I15: a provider that fails for a while: every try begins when the log said it would, to the millisecond', async () => {
+    const clock = new VirtualClock()
+    const { model } = timed(clock, -20, -20, -20, 20)
+    const box = await open(agentOf({ ask: asks() }), { models: { main: model }, runtime: clock })
+    const task = await box.start('a', {}, { id: 't' })
+    expect((await clock.until(task.result())).outcome).toBe('done')
+    const events = await box.store.read('t')
+    const planned = events.flatMap(({ type, data }) =>
+      type === 'model.failed' && 'retry' in data && data.retry ? [data.retry.atMs] : [],
+    )
+    const begun = events.flatMap(({ type, at }) => (type === 'model.called' ? [at] : []))
+    expect(planned.length).toBe(3)
+    expect(begun.slice(1)).toEqual(planned)
+    await clock.until(box.stop(100))
+  })
+
+  test('a month passes while a human is awaited: the queue knows when, the question closes, and the exit is taken', async () => {
+    const clock = new VirtualClock()
+    const states = { ask: { human: { question: '?' }, on: { yes: 'done' } }, spare: asks() } as const
+    const agent = agentOf(states, {}, { $limit: 'fallback', $stuck: 'spare' })
+    const box = await open(agent, { models: { main: scriptedModel([]) }, runtime: clock })
+    const task = await box.start('a', {}, { id: 't' })
+    await clock.until(task.rest())
+    expect(await box.inbox()).toMatchObject([{ kind: 'question', status: 'open' }])
+    const { definition, startedAtMs } = (await box.store.task('t'))!
+    expect(await box.store.nextDueMs([definition])).toBe(startedAtMs + 30 * 86_400_000)
+    clock.advance(30 * 86_400_000)
+    expect((await clock.until(task.result())).outcome).toBe('fallback')
+    expect(await box.store.inbox({ taskId: 't' })).toMatchObject([{ status: 'expired' }])
+    await clock.until(box.stop(100))
+  })
+})
+
+describe('A32, T06, M09: more than the window holds', () => {
+  const text = Array.from({ length: 50_000 }, (_, line) => `row ${line}: ${'abcdefg '.repeat(4)}`).join('\n')
+  const dump = defineTool({ name: 'dump', description: 'Too much.', inputSchema: z.object({}), execute: () => text })
+  const page = defineTool({
+    name: 'page',
+    description: 'A page.',
+    inputSchema: z.object({ at: z.number() }),
+    execute: ({ at }) => `page ${at} ${'word '.repeat(600)}`,
+  })
+  /** Every call of every request is answered once, right behind its message. */
+  const provesPairs = (server: MockServer): void => {
+    for (const body of server.log) {
+      const messages = body['messages'] as { role: string; tool_calls?: { id: string }[]; tool_call_id?: string }[]
+      for (const [index, { tool_calls: calls = [] }] of messages.entries()) {
+        const answers = messages.slice(index + 1, index + 1 + calls.length)
+        expect(answers.map((answer) => answer.tool_call_id)).toEqual(calls.map(({ id }) => id))
+      }
+      expect(messages.filter(({ role }) => role === 'tool').length).toBe(
+        messages.flatMap(({ tool_calls: calls = [] }) => calls).length,
+      )
+    }
+  }
+
+  test('a result of 2 MB is kept whole, shown by its head, and read on by the model; no request is larger than the window', async () => {
+    expect(text.length).toBeGreaterThan(1_900_000)
+    const seen: string[] = []
+    const server = await serve(({ turn, results, offers }) => {
+      if (turn === 1) return { calls: [{ name: 'dump' }] }
+      const last = results.at(-1)!.value as unknown
+      const value = (typeof last === 'string' ? JSON.parse(last) : last) as {
+        handle: string
+        head?: string
+        text?: string
+        nextStart?: number | null
+      }
+      seen.push(value.head ?? value.text!)
+      if (turn === 5) return { calls: [{ name: 'OK' }] }
+      expect(offers.map(({ name }) => name)).toContain('read_result')
+      const start = value.nextStart ?? value.head!.length
+      return { calls: [{ name: 'read_result', arguments: { handle: value.handle, start } }] }
+    })
+    const box = await open(agentOf({ ask: asks({ tools: [dump] }) }), { ...over(server), windows: { main: 12_000 } })
+    expect((await (await box.start('a', {}, { id: 't' })).result()).outcome).toBe('done')
+    expect(text.startsWith(seen.join(''))).toBe(true)
+    expect(seen.length).toBe(4)
+    provesPairs(server)
+    for (const body of server.log) expect(JSON.stringify(body['messages']).length).toBeLessThan(4 * 12_000)
+    expect((await all(box, 't', 'tool.answered'))[0]!.result).toBe(text)
+    expect(await all(box, 't', 'window.cut')).toMatchObject([{ reason: 'window' }])
+  })
+
+  test('a provider that says it is too much is asked once more with less, never with the same', async () => {
+    const server = await serve(({ turn, messages }) => {
+      const size = JSON.stringify(messages).length
+      if (size > 12_000) {
+        return {
+          status: 400,
+          body: JSON.stringify({ error: { code: 'context_length_exceeded', message: 'too long' } }),
+        }
+      }
+      return turn <= 6 && size < 11_000
+        ? { calls: [{ name: 'page', arguments: { at: turn + size } }] }
+        : { calls: [{ name: 'OK' }] }
+    })
+    const box = await open(agentOf({ ask: asks({ tools: [page] }) }), over(server))
+    expect((await (await box.start('a', {}, { id: 't' })).result()).outcome).toBe('done')
+    const failures = await all(box, 't', 'model.failed')
+    expect(failures.length).toBeGreaterThan(0)
+    for (const failure of failures)
+      expect(failure).toMatchObject({ class: 'context-overflow', retry: { reason: 'smaller' } })
+    const bodies = server.log.map((body) => JSON.stringify(body))
+    expect(new Set(bodies).size).toBe(bodies.length)
+    expect((await all(box, 't', 'window.cut')).map(({ reason }) => reason)).toContain('overflow')
+    provesPairs(server)
   })
 })
 
