@@ -38,7 +38,7 @@ interface Session {
   readonly machine: Machine
   task: Task
   head: Head
-  /** Steps being performed, by `step.attempt`. */
+  /** Steps being performed, or performed with an outcome that is not in the log yet, by `step.attempt`. */
   readonly running: Map<string, AbortController>
   readonly outcomes: Outcome[]
   /** The furthest that the log is known to have come, by whoever wrote it. */
@@ -211,18 +211,19 @@ export class Worker {
     const { machine, claim } = session
     let outcomes: Outcome[] = []
     let point: WritePoint = 'permit'
-    let full: ReadonlyMap<string, number> = new Map()
+    let full: ReadonlyMap<number, number> = new Map()
     let looked = false
     while (!isEnded(session.task)) {
-      const gate = (key: string): Gate => ({ ...this.#gates.get(key), fullUntilMs: full.get(key) })
+      const gate = (key: string): Gate => this.#gates.get(key)
+      const fullUntilMs = (step: number): number | undefined => full.get(step)
       const nowMs = ports.runtime.now()
-      const work = draft(session.task, nowMs, { ...ports.terms, gate })
+      const work = draft(session.task, nowMs, { ...ports.terms, gate, fullUntilMs })
       // The first commit takes over what another worker left; every later one records what came of a step.
       if (point === 'permit') resume(machine, work)
       for (const outcome of outcomes) settle(machine, work, outcome)
       if (!this.#stopping) proceed(machine, work)
       // Before a step waits for a breaker, or fails because of one, it is looked at as it is now.
-      if (!looked && work.events.some(({ type }) => type === 'step.queued')) {
+      if (!looked && work.events.some(({ type, data }) => type === 'step.queued' && data.reason !== 'busy')) {
         looked = true
         await this.#gates.refresh()
         await this.#reload(session)
@@ -236,11 +237,11 @@ export class Worker {
       const { admits, takes, events } = work
       const gates = { admits, takes, nowMs }
       const commit: Commit = { point: keep ? point : 'rest', head, events, task, lease, keep, gates }
-      const committed = await commitSurely(store, commit)
+      const committed = await commitSurely(store, commit, { leaseMs: this.#options.leaseMs, nowMs })
       if (!committed.ok) {
         if (committed.reason === 'lease-lost') return
         if (committed.reason === 'gates') {
-          full = committed.full
+          full = new Map([...full, ...committed.full])
           await this.#gates.refresh()
         }
         // Somebody was first: the same outcomes are decided on again, on the log and the gates as they are now.
@@ -248,6 +249,8 @@ export class Worker {
         continue
       }
       session.head = committed.head
+      // Only now: until what came of a step is in the log the step looks as if nobody performed it.
+      for (const { step, attempt } of outcomes) session.running.delete(`${step}.${attempt}`)
       full = new Map()
       if (events.some(({ type }) => type === 'slot.freed' || type === 'breaker.changed')) this.#wake?.()
       if (!keep) return
@@ -280,7 +283,6 @@ export class Worker {
       const { ports } = this.#options
       const onLate = (outcome: Outcome): void => this.#keepLate(session.claim.taskId, outcome)
       void perform(step, session.task, session.machine, ports, controller, onLate).then((outcome) => {
-        session.running.delete(key)
         session.outcomes.push(outcome)
         session.wake?.()
       })
@@ -295,6 +297,7 @@ export class Worker {
         const { task, head } = await loadTask(store, taskId)
         const work = draft(task, ports.runtime.now(), ports.terms)
         late(work, outcome)
+        if (work.events.length === 0) return
         const committed = await commitSurely(store, { point: 'settle', head, events: work.events, task })
         if (committed.ok) return
       }
@@ -368,9 +371,13 @@ export class Worker {
 
 /**
  * Commits. When the store says that it failed although it did not, because only the news was lost, the events are found in
- * the log, and that is what counts: nothing is written twice.
+ * the log, and that is what counts: nothing is written twice. A commit that keeps its lease counts only while it has it.
  */
-export async function commitSurely(store: Store, commit: Commit): Promise<Committed> {
+export async function commitSurely(
+  store: Store,
+  commit: Commit,
+  lease?: { leaseMs: number; nowMs: number },
+): Promise<Committed> {
   try {
     return await store.commit(commit)
   } catch (thrown) {
@@ -379,6 +386,10 @@ export async function commitSurely(store: Store, commit: Commit): Promise<Commit
     const same = events.every((event, index) => tells(written[index]) === tells(event))
     const last = written.at(-1)
     if (!last || !same) throw thrown
+    if (commit.keep && commit.lease !== undefined && lease) {
+      const [renewed] = await store.renew([{ taskId: task.id, lease: commit.lease }], lease.leaseMs, lease.nowMs)
+      if (!renewed?.held) return { ok: false, reason: 'lease-lost' }
+    }
     return { ok: true, head: { seq: last.seq, hash: last.hash } }
   }
 }

@@ -104,6 +104,27 @@ test('its events are told live, whole and once, and from any point on', async ()
   expect(rest).toEqual([seq - 1, seq])
 })
 
+test('calls of one answer that come back at the same time are each made once, however the commits fall between them', async () => {
+  const made = new Map<string, number>()
+  const act = defineTool({
+    name: 'act',
+    description: 'Must not be done twice.',
+    inputSchema: z.object({ at: z.number() }),
+    effect: 'external',
+    execute: async ({ at }, { idempotencyKey }) => {
+      made.set(idempotencyKey, (made.get(idempotencyKey) ?? 0) + 1)
+      await new Promise((wake) => setTimeout(wake, 5 + (at % 3)))
+    },
+  })
+  const calls = Array.from({ length: 8 }, (_, at) => ({ name: 'act', arguments: { at } }))
+  const eight: Script = ({ turn }) => (turn === 1 ? { calls } : { calls: [{ name: 'OK', arguments: { note: 'n' } }] })
+  const box = await open({ agents: [agentOf(act as never)], models: { main: scriptedModel(eight) } })
+  const tasks = await Promise.all(Array.from({ length: 20 }, () => box.start(agentOf(act as never), {})))
+  for (const task of tasks) expect((await task.result()).outcome).toBe('done')
+  expect(made.size).toBe(160)
+  expect(new Set(made.values())).toEqual(new Set([1]))
+})
+
 describe('a task that is started again by its id', () => {
   test('is the same task when agent and input are the same', async () => {
     const { tool } = held()

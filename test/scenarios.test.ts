@@ -585,6 +585,40 @@ describe('a tool that takes only so many calls', () => {
     expect((await one.gates()).map(({ active, waiting }) => [active, waiting])).toEqual([])
   })
 
+  test.each([1, 2, 3])(
+    'at once, %i of them: a model that asks for five in one answer gets all five, called up by whoever leaves',
+    async (concurrency) => {
+      const { tool, seen } = busy({ concurrency })
+      const calls = Array.from({ length: 5 }, (_, at) => ({ name: 'busy', arguments: { at } }))
+      const script: Script = ({ turn }) => (turn === 1 ? { calls } : { calls: [{ name: 'OK' }] })
+      const agent = agentOf({ ask: asks({ tools: [tool], timeout: '5s' }) })
+      const box = await open(agent, { models: { main: scriptedModel(script) } })
+      const tasks = await Promise.all(['x', 'y'].map((id) => box.start('a', {}, { id })))
+      const begunMs = Date.now()
+      for (const task of tasks) expect((await task.result()).outcome).toBe('done')
+      expect(Date.now() - begunMs).toBeLessThan(4_000)
+      expect(seen.most).toBe(concurrency)
+      expect(seen.order.length).toBe(10)
+      expect(await box.gates()).toEqual([])
+    },
+  )
+
+  test('and whose worker goes away while it holds the only place: nobody waits for it for ever', async () => {
+    const { tool, seen } = busy({ concurrency: 1 })
+    const store = `sqlite:${join(folder(), 'store.db')}`
+    const models = { main: scriptedModel([]) }
+    const one = await open(actOf(tool), { store, models, leaseMs: 300, concurrency: 1 })
+    const asked = await one.start('a', {}, { id: 't1' })
+    await until(() => seen.order.length === 1)
+    const two = await open(actOf(tool), { store, models, leaseMs: 300 })
+    const other = await two.start('a', {}, { id: 't2' })
+    // Stopped in the middle of the call: what it was doing is lost, and tried again by the other worker.
+    await one.stop(0)
+    expect((await other.result()).outcome).toBe('done')
+    expect((await two.task(asked.id).result()).outcome).toBe('done')
+    expect(await two.gates()).toEqual([])
+  })
+
   test('in a stretch of time: never more than so many begin in any of them', async () => {
     const { tool, seen } = busy({ rate: { calls: 4, per: '400ms' } })
     const box = await open(actOf(tool), { models: { main: scriptedModel([]) } })

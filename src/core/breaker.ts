@@ -28,11 +28,10 @@ export interface Breaker {
 /** A breaker nothing is known about. */
 export const closedBreaker: Breaker = { status: 'closed', failures: 0, untilMs: 0, probe: null, pausedUntilMs: 0 }
 
-/** A breaker in its store: `version` counts its changes. `fullUntilMs`: no place is free until then. */
+/** A breaker in its store: `version` counts its changes. */
 export interface Gate {
   readonly version: number
   readonly breaker: Breaker
-  readonly fullUntilMs?: number | undefined
 }
 
 /** A gate nothing is known about. */

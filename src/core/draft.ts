@@ -17,6 +17,8 @@ export interface Terms {
   readonly bounds: (model: string) => Bounds
   /** The gate of a model or tool, as the store had it last. */
   readonly gate: (key: string) => Gate
+  /** Until when there is no place for a step, as its store said; undefined: it did not say. */
+  readonly fullUntilMs: (step: number) => number | undefined
 }
 
 /** Terms under which nothing is known: no prices, no bounds, every gate open to all. */
@@ -25,6 +27,7 @@ export const noTerms: Terms = {
   window: () => defaults.windowTokens,
   bounds: () => boundsOf({}),
   gate: () => openGate,
+  fullUntilMs: () => undefined,
 }
 
 /** What the commit of a draft depends on besides the log: places that must be free when it is written. */

@@ -45,7 +45,7 @@ export function holdOf(work: Draft, caller: Caller): Hold | undefined {
   const { key } = caller
   const admission = ask(work, caller)
   if (!admission.admitted) return { key, reason: admission.reason, untilMs: admission.untilMs }
-  const { fullUntilMs } = gateOf(work, key)
+  const fullUntilMs = work.terms.fullUntilMs(caller.step)
   return fullUntilMs === undefined ? undefined : { key, reason: 'busy', untilMs: fullUntilMs }
 }
 
@@ -117,10 +117,9 @@ function callerOf(task: Task, step: number): string {
   return `${task.id}.${step}`
 }
 
-function change(work: Draft, key: string, { version, fullUntilMs }: Gate, breaker: Gate['breaker']): void {
+function change(work: Draft, key: string, { version }: Gate, breaker: Gate['breaker']): void {
   if (breaker === gateOf(work, key).breaker) return
   emit(work, 'breaker.changed', { key, version: version + 1, ...breaker })
-  const gate = { version: version + 1, breaker }
-  work.gates.set(key, fullUntilMs === undefined ? gate : { ...gate, fullUntilMs })
+  work.gates.set(key, { version: version + 1, breaker })
   work.admits.delete(key)
 }

@@ -16,37 +16,46 @@ export class SqliteGates {
     this.#sql = sql
   }
 
-  /** Undefined when the gates are as the commit was decided on; otherwise which of its places are not free, and until when. */
-  refusal({ events, gates, task }: Commit): ReadonlyMap<string, number> | undefined {
-    const none = new Map<string, number>()
+  /** Undefined when the gates are as the commit was decided on; else the steps for which there is no place, and until when. */
+  refusal({ events, gates, task }: Commit): ReadonlyMap<number, number> | undefined {
+    const none = new Map<number, number>()
     const changed = new Set<string>()
-    for (const event of events) {
-      if (event.type !== 'breaker.changed' || changed.has(event.data.key)) continue
-      const { key, version } = event.data
-      changed.add(key)
-      if (version !== ((this.#sql.breaker.get(key)?.['version'] ?? 0) as number) + 1) return none
+    for (const { type, data } of events) {
+      if (type !== 'breaker.changed' || changed.has(data.key)) continue
+      changed.add(data.key)
+      if (data.version !== ((this.#sql.breaker.get(data.key)?.['version'] ?? 0) as number) + 1) return none
     }
     if (!gates) return undefined
     for (const key of gates.admits) {
       const row = this.#sql.breaker.get(key)
       if (row && (row['status'] !== 'closed' || (row['pausedUntilMs'] as number) > gates.nowMs)) return none
     }
-    const full = new Map<string, number>()
-    const taken = new Map<string, number>()
-    for (const take of gates.takes) {
-      const before = taken.get(take.key) ?? 0
-      const untilMs = this.#fullUntil(take, task.id, gates.nowMs, before)
-      if (untilMs === undefined) taken.set(take.key, before + 1)
-      else full.set(take.key, untilMs)
+    const full = new Map<number, number>()
+    for (const [index, take] of gates.takes.entries()) {
+      // Those who come first in the same commit and do not wait yet are before this one all the same.
+      const earlier = gates.takes.slice(0, index).filter(({ key }) => key === take.key)
+      const before = earlier.filter(({ step }) => this.#statusOf(take.key, task.id, step) !== 'waiting').length
+      const freed = events.filter(
+        ({ type, data }) =>
+          type === 'slot.freed' && data.key === take.key && this.#statusOf(data.key, task.id, data.step) === 'active',
+      ).length
+      const untilMs = this.#fullUntil(take, task.id, gates.nowMs, before, freed)
+      if (untilMs !== undefined) full.set(take.step, untilMs)
     }
     return full.size > 0 ? full : undefined
   }
 
+  #statusOf(key: string, taskId: string, step: number): string | undefined {
+    return this.#sql.slot.get(key, taskId, step)?.['status'] as string | undefined
+  }
+
+  /** Until when there is no place for a call, with `before` others of its commit before it and `freed` places given back. */
   #fullUntil(
     { key, step, concurrency, rate }: NonNullable<Commit['gates']>['takes'][number],
     taskId: string,
     nowMs: number,
     before: number,
+    freed: number,
   ): number | undefined {
     const mine = this.#sql.slot.get(key, taskId, step)
     const sinceMs = mine?.['status'] === 'waiting' ? (mine['atMs'] as number) : nowMs + 1
@@ -54,7 +63,7 @@ export class SqliteGates {
     const ahead = before + (this.#sql.ahead.get(place)!['n'] as number)
     if (concurrency !== null) {
       const { n, untilMs } = this.#sql.activeSlots.get(key, nowMs) as { n: number; untilMs: number | null }
-      if (n + ahead >= concurrency) return Math.max(nowMs + 1, untilMs ?? nowMs + 1_000)
+      if (n - freed + ahead >= concurrency) return Math.max(nowMs + 1, untilMs ?? nowMs + 1_000)
     }
     if (rate !== null) {
       const recent = this.#sql.recentSlots.all(key, nowMs - rate.periodMs, rate.calls)

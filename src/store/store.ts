@@ -50,12 +50,12 @@ export interface Commit {
 
 /**
  * What became of a commit. `conflict`: the log had moved on. `lease-lost`: another worker has the task. `gates`: a gate is
- * not as it was decided on; `full` says until when those without a free place are full at most. Nothing was written.
+ * not as it was decided on; `full` says for which steps there is no place, and until when at most. Nothing was written.
  */
 export type Committed =
   | { readonly ok: true; readonly head: Head }
   | { readonly ok: false; readonly reason: 'conflict' | 'lease-lost' }
-  | { readonly ok: false; readonly reason: 'gates'; readonly full: ReadonlyMap<string, number> }
+  | { readonly ok: false; readonly reason: 'gates'; readonly full: ReadonlyMap<number, number> }
 
 /** The gate of a model or tool: its breaker, who changed it last, and how many calls are being made or wait. */
 export interface GateRow {

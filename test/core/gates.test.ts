@@ -186,11 +186,9 @@ describe('a tool whose breaker is open', () => {
 })
 
 describe('a tool that takes only so many calls at once', () => {
-  const full = (untilMs: number): Gate => ({ version: 0, breaker: closedBreaker, fullUntilMs: untilMs })
-
   test('is waited for, with its place in the queue kept, and looked at again when a place is free', () => {
-    const gates: Record<string, Gate> = { 'tool:look': full(nowMs + 4_000) }
-    const played = play({}, {}, { gate: (key) => gates[key] ?? { version: 0, breaker: closedBreaker } })
+    const full = new Set([2, 3])
+    const played = play({}, {}, { fullUntilMs: (step) => (full.has(step) ? nowMs + 4_000 : undefined) })
     played.model([call('look', { at: 1 }), call('look', { at: 2 })])
     expect(played.all('step.queued').map(({ step, reason }) => [step, reason])).toEqual([
       [2, 'busy'],
@@ -198,14 +196,14 @@ describe('a tool that takes only so many calls at once', () => {
     ])
     // Looked at early and in vain: nothing to say.
     expect(played.go()).toEqual([])
-    delete gates['tool:look']
+    full.clear()
     played.go()
     expect(played.all('tool.called').map(({ step }) => step)).toEqual([2, 3])
     expect(played.task.usage.steps).toBe(3)
   })
 
   test('and waits no longer than the deadline of the call', () => {
-    const played = play({ 'tool:look': full(nowMs + 90_000) })
+    const played = play({}, {}, { fullUntilMs: (step) => (step === 2 ? nowMs + 90_000 : undefined) })
     played.model([call('OK')])
     expect(played.all('step.queued')).toMatchObject([{ untilMs: nowMs + 20_000 }])
     played.nowMs += 20_000

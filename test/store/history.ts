@@ -85,7 +85,8 @@ const termsOf = (store: Store, nowMs: number, full: () => boolean): Terms => ({
     model === 'main' ? { costMicros: outputTokens * 7, source: 'configured' } : null,
   window: () => 1_500,
   bounds: () => bounds,
-  gate: (key) => ({ ...(gatesOf.get(store)?.get(key) ?? openGate), ...(full() ? { fullUntilMs: nowMs + 1_000 } : {}) }),
+  gate: (key) => gatesOf.get(store)?.get(key) ?? openGate,
+  fullUntilMs: () => (full() ? nowMs + 1_000 : undefined),
 })
 
 /** Draws the next choice: a number below `n`. */
