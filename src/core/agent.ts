@@ -2,9 +2,12 @@
 // the types that make a wrong one not compile. It decides nothing; `check` says whether a machine is sound, `compile`
 // makes it ready to be run.
 
+import type { Escalation } from './approval.ts'
 import type { ContextDefinition, ContextOf, ContextShape } from './context.ts'
 import type { Duration } from './duration.ts'
+import type { DeclaredLabel } from './label.ts'
 import type { Limits } from './limits.ts'
+import type { Rule } from './policy.ts'
 import type { Schema } from './schema.ts'
 import type { Tool } from './tool.ts'
 
@@ -63,6 +66,18 @@ interface Common<Context, Target> {
    * back here with nothing changed. Default 3; at it, `$stuck`.
    */
   readonly repeats?: number
+  /** Entering the state is a point that a rollback may name. */
+  readonly checkpoint?: string
+  /**
+   * What happens where the state would leave by `$error`, `$timeout` or `$doubt` and nothing routes it: `escalate` (default)
+   * asks a human, `rollback` goes back to the last checkpoint, or the state that the task goes to.
+   */
+  readonly onFailure?: 'rollback' | 'escalate' | Target
+}
+
+/** A quarantine: what leaves it is no longer what came in, so it gets a weaker label, and the log says so. */
+export interface Declassification extends DeclaredLabel {
+  readonly reason: string
 }
 
 /** A model chooses among tools and exits. */
@@ -89,6 +104,8 @@ export interface ModelState<Context = any, Target = string>
   readonly outputTokensMin?: number
   /** 0 to 2; left to the provider when absent. */
   readonly temperature?: number
+  /** For a state without tools whose outputs are closed: choices, numbers, booleans; no text of the model's own. */
+  readonly declassify?: Declassification
 }
 
 /** One tool is called, with arguments computed from the context. Leaves by `DONE` unless `exit` says otherwise. */
@@ -107,6 +124,8 @@ export interface RunState<Context = any, Target = string>
   readonly run: (
     given: Reading<Context> & { readonly signal: AbortSignal },
   ) => Leaving<Context> | Promise<Leaving<Context>>
+  /** As of a model state: its outputs must be closed. */
+  readonly declassify?: Declassification
 }
 
 /** A person is asked; the state's exits are the decisions that may be made. */
@@ -117,6 +136,8 @@ export interface HumanState<Context = any, Target = string>
     /** What the person is shown besides the question: anything JSON. */
     readonly show?: (given: Reading<Context>) => unknown
     readonly assignee?: string
+    /** To whom it goes when nobody has answered for so long. */
+    readonly escalate?: readonly Escalation[]
   }
 }
 
@@ -156,6 +177,12 @@ export interface AgentDefinition<Shape extends ContextShape = ContextShape, Stat
   readonly context: ContextDefinition<Shape>
   readonly initial: keyof States & string
   readonly limits?: Limits<keyof States & string>
+  /** Rules that every step is judged by, besides the orchestrator's. */
+  readonly policy?: readonly Rule[]
+  /** After untrusted input a human is asked about every effect. Default false. */
+  readonly strict?: boolean
+  /** What a state without an `onFailure` of its own does. */
+  readonly onFailure?: 'rollback' | 'escalate' | (keyof States & string)
   /** Default routes of the engine's exits, for every state that does not route them itself. */
   readonly on?: Readonly<Partial<Record<EngineExit, keyof States & string>>>
   readonly states: States

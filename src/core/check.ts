@@ -86,11 +86,11 @@ const isName = (name: unknown): boolean => typeof name === 'string' && /^[A-Za-z
 /** What every provider takes as a tool's name. */
 const isCallName = (name: unknown): boolean => typeof name === 'string' && /^[A-Za-z_][\w-]{0,63}$/.test(name)
 
-const common = ['on', 'reads', 'writes', 'visits', 'timeout', 'visitTimeout', 'repeats']
+const common = ['on', 'reads', 'writes', 'visits', 'timeout', 'visitTimeout', 'repeats', 'checkpoint', 'onFailure']
 
 /** Every field that means something; another would be passed over in silence, and might be a limit or a gate. */
 const fields = {
-  agent: ['name', 'version', 'context', 'initial', 'limits', 'on', 'states'],
+  agent: ['name', 'version', 'context', 'initial', 'limits', 'policy', 'strict', 'onFailure', 'on', 'states'],
   limits: ['steps', 'toolCalls', 'handovers', 'duration', 'tokens', 'cost', 'soft', 'onSoft'],
   exit: ['target', 'description', 'output', 'guard'],
   model: [
@@ -106,9 +106,10 @@ const fields = {
     'outputTokensMin',
     'windowTokens',
     'temperature',
+    'declassify',
   ],
   tool: [...common, 'tool', 'args', 'exit'],
-  run: [...common, 'run'],
+  run: [...common, 'run', 'declassify'],
   human: [...common, 'human'],
   wait: [...common, 'wait'],
   final: ['type', 'failure'],

@@ -1,18 +1,24 @@
 // The context is the shared state of a task: named, typed, versioned keys. What a key may hold is declared here;
 // who may read and write it is declared state by state in the machine.
 
+import type { DeclaredLabel } from './label.ts'
 import type { Infer, Schema } from './schema.ts'
 
-/** One key: a schema, or a schema with an initial value and a rule that joins a new value to the old one. */
+/**
+ * One key: a schema, or a schema with an initial value, a rule that joins a new value to the old one, and the label that
+ * whatever is written to it has at least. Task input is trusted and public unless its key says otherwise.
+ */
 export type KeyDefinition =
   | Schema
-  | {
+  | (DeclaredLabel & {
       readonly schema: Schema
       /** The value before anything was written. A key without one, whose schema is not optional, must come as input. */
       readonly initial?: unknown
       /** `replace` (default): the new value takes the place of the old. `append`: a list grows at its end. */
       readonly merge?: Merge
-    }
+      /** It is shown outside, as an answer that a browser renders, say: links in it that nobody of ours gave are taken out. */
+      readonly outward?: boolean
+    })
 
 /** How a write meets the value that is already there. */
 export type Merge = 'replace' | 'append'

@@ -105,6 +105,10 @@ export const defaults = {
   functionTimeoutMs: 10_000,
   /** A wait for a signal: past it, `$timeout`. A question to a human waits in the inbox and needs no other end. */
   waitTimeoutMs: 86_400_000,
+  /** A wait for a human's yes to a call: past it, the call is refused. */
+  approvalMs: 86_400_000,
+  /** Rollbacks that the machine itself asks for, in one task: past it, a human is asked. */
+  rollbacks: 3,
 } as const
 
 /** The ceilings that hold: as given, else as `before`. Throws DURATION_INVALID. */

@@ -1,16 +1,29 @@
 // A machine is an agent made ready to run: durations are numbers, defaults are filled in, schemas have their JSON
 // form, every exit knows its candidates. Built once at start-up, so that whatever cannot work fails there.
 
-import type { Agent, ExitDefinition, ModelState, State, ToolState, RunState, HumanState, WaitState } from './agent.ts'
+import type {
+  Agent,
+  Declassification,
+  ExitDefinition,
+  ModelState,
+  State,
+  ToolState,
+  RunState,
+  HumanState,
+  WaitState,
+} from './agent.ts'
 import { engineExits } from './agent.ts'
+import { defaultApproval, resolveApproval, type ApprovalTerms } from './approval.ts'
 import type { KeyDefinition, Merge } from './context.ts'
 import { toMs } from './duration.ts'
 import type { StateKind } from './event.ts'
 import type { Json, JsonObject } from './json.ts'
 import { toJson } from './json.ts'
+import { clear, join, type Label } from './label.ts'
 import { defaults, resolveLimits, type TaskLimits } from './limits.ts'
 import type { Offer } from './model.ts'
 import { boundsOf, type Bounds } from './quota.ts'
+import type { Rule } from './policy.ts'
 import type { RetryPolicy } from './resilience.ts'
 import { readOn } from './read-on.ts'
 import { isSchema, toJsonSchema, type Schema } from './schema.ts'
@@ -22,6 +35,9 @@ export interface ContextKey {
   readonly schema: Schema
   readonly initial: Json | undefined
   readonly merge: Merge
+  /** What is written to it has at least this label. */
+  readonly label: Label
+  readonly outward: boolean
 }
 
 /** A way out of a state, ready. */
@@ -43,6 +59,16 @@ export interface MachineTool {
   readonly retry: RetryPolicy
   readonly bounds: Bounds
   readonly inputJson: JsonObject
+  /** What it answers with has at least this label. */
+  readonly label: Label
+  readonly origin: 'own' | 'outside'
+  /** Paths of the arguments that decide who gets what, each with the context key that holds the allowed values, or null. */
+  readonly sinks: ReadonlyMap<string, string | null>
+  /** Undefined: it says nothing about where it speaks to. */
+  readonly egress: readonly string[] | undefined
+  /** Something leaves: it acts elsewhere, or reads from where its arguments say. */
+  readonly outward: boolean
+  readonly approval: ApprovalTerms
 }
 
 interface NodeCommon {
@@ -58,6 +84,11 @@ interface NodeCommon {
   readonly timeoutMs: number
   /** How long a visit may last; undefined: as long as what is done in it. */
   readonly visitTimeoutMs: number | undefined
+  readonly checkpoint: string | undefined
+  /** A state's name, `rollback` or `escalate`. */
+  readonly onFailure: string
+  /** The label that its outputs have instead of their own. */
+  readonly declassify: Declassification | undefined
 }
 
 /** A state, ready. */
@@ -92,6 +123,8 @@ export interface Machine {
   readonly version: string
   readonly initial: string
   readonly limits: TaskLimits
+  readonly policy: readonly Rule[]
+  readonly strict: boolean
   readonly context: ReadonlyMap<string, ContextKey>
   readonly states: ReadonlyMap<string, Node>
   /** Every tool of every state, by name: to tell a tool that is not allowed here from one that does not exist. */
@@ -116,9 +149,8 @@ export function candidatesOf(exit: unknown): readonly ExitDefinition[] {
 /** Makes an agent ready. Throws DURATION_INVALID or SCHEMA_UNSUPPORTED; call `check` first for everything else. */
 export function compile(agent: Agent): Machine {
   const context = new Map(Object.entries(agent.context.keys).map(([name, key]) => [name, contextKey(name, key)]))
-  const defaultExits = Object.entries(agent.on ?? {}).map(([name, exit]) => compileExit(name, exit))
   const states = new Map(
-    Object.entries(agent.states).map(([name, state]) => [name, compileState(name, state, defaultExits, context)]),
+    Object.entries(agent.states).map(([name, state]) => [name, compileState(name, state, agent, context)]),
   )
   const tools = new Map<string, MachineTool>()
   const exitNames = new Set<string>(engineExits)
@@ -133,6 +165,8 @@ export function compile(agent: Agent): Machine {
     version: agent.version,
     initial: agent.initial,
     limits: resolveLimits(agent.limits ?? {}),
+    policy: agent.policy ?? [],
+    strict: agent.strict === true,
     context,
     states,
     tools,
@@ -141,13 +175,15 @@ export function compile(agent: Agent): Machine {
 }
 
 function contextKey(name: string, key: KeyDefinition): ContextKey {
-  if (isSchema(key)) return { name, schema: key, initial: undefined, merge: 'replace' }
+  if (isSchema(key)) return { name, schema: key, initial: undefined, merge: 'replace', label: clear, outward: false }
   const initial = 'initial' in key ? toJson(key.initial) : undefined
   return {
     name,
     schema: key.schema,
     initial: initial?.ok ? initial.value : undefined,
     merge: key.merge ?? 'replace',
+    label: join(clear, key),
+    outward: key.outward === true,
   }
 }
 
@@ -180,6 +216,12 @@ export const readOnTool: MachineTool = {
   retry: retryPolicy(1),
   bounds: boundsOf({}),
   inputJson: readOn.offer.inputSchema,
+  label: clear,
+  origin: 'own',
+  sinks: new Map(),
+  egress: undefined,
+  outward: false,
+  approval: defaultApproval,
 }
 
 function compileTool(tool: Tool): MachineTool {
@@ -194,19 +236,33 @@ function compileTool(tool: Tool): MachineTool {
     retry: retryPolicy(idempotent ? (tool.retry?.attempts ?? defaults.toolAttempts) : 1),
     bounds: boundsOf(tool),
     inputJson: toJsonSchema(tool.inputSchema),
+    // Whoever provides a tool from outside also provides what it answers with.
+    label: join(clear, {
+      trust: tool.trust ?? (tool.origin === 'outside' ? 'untrusted' : 'trusted'),
+      ...privacyOf(tool),
+    }),
+    origin: tool.origin ?? 'own',
+    sinks: sinksOf(tool),
+    egress: tool.egress,
+    outward: effect === 'external' || tool.egress !== undefined,
+    approval: resolveApproval(tool.approval),
   }
 }
 
-function compileState(
-  name: string,
-  state: State,
-  defaultExits: readonly MachineExit[],
-  context: ReadonlyMap<string, ContextKey>,
-): Node {
+function privacyOf({ privacy }: Tool): Pick<Label, 'privacy'> | undefined {
+  return privacy === undefined ? undefined : { privacy }
+}
+
+function sinksOf({ sinks = [] }: Tool): ReadonlyMap<string, string | null> {
+  if (Array.isArray(sinks)) return new Map((sinks as readonly string[]).map((path) => [path, null]))
+  return new Map(Object.entries(sinks).map(([path, sink]) => [path, typeof sink === 'object' ? sink.in : null]))
+}
+
+function compileState(name: string, state: State, agent: Agent, context: ReadonlyMap<string, ContextKey>): Node {
   const exits = new Map<string, MachineExit>()
   const kind = kindOf(state)
   if (kind !== 'final') {
-    for (const exit of defaultExits) exits.set(exit.name, exit)
+    for (const [exitName, exit] of Object.entries(agent.on ?? {})) exits.set(exitName, compileExit(exitName, exit))
     for (const [exitName, exit] of Object.entries(state.on ?? {})) exits.set(exitName, compileExit(exitName, exit))
   }
   const timeout = 'timeout' in state && state.timeout !== undefined ? toMs(state.timeout) : undefined
@@ -219,6 +275,9 @@ function compileState(
     repeatsMax: ('repeats' in state ? state.repeats : undefined) ?? defaults.repeats,
     timeoutMs: timeout ?? 0,
     visitTimeoutMs: 'visitTimeout' in state && state.visitTimeout ? toMs(state.visitTimeout) : undefined,
+    checkpoint: 'checkpoint' in state ? state.checkpoint : undefined,
+    onFailure: ('onFailure' in state ? state.onFailure : undefined) ?? agent.onFailure ?? 'escalate',
+    declassify: 'declassify' in state ? state.declassify : undefined,
   }
   switch (kind) {
     case 'model':

@@ -1,7 +1,9 @@
 // A tool is something the outside can be asked to do. Signalbox adds to the AI SDK's tool object only what it must
 // know to be accountable: what the tool does to the outside, whether asking twice is harmless, and how long it may take.
 
+import type { Approval } from './approval.ts'
 import type { Duration } from './duration.ts'
+import type { DeclaredLabel } from './label.ts'
 import type { Quota } from './quota.ts'
 import type { Infer, Schema } from './schema.ts'
 
@@ -31,8 +33,16 @@ export interface ToolCall {
 /** What the outside says about a call whose answer was lost. */
 export type Reconciled<Output = unknown> = { readonly done: true; readonly result: Output } | { readonly done: false }
 
-/** A tool, as it is declared. An AI SDK tool object has `description`, `inputSchema` and `execute` already. */
-export interface Tool<Input = any, Output = unknown> extends Quota {
+/** Where a sink's value may come from besides trusted words: the trusted context key that holds the allowed ones. */
+export interface Sink {
+  readonly in: string
+}
+
+/**
+ * A tool, as it is declared. An AI SDK tool object has `description`, `inputSchema` and `execute` already. `trust` and
+ * `privacy` label what it answers with, its errors included.
+ */
+export interface Tool<Input = any, Output = unknown> extends Quota, DeclaredLabel {
   /** 1 to 64 letters, digits, `_` or `-`; unique within a state, exits included. */
   readonly name: string
   /** What a model reads to decide whether to call it. */
@@ -40,6 +50,19 @@ export interface Tool<Input = any, Output = unknown> extends Quota {
   readonly inputSchema: Schema<Input>
   /** Default `read`. */
   readonly effect?: Effect
+  /**
+   * The arguments that decide who gets what: recipient, url, path, account, amount. By name, or by a path such as
+   * `message.to`. From an untrusted window their values must be trusted words, or members of a trusted set.
+   */
+  readonly sinks?: readonly string[] | Readonly<Record<string, Sink | true>>
+  /** Hosts that it may speak to: `api.example.com`, or `*.example.com` for all below it. Makes a `read` an outward effect. */
+  readonly egress?: readonly string[]
+  /** A human must agree before it is called: `'always'`, or who, how many, how soon. Default: when the policy asks. */
+  readonly approval?: 'always' | Approval
+  /** A tool that somebody else provides (a server's, say) is asked about unless a rule allows it. Default `own`. */
+  readonly origin?: 'own' | 'outside'
+  /** Names of the secrets that it may be given: handles `secret://NAME` in its arguments, and `call.secret(NAME)`. */
+  readonly secrets?: readonly string[]
   /** May the same call be made twice without doing more than once? Default: true for `read`, false otherwise. */
   readonly idempotent?: boolean
   /** How long one attempt may take. Default 30 s. */
@@ -52,6 +75,10 @@ export interface Tool<Input = any, Output = unknown> extends Quota {
    * known; then, as without it, the call is a doubt.
    */
   readonly reconcile?: (input: Input, call: ToolCall) => Reconciled<Output> | Promise<Reconciled<Output>>
+  /**
+   * Takes back what a call did, for a rollback. *Contract*: does so once for an idempotency key, however often it is called.
+   */
+  undo?(input: Input, result: Output, call: ToolCall): unknown
   /**
    * Does it. *Contract*: answers with something JSON can carry; throws to fail; stops when `signal` aborts (an answer
    * that comes later is not applied).

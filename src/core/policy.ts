@@ -1,0 +1,44 @@
+// Policy is rules over a step that is about to be permitted. Each answers allow, deny or ask, or has no opinion; the
+// strictest answer holds, and it always names its rule. A rule that throws denies: what cannot be judged is not done.
+
+import type { Json } from './json.ts'
+import type { Label } from './label.ts'
+import type { Effect } from './tool.ts'
+
+/** What a rule may say. */
+export type Verdict = 'allow' | 'ask' | 'deny'
+
+/** A step, as a rule is told of it. */
+export interface Judged {
+  readonly kind: 'tool' | 'model'
+  /** The tool's or the model's name. */
+  readonly name: string
+  readonly agent: string
+  readonly state: string
+  readonly task: { readonly id: string; readonly by: string; readonly startedAtMs: number }
+  /** Of a tool: what it is called with. Null for a model. */
+  readonly arguments: Json
+  /** Of a tool: what it does to the outside. `read` for a model. */
+  readonly effect: Effect
+  readonly origin: 'own' | 'outside'
+  /** What the caller has seen; what a model would be shown. */
+  readonly label: Label
+  /** The context keys that the state may read, frozen, and their labels. */
+  readonly context: Readonly<Record<string, any>>
+  readonly labels: Readonly<Record<string, Label>>
+  readonly nowMs: number
+}
+
+/** A rule. */
+export interface Rule {
+  readonly name: string
+  /** Pure and synchronous. Undefined: no opinion. */
+  readonly judge: (step: Judged) => Verdict | { readonly verdict: Verdict; readonly reason: string } | undefined
+}
+
+/** What the rules came to, and which of them said so. */
+export interface Ruling {
+  readonly verdict: Verdict
+  readonly rule: string
+  readonly reason: string
+}
