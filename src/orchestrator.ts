@@ -10,7 +10,9 @@ import { start } from './core/decide.ts'
 import { draft, noTerms, type Draft, type Terms } from './core/draft.ts'
 import { Fault } from './core/fault.ts'
 import type { JsonObject } from './core/json.ts'
+import { clear, isClear, join, type DeclaredLabel, type Label } from './core/label.ts'
 import type { Limits } from './core/limits.ts'
+import type { Rule } from './core/policy.ts'
 import { describe, type Machine } from './core/machine.ts'
 import { boundsOf, quotaProblem, type Bounds, type Quota } from './core/quota.ts'
 import type { Model } from './core/model.ts'
@@ -40,6 +42,8 @@ export interface OrchestratorOptions {
   readonly windows?: Readonly<Record<string, number>>
   /** How models may be asked, by the name that agents use: at once, how often, and when they are left alone. */
   readonly quotas?: Readonly<Record<string, Quota>>
+  /** Rules that every step of every agent here is judged by, besides the agents' own. */
+  readonly policy?: readonly Rule[]
   /** Where `SIGNALBOX_BASE_URL`, `SIGNALBOX_MODEL` and `SIGNALBOX_API_KEY` are read. Default: the process's own. */
   readonly env?: Readonly<Record<string, string | undefined>>
   /** Work on tasks in this process. Default: true when there are agents. */
@@ -62,6 +66,10 @@ export interface StartOptions {
   /** Who starts it. Default `api`. */
   readonly by?: string
   readonly limits?: Limits
+  /** What is known of the input, by context key: never less than what the key's definition says. */
+  readonly labels?: Readonly<Record<string, DeclaredLabel>>
+  /** Takes these keys of another task's context as input, with their labels: what it read stays what it was. */
+  readonly from?: { readonly taskId: string; readonly keys: readonly string[] }
 }
 
 /** Where a task stands. */
@@ -74,6 +82,8 @@ export interface TaskView {
   readonly outcome: string | null
   readonly waitsFor: WaitsFor | null
   readonly context: JsonObject
+  /** What is known of the context's keys, where it is not trusted and public. */
+  readonly labels: Readonly<Record<string, Label>>
   readonly usage: Usage
   readonly startedBy: string
   readonly startedAtMs: number
@@ -116,7 +126,9 @@ export async function createOrchestrator(options: OrchestratorOptions): Promise<
   const price = await loadPrices(options.prices ?? {}, (name) => models.get(name)?.modelId)
   const bounds = readQuotas(options.quotas ?? {})
   const window = await loadWindows(options.windows ?? {}, (name) => models.get(name)?.modelId)
-  const terms: Terms = works ? { ...noTerms, price, window, bounds } : noTerms
+  const hash = sha256
+  const policy = policyOf(options.policy ?? [])
+  const terms: Terms = works ? { ...noTerms, price, window, bounds, policy, hash } : { ...noTerms, hash }
   for (const { machine } of machines.values()) provePrices(machine, machine.limits.costMicros, terms)
   const runtime = options.runtime ?? systemRuntime
   const store =
@@ -138,6 +150,13 @@ async function resolveModels(
   const { models = {}, env = process.env } = options
   const resolved = [...names].map(async (name) => [name, await resolveModel(name, { models, env })] as const)
   return new Map(await Promise.all(resolved))
+}
+
+/** The orchestrator's rules. Their text tells one policy from another: what it calls elsewhere is not seen. */
+function policyOf(rules: readonly Rule[]): Terms['policy'] {
+  const unfit = rules.find(({ name, judge }) => typeof name !== 'string' || name === '' || typeof judge !== 'function')
+  if (unfit) throw new Fault('CONFIG_INVALID', 'A rule of the policy has no name or no judge.', 'Give it both.')
+  return { rules, version: sha256(canonical(rules.map(({ name, judge }) => [name, String(judge)]))) }
 }
 
 /** Throws CONFIG_INVALID. */
@@ -227,14 +246,41 @@ export class Orchestrator {
     }
     const [definition, { machine }] = found
     const { id: taskId = this.#runtime.id(), by = 'api', limits } = options
+    const taken = options.from ? await this.#take(options.from) : { input: {}, labels: {} }
     const seed = Math.floor(this.#runtime.random() * 2 ** 32)
     if (limits?.cost !== undefined && this.#worker) provePrices(machine, limits.cost, this.#terms)
-    const given = { taskId, definition, input, by, seed, ...(limits ? { limits } : {}) }
-    const begun = start(machine, given, this.#runtime.now())
+    const labels = joinAll(taken.labels, options.labels ?? {})
+    const given = {
+      taskId,
+      definition,
+      input: options.from ? { ...(input as object), ...taken.input } : input,
+      by,
+      seed,
+      labels,
+      ...(limits ? { limits } : {}),
+      ...(options.from ? { from: options.from.taskId } : {}),
+    }
+    const begun = start(machine, given, this.#runtime.now(), this.#terms)
     const { task, events } = begun
     const committed = await commitSurely(this.store, { point: 'start', head: genesis, events, task })
     if (!committed.ok) await this.#proveSame(begun)
     return this.task(taskId)
+  }
+
+  /** Keys of another task's context, with their labels. */
+  async #take({ taskId, keys }: NonNullable<StartOptions['from']>): Promise<{ input: JsonObject; labels: Labels }> {
+    await this.#row(taskId)
+    const context = await this.store.context(taskId)
+    const missing = keys.find((key) => !context.some((kept) => kept.key === key))
+    if (missing !== undefined) {
+      const known = context.map(({ key }) => key).join(', ')
+      throw new Fault('INPUT_INVALID', `Task ${taskId} has no ${missing} in its context.`, `It has: ${known}.`)
+    }
+    const taken = context.filter(({ key }) => keys.includes(key))
+    return {
+      input: Object.fromEntries(taken.map(({ key, value }) => [key, value])),
+      labels: Object.fromEntries(taken.map(({ key, label }) => [key, label])),
+    }
   }
 
   async #proveSame(begun: Draft): Promise<void> {
@@ -301,6 +347,7 @@ export class Orchestrator {
       outcome,
       waitsFor,
       context: Object.fromEntries(context.map(({ key, value }) => [key, value])),
+      labels: Object.fromEntries(context.flatMap(({ key, label }) => (isClear(label) ? [] : [[key, label]]))),
       usage: { steps, turns, inputTokens, outputTokens, costMicros, unpriced },
       startedBy,
       startedAtMs,
@@ -320,13 +367,20 @@ export class Orchestrator {
     return this.store.inbox({ ...filter, status: 'open' })
   }
 
-  /** Decides an inbox item. Throws ITEM_UNKNOWN, ITEM_CLOSED or DECISION_UNKNOWN; one of two at once wins. */
+  /**
+   * Decides an inbox item. Throws ITEM_UNKNOWN, ITEM_CLOSED or DECISION_UNKNOWN; one of two at once wins. What does not count
+   * is in the log all the same, with who tried it and why it did not.
+   */
   async answer(item: string, given: HumanAnswer): Promise<void> {
+    let refused: Fault | undefined
     const taskId = item.slice(0, Math.max(0, item.lastIndexOf('.')))
     if (taskId === '' || (await this.store.task(taskId)) === undefined) {
       throw new Fault('ITEM_UNKNOWN', `There is no inbox item ${item}.`, 'See what waits: signalbox inbox.')
     }
-    await this.#say(taskId, 'answer', (work) => answer(work, item, given))
+    await this.#say(taskId, 'answer', (work) => {
+      refused = answer(work, item, given)
+    })
+    if (refused) throw refused
   }
 
   /** Signals a task. A signal that nobody waits for yet is kept; one whose key was seen before counts once. */
@@ -405,7 +459,7 @@ export class Orchestrator {
   ): Promise<boolean> {
     const { task, head } = await loadTask(this.store, taskId)
     if (head.seq === 0) throw unknownTask(taskId)
-    const work = draft(task, this.#runtime.now())
+    const work = draft(task, this.#runtime.now(), this.#terms)
     decide(work)
     if (work.events.length === 0) return true
     return (await commitSurely(this.store, { point, head, events: work.events, task })).ok
@@ -441,6 +495,14 @@ export class Orchestrator {
     })
     return { promise, cancel: () => stops.forEach((stop) => stop()) }
   }
+}
+
+type Labels = Readonly<Record<string, DeclaredLabel>>
+
+/** What one of them says, and the other. */
+function joinAll(a: Labels, b: Labels): Labels {
+  const keys = new Set([...Object.keys(a), ...Object.keys(b)])
+  return Object.fromEntries([...keys].map((key) => [key, join(join(clear, a[key]), b[key])]))
 }
 
 function isOver({ status }: TaskRow): boolean {

@@ -3,14 +3,14 @@
 
 import { leavingOf, type Ending, type Outcome } from './core/decide.ts'
 import { messageOf } from './core/fault.ts'
-import { head, toJson, type Json } from './core/json.ts'
+import { head, toJson, type Json, type JsonObject } from './core/json.ts'
 import { defaults } from './core/limits.ts'
 import type { Terms } from './core/draft.ts'
 import type { Machine, Node } from './core/machine.ts'
 import type { Failure, Model } from './core/model.ts'
 import { readOn } from './core/read-on.ts'
 import type { OpenStep, Task, Visit } from './core/task.ts'
-import { readable } from './core/transition.ts'
+import { readable } from './core/reading.ts'
 import { assemble } from './core/window.ts'
 import type { Runtime } from './runtime.ts'
 
@@ -38,9 +38,11 @@ export async function perform(
 ): Promise<Outcome> {
   const { runtime } = ports
   const startedMs = runtime.now()
+  const denied = new Set<string>()
   const outcome = (ending: Ending): Outcome => {
     const latencyMs = Math.max(0, runtime.now() - startedMs)
-    return { ...ending, step: step.step, attempt: step.attempt, latencyMs }
+    const came = { ...ending, step: step.step, attempt: step.attempt, latencyMs }
+    return denied.size === 0 ? came : { ...came, denied: [...denied] }
   }
   // A worker that stood still between the permission and this line must not begin what is over already.
   if (startedMs >= step.deadlineAtMs) {
@@ -58,7 +60,7 @@ export async function perform(
     }
     const abandon = (): void => finish(failed(aborted(signal)))
     signal.addEventListener('abort', abandon)
-    carryOut(step, task, machine, ports, signal).then(
+    carryOut(step, task, machine, ports, signal, (key) => denied.add(key)).then(
       (result) => {
         if (signal.aborted && result.kind !== 'failed') onLate(outcome(result))
         finish(signal.aborted ? failed(aborted(signal)) : result)
@@ -75,15 +77,17 @@ async function carryOut(
   machine: Machine,
   ports: Ports,
   signal: AbortSignal,
+  denied: (key: string) => void,
 ): Promise<Ending> {
   const node = machine.states.get(task.state)!
+  const context = readable(machine, task, node, denied)
   switch (step.kind) {
     case 'model':
       return askModel(step, task, node, ports, signal)
     case 'tool':
-      return callTool(step, task, node, machine, signal)
+      return callTool(step, task, machine, context, signal)
     case 'function':
-      return runFunction(task, node, signal)
+      return runFunction(node, context, signal)
   }
 }
 
@@ -104,8 +108,8 @@ async function askModel(
 async function callTool(
   step: Extract<OpenStep, { kind: 'tool' }>,
   task: Task,
-  node: Node,
   machine: Machine,
+  context: JsonObject,
   signal: AbortSignal,
 ): Promise<Ending> {
   const tool = machine.tools.get(step.tool)
@@ -118,7 +122,7 @@ async function callTool(
     attempt: step.attempt,
     idempotencyKey,
     toolCallId: idempotencyKey,
-    context: readable(task, node),
+    context,
     signal,
     abortSignal: signal,
   }
@@ -143,9 +147,9 @@ function toolEnding(answer: unknown): Ending {
     : failed({ class: 'malformed', message: `The tool answered with something that is not JSON: ${result.problem}.` })
 }
 
-async function runFunction(task: Task, node: Node, signal: AbortSignal): Promise<Ending> {
+async function runFunction(node: Node, context: JsonObject, signal: AbortSignal): Promise<Ending> {
   if (node.kind !== 'run') return failed({ class: 'error', message: 'The task is not in a run state.' })
-  const leaving = await node.state.run({ context: readable(task, node), signal })
+  const leaving = await node.state.run({ context, signal })
   return { kind: 'function', leaving: leavingOf(leaving) }
 }
 

@@ -7,7 +7,7 @@ import { draft } from './core/draft.ts'
 import { late, proceed, resume, settle, type Outcome } from './core/decide.ts'
 import type { Event } from './core/event.ts'
 import type { Machine } from './core/machine.ts'
-import { emptyTask, evolve, fold, isEnded, nextRetryAtMs, type Task } from './core/task.ts'
+import { emptyTask, evolve, fold, hasDecided, isEnded, nextRetryAtMs, type Task } from './core/task.ts'
 import { Gates } from './gates.ts'
 import { perform, type Ports } from './perform.ts'
 import type { WritePoint } from './runtime.ts'
@@ -329,7 +329,8 @@ export class Worker {
             session.wake?.()
           })
     try {
-      await this.#await(session, () => due || (this.#stopping && session.running.size === 0))
+      const decided = (): boolean => hasDecided(session.task)
+      await this.#await(session, () => due || decided() || (this.#stopping && session.running.size === 0))
     } finally {
       cancel?.()
     }

@@ -97,9 +97,20 @@ export class Play {
     }
   }
 
-  answer(given: Partial<HumanAnswer> & { decision: string }): Event[] {
-    const { item } = this.task.item!
-    return this.go((work) => answer(work, item, { by: 'ana', reason: 'because', ...given }))
+  /** A human decides about what waits; throws what they are told when it does not count. */
+  answer(given: Partial<HumanAnswer> & { decision: string }, item = this.asked): Event[] {
+    const work = draft(this.task, this.nowMs, this.terms)
+    const refused = answer(work, item, { by: 'ana', reason: 'because', ...given })
+    this.log.push(...work.events)
+    if (refused) throw refused
+    return this.go()
+  }
+
+  /** The inbox item that waits; of several the first. */
+  get asked(): string {
+    const item = this.task.item ?? [...this.task.approvals.values()][0]
+    if (!item) throw new Error('nobody is asked')
+    return item.item
   }
 
   cancel(): Event[] {

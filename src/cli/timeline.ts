@@ -3,6 +3,7 @@
 import { sayMs } from '../core/duration.ts'
 import type { PlannedRetry } from '../core/event.ts'
 import { head, type Json } from '../core/json.ts'
+import { sayLabel } from '../core/label.ts'
 import { sayAmount } from '../core/limits.ts'
 import type { LoggedEvent } from '../store/store.ts'
 import type { Usage } from '../core/task.ts'
@@ -108,8 +109,25 @@ function describe(event: LoggedEvent): string | undefined {
       return `  signal ${event.data.name} from ${event.data.by} ${short(event.data.data)}`
     case 'human.asked':
       return `  ${paint('magenta', 'asks a human')}: ${event.data.question} [${event.data.options.join(', ')}]`
-    case 'human.answered':
-      return `  ${paint('magenta', event.data.by)} decided ${event.data.decision}: ${event.data.reason}`
+    case 'human.answered': {
+      const { by, decision, reason, more } = event.data
+      const rest = more === undefined ? '' : ` (${more} more must agree)`
+      return `  ${paint('magenta', by)} decided ${decision}: ${reason}${rest}`
+    }
+    case 'human.escalated':
+      return paint('yellow', `  nobody has answered: it is ${event.data.to}'s now`)
+    case 'approval.closed':
+      return event.data.why === 'withdrawn' ? undefined : paint('yellow', `  ${sayClosed[event.data.why]}`)
+    case 'answer.refused': {
+      const { by, decision, problem } = event.data
+      return paint('red', `  ${by}'s ${decision} does not count: ${problem}`)
+    }
+    case 'label.weakened': {
+      const { key, from, to, state, reason } = event.data
+      return paint('yellow', `  ${key} from ${state}: ${sayLabel(from)} → ${sayLabel(to)} (${reason})`)
+    }
+    case 'links.removed':
+      return paint('yellow', `  ${event.data.links.length} links were taken out of ${event.data.key}`)
     case 'task.cancelled':
       return paint('red', `cancelled by ${event.data.by}: ${event.data.reason}`)
     case 'task.ended':
@@ -127,6 +145,11 @@ function describe(event: LoggedEvent): string | undefined {
       return undefined
   }
 }
+
+const sayClosed = {
+  expired: 'nobody has answered in time: the call is refused',
+  outdated: 'what was approved is not what would be called now: it is asked again',
+} as const
 
 const sayReason = {
   open: 'its breaker is open',

@@ -4,11 +4,12 @@
 
 import { emit, type Draft } from './draft.ts'
 import { Fault } from './fault.ts'
+import type { AnswerProblem } from './event.ts'
 import type { Json } from './json.ts'
 import { raisable, type RaisableLimit } from './limits.ts'
 import { fail } from './permission.ts'
 import { closedBreaker, type Gate } from './breaker.ts'
-import { isEnded } from './task.ts'
+import { isEnded, type Item } from './task.ts'
 import { end } from './transition.ts'
 
 /** A human's decision about an inbox item. */
@@ -17,37 +18,83 @@ export interface HumanAnswer {
   readonly decision: string
   readonly by: string
   readonly reason: string
-  /** What the decision hands over, where it takes something. */
+  /** What the decision hands over, where it takes something: to `edit`, the arguments instead. */
   readonly data?: Json
+  /** Of an approval: the hash that was shown. Another one approves nothing. */
+  readonly hash?: string
 }
 
-/** Records a decision. Throws ITEM_CLOSED or DECISION_UNKNOWN. */
-export function answer(work: Draft, item: string, given: HumanAnswer): void {
-  const open = work.task.item
-  const expired = open?.expiresAtMs !== undefined && work.nowMs >= open.expiresAtMs
-  if (!open || open.item !== item || open.answer || expired) {
-    const why =
-      expired && open?.item === item ? 'has expired' : open?.item === item ? 'is answered already' : 'is no longer open'
-    throw new Fault(
-      'ITEM_CLOSED',
-      `Item ${item} ${why}; nothing was written.`,
-      `See what is open: signalbox inbox; and what came of it: signalbox log ${work.task.id}.`,
-    )
-  }
-  if (!open.options.includes(given.decision)) {
-    throw new Fault(
-      'DECISION_UNKNOWN',
-      `${JSON.stringify(given.decision)} is not a decision of item ${item}.`,
-      `Decide one of: ${open.options.join(', ')}.`,
-    )
-  }
+/**
+ * Records a decision. One that does not count is a fact too: it is recorded with what was wrong, and answered with the
+ * Fault that its sender is to be told. Throws INPUT_INVALID for what cannot be recorded at all.
+ */
+export function answer(work: Draft, item: string, given: HumanAnswer): Fault | undefined {
   const { decision, by, reason, data } = given
+  const open = work.task.item?.item === item ? work.task.item : work.task.approvals.get(item)
+  const problem = problemOf(work, item, open, given)
+  if (problem || !open) {
+    const refused = problem ?? 'closed'
+    emit(work, 'answer.refused', { item, decision, by, reason, problem: refused })
+    return faultOf(work, item, open, given, refused)
+  }
   if (decision === 'raise' && open.limit !== undefined && data !== undefined) proveRaise(work, open.limit, data)
-  emit(
-    work,
-    'human.answered',
-    data === undefined ? { item, decision, by, reason } : { item, decision, by, reason, data },
-  )
+  const approval = work.task.approvals.get(item)
+  const more = approval && decision !== 'reject' ? approval.quorum - approval.agreed.length - 1 : 0
+  emit(work, 'human.answered', {
+    item,
+    decision,
+    by,
+    reason,
+    ...(data === undefined ? {} : { data }),
+    ...(approval ? { hash: approval.hash } : {}),
+    ...(more > 0 ? { more } : {}),
+  })
+  return undefined
+}
+
+function problemOf(
+  { task, nowMs }: Draft,
+  item: string,
+  open: Item | undefined,
+  { decision, by, hash }: HumanAnswer,
+): AnswerProblem | undefined {
+  if (isEnded(task)) return 'ended'
+  if (!open) return Number(item.slice(item.lastIndexOf('.') + 1)) <= task.seq ? 'closed' : 'unknown-item'
+  if (open.answer) return 'answered'
+  if (open.expiresAtMs !== undefined && nowMs >= open.expiresAtMs) return 'expired'
+  if (!open.options.includes(decision)) return 'unknown-decision'
+  const approval = task.approvals.get(item)
+  if (!approval) return undefined
+  if (approval.by && !approval.by.includes(by)) return 'not-entitled'
+  if (approval.agreed.includes(by) && decision !== 'reject') return 'agreed-already'
+  return hash !== undefined && hash !== approval.hash ? 'other-arguments' : undefined
+}
+
+function faultOf(
+  { task }: Draft,
+  item: string,
+  open: Item | undefined,
+  { decision, by }: HumanAnswer,
+  problem: AnswerProblem,
+): Fault {
+  const said = {
+    'unknown-item': `There is no inbox item ${item}.`,
+    'unknown-decision': `${JSON.stringify(decision)} is not a decision of item ${item}.`,
+    'other-arguments': `Item ${item} asks about other arguments than those that were approved.`,
+    'not-entitled': `${by} may not decide item ${item}.`,
+    'agreed-already': `${by} has agreed to item ${item} already; somebody else must, too.`,
+    answered: `Item ${item} is answered already.`,
+    expired: `Item ${item} has expired.`,
+    closed: `Item ${item} is no longer open.`,
+    ended: `Item ${item} is no longer open: its task has ended (${task.outcome}).`,
+  }[problem]
+  const look = `See what is open: signalbox inbox; and what came of it: signalbox log ${task.id}.`
+  const entitled = task.approvals.get(item)?.by
+  const people = problem === 'not-entitled' && entitled ? `It is for: ${entitled.join(', ')}.` : look
+  const code =
+    problem === 'unknown-item' ? 'ITEM_UNKNOWN' : problem === 'unknown-decision' ? 'DECISION_UNKNOWN' : 'ITEM_CLOSED'
+  const next = problem === 'unknown-decision' ? `Decide one of: ${open?.options.join(', ')}.` : people
+  return new Fault(code, `${said} The attempt is in the log; nothing else was written.`, next)
 }
 
 /** A ceiling may only be raised, and to something that can be counted. */

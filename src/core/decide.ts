@@ -4,11 +4,13 @@
 // are now permitted, or it waits, or it has ended.
 
 import type { Leaving } from './agent.ts'
-import { draft, emit, type Draft } from './draft.ts'
+import { climb, isPending, settleApprovals, want } from './consent.ts'
+import { draft, emit, noTerms, type Draft, type Terms } from './draft.ts'
 import type { EventData } from './event.ts'
 import { Fault, messageOf } from './fault.ts'
 import { leaveGate } from './gate.ts'
 import { toJson, type Json, type JsonObject } from './json.ts'
+import { clear, join, labelled, type DeclaredLabel } from './label.ts'
 import { charge, countable, type Charged } from './ledger.ts'
 import { defaults, limitProblems, raisable, resolveLimits, type Limits, type RaisableLimit } from './limits.ts'
 import type { Machine, Node } from './machine.ts'
@@ -16,7 +18,6 @@ import type { Answer, Failure, TokenUsage } from './model.ts'
 import {
   askModel,
   callAnew,
-  callTool,
   ceiling,
   chargeFor,
   fail,
@@ -27,6 +28,7 @@ import {
   undone,
   until,
 } from './permission.ts'
+import { seenBy } from './reading.ts'
 import { read } from './refusal.ts'
 import { validate } from './schema.ts'
 import { deadlineAtMs, emptyTask, isEnded, ledgerOf, type Turn, type Visit } from './task.ts'
@@ -41,6 +43,7 @@ import {
   reach,
   reading,
   refuse,
+  refuseRead,
   take,
   takeOrFail,
   usedOf,
@@ -58,7 +61,13 @@ export type Ending =
   | { readonly kind: 'failed'; readonly failure: Failure }
 
 /** What came of one attempt of a step. */
-export type Outcome = Ending & { readonly step: number; readonly attempt: number; readonly latencyMs: number }
+export type Outcome = Ending & {
+  readonly step: number
+  readonly attempt: number
+  readonly latencyMs: number
+  /** Context keys that a function asked for and may not read. */
+  readonly denied?: readonly string[]
+}
 
 type NodeOf<Kind extends Node['kind']> = Extract<Node, { kind: Kind }>
 
@@ -75,13 +84,17 @@ export interface Start {
   readonly limits?: Limits
   /** What the task's random numbers are made from: a whole number of 32 bits. */
   readonly seed: number
+  /** The task whose context some of the input was taken from. */
+  readonly from?: string
+  /** What is known of the input, by key, beyond what the context's definition says. */
+  readonly labels?: Readonly<Record<string, DeclaredLabel>>
 }
 
 /** Starts a task: its first events. Throws INPUT_INVALID, naming what does not fit, before anything is written. */
-export function start(machine: Machine, given: Start, nowMs: number): Draft {
+export function start(machine: Machine, given: Start, nowMs: number, terms: Terms = noTerms): Draft {
   proveStart(machine, given)
   const values = readInput(machine, given.input)
-  const begun = draft(emptyTask(given.taskId), nowMs)
+  const begun = draft(emptyTask(given.taskId), nowMs, terms)
   const input = Object.fromEntries(
     values.filter((entry) => entry.source === 'input').map(({ key, value }) => [key, value]),
   )
@@ -91,10 +104,14 @@ export function start(machine: Machine, given: Start, nowMs: number): Draft {
     definition: given.definition,
     input,
     by: given.by,
+    ...(given.from === undefined ? {} : { from: given.from }),
     limits: resolveLimits(given.limits ?? {}, machine.limits),
     seed: given.seed,
   })
-  for (const { key, value, source } of values) emit(begun, 'context.written', { key, version: 1, value, source })
+  for (const { key, value, source } of values) {
+    const label = join(machine.context.get(key)!.label, source === 'input' ? given.labels?.[key] : undefined)
+    emit(begun, 'context.written', { key, version: 1, value, source, ...labelled(label) })
+  }
   enter(machine, begun, machine.initial)
   return begun
 }
@@ -171,6 +188,7 @@ export function settle(machine: Machine, work: Draft, outcome: Outcome): void {
   const { step: number, attempt, latencyMs } = outcome
   const step = work.task.open.get(number)
   if (!step || step.attempt !== attempt) return
+  for (const key of outcome.denied ?? []) refuseRead(work, { name: work.task.state }, key)
   if (outcome.kind === 'failed') {
     failOrRetry(machine, work, step, outcome.failure, latencyMs)
     return
@@ -180,7 +198,7 @@ export function settle(machine: Machine, work: Draft, outcome: Outcome): void {
     const usage = countable(outcome.answer.usage)
     const { charge, costMicros } = chargeFor(work, step, usage, modelId)!
     const answered = { step: number, attempt, turn: step.turn, provider, modelId, content, finish, usage, charge }
-    emit(work, 'model.answered', { ...answered, latencyMs }, costMicros)
+    emit(work, 'model.answered', { ...answered, latencyMs, ...labelled(work.task.visit?.label ?? clear) }, costMicros)
   } else if (outcome.kind === 'undone' && step.kind === 'tool') {
     undone(work, step, latencyMs)
   } else if (outcome.kind === 'tool' && step.kind === 'tool') {
@@ -191,6 +209,7 @@ export function settle(machine: Machine, work: Draft, outcome: Outcome): void {
       result: outcome.result,
       latencyMs,
       ...(step.reconciles ? { by: 'reconcile' } : {}),
+      ...(step.answerLabel ? { label: step.answerLabel } : {}),
     })
   } else if (outcome.kind === 'function') {
     emit(work, 'function.returned', { step: number, attempt, ...outcome.leaving, latencyMs })
@@ -267,6 +286,10 @@ function advance(machine: Machine, work: Draft): boolean {
     const moved = retryDue(machine, work)
     if (moved !== undefined) return moved
   }
+  if (task.approvals.size > 0) {
+    const moved = settleApprovals(machine, work)
+    if (moved !== undefined) return moved
+  }
   return task.open.size === 0 && task.delayed.size === 0 && move(machine, work)
 }
 
@@ -317,8 +340,9 @@ function moveModel(machine: Machine, work: Draft, node: NodeOf<'model'>, visit: 
   const step = work.task.usage.steps + 1
   const asked = { step, attempt: 1, turn: visit.turns.length + 1, deadlineAtMs: until(work, node.timeoutMs) }
   if (visit.prompt) return askModel(machine, work, node, asked)
-  const user = ask(work, 'prompt', () => render(node.state.prompt, reading(work, node)))
-  return user === undefined || askModel(machine, work, node, { ...asked, prompt: { system: systemText(node), user } })
+  const user = ask(work, 'prompt', () => render(node.state.prompt, reading(machine, work, node)))
+  const prompt = { system: systemText(node), user: user ?? '' }
+  return user === undefined || askModel(machine, work, node, { ...asked, prompt, ...labelled(seenBy(work.task, node)) })
 }
 
 /** Has everything that an answer asks for been done or refused? */
@@ -331,19 +355,22 @@ function moveTool(machine: Machine, work: Draft, node: NodeOf<'tool'>, visit: Vi
   if (visit.ended) {
     if ('failure' in visit.ended) return leave(machine, work, failureExit(visit.ended.failure))
     const { result } = visit.ended
-    const leaving = ask(work, 'exit', () => leavingOf(node.state.exit?.({ ...reading(work, node), result }) ?? 'DONE'))
+    const leaving = ask(work, 'exit', () =>
+      leavingOf(node.state.exit?.({ ...reading(machine, work, node), result }) ?? 'DONE'),
+    )
     return leaving === undefined || takeOrFail(machine, work, node, leaving)
   }
+  if (isPending(work)) return false
   const input = ask(work, 'args', () => {
-    const verdict = validate(node.tool.tool.inputSchema, node.state.args(reading(work, node)))
+    const verdict = validate(node.tool.tool.inputSchema, node.state.args(reading(machine, work, node)))
     if (!verdict.ok) throw new Error(`the arguments of ${node.tool.name} do not fit: ${verdict.problem}`)
     return verdict.value
   })
   if (input === undefined) return true
   const stopped = judge(machine, work, node.tool)
   if (stopped !== undefined) return stopped
-  callTool(work, node.tool, input, node.timeoutMs)
-  return true
+  const label = seenBy(work.task, node)
+  return want(machine, work, node, { tool: node.tool, input, timeoutMs: node.timeoutMs, label })
 }
 
 function moveRun(machine: Machine, work: Draft, node: NodeOf<'run'>, visit: Visit): boolean {
@@ -352,17 +379,19 @@ function moveRun(machine: Machine, work: Draft, node: NodeOf<'run'>, visit: Visi
   const stopped = judge(machine, work)
   if (stopped !== undefined) return stopped
   const step = work.task.usage.steps + 1
-  emit(work, 'function.called', { step, attempt: 1, deadlineAtMs: until(work, node.timeoutMs) })
+  const deadline = until(work, node.timeoutMs)
+  emit(work, 'function.called', { step, attempt: 1, deadlineAtMs: deadline, ...labelled(seenBy(work.task, node)) })
   return true
 }
 
 function moveHuman(machine: Machine, work: Draft, node: NodeOf<'human'>): boolean {
   const { item } = work.task
+  if (item) climb(work, item)
   if (work.task.visit?.ended) return leave(machine, work, '$error')
   if (item?.answer) {
     const { decision, data } = item.answer
     // What a person handed over may not fit: then the question is asked again, and the refusal says why.
-    return take(machine, work, node, { exit: decision, output: data ?? {} }) || askHuman(work, node)
+    return take(machine, work, node, { exit: decision, output: data ?? {} }) || askHuman(machine, work, node)
   }
   if (item) {
     if (item.expiresAtMs === undefined || work.nowMs < item.expiresAtMs) return false
@@ -373,15 +402,15 @@ function moveHuman(machine: Machine, work: Draft, node: NodeOf<'human'>): boolea
     })
     return leave(machine, work, '$timeout')
   }
-  return askHuman(work, node)
+  return askHuman(machine, work, node)
 }
 
-function askHuman(work: Draft, node: NodeOf<'human'>): boolean {
+function askHuman(machine: Machine, work: Draft, node: NodeOf<'human'>): boolean {
   const { human } = node.state
   const asked = ask(work, 'question', () => {
-    const show = toJson(human.show?.(reading(work, node)))
+    const show = toJson(human.show?.(reading(machine, work, node)))
     if (!show.ok) throw new Error(show.problem)
-    return { question: render(human.question, reading(work, node)), show: show.value }
+    return { question: render(human.question, reading(machine, work, node)), show: show.value }
   })
   if (asked === undefined) return true
   emit(work, 'human.asked', {
@@ -391,6 +420,7 @@ function askHuman(work: Draft, node: NodeOf<'human'>): boolean {
     ...asked,
     options: [...node.exits.keys()].filter((name) => !name.startsWith('$')),
     ...(human.assignee === undefined ? {} : { assignee: human.assignee }),
+    ...(node.ladder.length === 0 ? {} : { ladder: node.ladder }),
     ...(node.expires ? { expiresAtMs: work.nowMs + node.timeoutMs } : {}),
   })
   return false
@@ -427,6 +457,8 @@ function moveWait(machine: Machine, work: Draft, node: NodeOf<'wait'>): boolean 
  * way: when the limit is raised, it goes on with what was not called yet.
  */
 function obey(machine: Machine, work: Draft, node: NodeOf<'model'>, turn: Turn): boolean {
+  const { events } = work
+  const decided = events.length
   const readsOn = work.task.visit?.cut.headChars !== null
   const asked = read(machine, node, turn.content, turn.finish, readsOn)
   for (const refusal of asked.refusals) {
@@ -434,17 +466,19 @@ function obey(machine: Machine, work: Draft, node: NodeOf<'model'>, turn: Turn):
     if (!known) refuse(work, { ...refusal, turn: turn.turn })
   }
   for (const { index, tool, input } of asked.calls) {
-    if (turn.results.has(index)) continue
+    if (turn.results.has(index) || isPending(work, index)) continue
     const stopped = work.task.open.size === 0 ? judge(machine, work, tool) : undefined
     if (stopped !== undefined) return stopped
     if (ceiling(work, tool)) return true
-    callTool(work, tool, input, tool.timeoutMs, index)
+    const label = work.task.visit?.label ?? clear
+    want(machine, work, node, { tool, input, timeoutMs: tool.timeoutMs, label, index, turn: turn.turn })
   }
   if (asked.exit) {
     const { name: exit, output, index } = asked.exit
     take(machine, work, node, { exit, output }, { turn: turn.turn, index })
   }
-  return true
+  // A call that waits for a human is no move.
+  return events.length > decided
 }
 
 // ---- People --------------------------------------------------------------------------------------------------------
@@ -470,6 +504,7 @@ function obeyHuman(machine: Machine, work: Draft): boolean {
       result: data ?? null,
       latencyMs: 0,
       by,
+      ...(doubted.answerLabel ? { label: doubted.answerLabel } : {}),
     })
   } else if (doubted?.kind === 'tool') {
     callAnew(machine, work, doubted)

@@ -4,6 +4,7 @@
 import type { Event, EventData, EventType, Fact } from './event.ts'
 import { openGate, type Gate } from './breaker.ts'
 import { defaults } from './limits.ts'
+import type { Rule } from './policy.ts'
 import type { Pricing } from './price.ts'
 import { boundsOf, type Bounds } from './quota.ts'
 import { evolve, type Task } from './task.ts'
@@ -17,6 +18,10 @@ export interface Terms {
   readonly bounds: (model: string) => Bounds
   /** The gate of a model or tool, as the store had it last. */
   readonly gate: (key: string) => Gate
+  /** The orchestrator's own rules, and what tells one set of rules from another. */
+  readonly policy: { readonly rules: readonly Rule[]; readonly version: string }
+  /** A text's hash, for what people approve. */
+  readonly hash: (text: string) => string
   /** Until when there is no place for a step, as its store said; undefined: it did not say. */
   readonly fullUntilMs: (step: number) => number | undefined
 }
@@ -27,6 +32,8 @@ export const noTerms: Terms = {
   window: () => defaults.windowTokens,
   bounds: () => boundsOf({}),
   gate: () => openGate,
+  policy: { rules: [], version: '' },
+  hash: (text) => text,
   fullUntilMs: () => undefined,
 }
 

@@ -2,7 +2,9 @@
 // permission: it is committed before the call it permits is made. docs/DATA.md lists them for people.
 
 import type { Breaker, Closure } from './breaker.ts'
+import type { Rung } from './approval.ts'
 import type { Json } from './json.ts'
+import type { Label } from './label.ts'
 import type { Charge, Reservation } from './ledger.ts'
 import type { LimitName, RaisableLimit, TaskLimits } from './limits.ts'
 import type { AnswerPart, FailureClass, Finish, TokenUsage } from './model.ts'
@@ -25,14 +27,42 @@ export type RefusalReason =
   | 'two-exits'
   | 'exit-not-alone'
   | 'guard-failed'
+  | 'undeclared-read'
   | 'undeclared-write'
+  | 'duplicate-call'
+  | 'policy-denied'
+  | 'approval-rejected'
+  | 'approval-expired'
   | 'price-unknown'
 
 /**
  * Kinds of inbox item: a question of the machine's, an engine exit that no route takes, an outcome nobody knows, a
- * limit that may be raised.
+ * limit that may be raised, a call that a human must agree to.
  */
-export type ItemKind = 'question' | 'escalation' | 'doubt' | 'budget'
+export type ItemKind = 'question' | 'escalation' | 'doubt' | 'budget' | 'approval'
+
+/** Why an answer to an inbox item did not count. */
+export type AnswerProblem =
+  | 'unknown-item'
+  | 'unknown-decision'
+  | 'other-arguments'
+  | 'not-entitled'
+  | 'agreed-already'
+  | 'answered'
+  | 'expired'
+  | 'closed'
+  | 'ended'
+
+/** A call that a human must agree to, and on what terms. `hash` binds tool, arguments and policy. */
+export interface AskedApproval {
+  readonly tool: string
+  readonly hash: string
+  /** The place of the call in the model's answer; absent in a tool state. */
+  readonly index?: number
+  readonly quorum: number
+  /** Only these may decide; absent: anyone. */
+  readonly by?: readonly string[]
+}
 
 /** Why a step has to wait: the breaker is open, or is being probed; the outside wants quiet; too many at once. */
 export type QueueReason = Closure | 'busy'
@@ -47,6 +77,10 @@ export type QueuedCall =
       readonly idempotent: boolean
       readonly deadlineAtMs: number
       readonly index?: number
+      readonly label?: Label
+      readonly answerLabel?: Label
+      readonly rule?: string
+      readonly approval?: string
     }
 
 /** What was shown to a model at the start of a visit. */
@@ -76,6 +110,8 @@ export interface EventData {
     readonly definition: string
     readonly input: Json
     readonly by: string
+    /** The task whose context some of the input was taken from, with its labels. */
+    readonly from?: string
     readonly limits: TaskLimits
     /** What the task's own random numbers are made from. */
     readonly seed: number
@@ -92,14 +128,27 @@ export interface EventData {
     readonly version: number
     readonly value: Json
     readonly source: 'input' | 'initial' | 'exit'
+    /** Absent: trusted and public, as everywhere. */
+    readonly label?: Label
+  }
+  /** Links that nobody of ours gave were taken out of what is shown outside. */
+  'links.removed': { readonly key: string; readonly links: readonly string[] }
+  /** A declared declassification: what is written to a key has a weaker label than what it was made of. */
+  'label.weakened': {
+    readonly key: string
+    readonly from: Label
+    readonly to: Label
+    readonly state: string
+    readonly reason: string
   }
   'model.called': {
     readonly step: number
     readonly attempt: number
     readonly turn: number
     readonly model: string
-    /** On the first turn of a visit. */
+    /** On the first turn of a visit, with the label of what it was made of. */
     readonly prompt?: Prompt
+    readonly label?: Label
     readonly outputTokensMax: number
     /** The worst that this attempt may use, taken out of the budgets until it is known what it used. */
     readonly reserved: Reservation
@@ -118,6 +167,8 @@ export interface EventData {
     /** As it was counted. */
     readonly charge: Charge
     readonly latencyMs: number
+    /** Of all that the model had seen. */
+    readonly label?: Label
   }
   'model.failed': {
     readonly step: number
@@ -144,6 +195,13 @@ export interface EventData {
     readonly index?: number
     /** The tool is not called: it is asked whether the call before was done. */
     readonly reconciles?: true
+    /** Of its arguments, and of whatever it will answer. */
+    readonly label?: Label
+    readonly answerLabel?: Label
+    /** The rule that allowed it, where it is not the default. */
+    readonly rule?: string
+    /** The inbox item in which it was approved. */
+    readonly approval?: string
   }
   'tool.answered': {
     readonly step: number
@@ -153,6 +211,8 @@ export interface EventData {
     readonly latencyMs: number
     /** Who said so, because the answer itself was lost: a human, or `reconcile`. */
     readonly by?: string
+    /** Of the result: the tool's own, joined with that of the arguments. */
+    readonly label?: Label
   }
   'tool.failed': {
     readonly step: number
@@ -161,6 +221,8 @@ export interface EventData {
     readonly class: FailureClass
     readonly message: string
     readonly latencyMs: number
+    /** Of the message. */
+    readonly label?: Label
     readonly retry?: PlannedRetry
   }
   /** The outcome of a tool that is not idempotent was lost: it may have acted. */
@@ -169,6 +231,8 @@ export interface EventData {
     readonly step: number
     readonly attempt: number
     readonly deadlineAtMs: number
+    /** Of all that it may read. */
+    readonly label?: Label
   }
   'function.returned': {
     readonly step: number
@@ -206,6 +270,8 @@ export interface EventData {
     readonly asked: string
     /** What exactly was wrong, and what may be done instead; a model is told this. */
     readonly correction: string
+    /** The rule that said so, where one did. */
+    readonly rule?: string
     readonly turn?: number
     /** The place of the refused call in the model's answer. */
     readonly index?: number
@@ -237,6 +303,7 @@ export interface EventData {
     readonly call?: QueuedCall
     readonly arguments?: Json
     readonly prompt?: Prompt
+    readonly label?: Label
   }
   /** A place among the calls that a model or tool takes at once, or in a stretch of time. */
   'slot.taken': {
@@ -304,6 +371,21 @@ export interface EventData {
     readonly step?: number
     /** The limit that may be raised, for a budget. */
     readonly limit?: RaisableLimit
+    readonly approval?: AskedApproval
+    /** To whom it goes next, and after how long since it was asked. */
+    readonly ladder?: readonly Rung[]
+  }
+  /** Nobody has answered: it is somebody else's now. */
+  'human.escalated': { readonly item: string; readonly to: string }
+  /** It waits no longer: its time is over, or what it was about is. */
+  'approval.closed': { readonly item: string; readonly why: 'expired' | 'withdrawn' | 'outdated' }
+  /** An answer that did not count, and why. */
+  'answer.refused': {
+    readonly item: string
+    readonly decision: string
+    readonly by: string
+    readonly reason: string
+    readonly problem: AnswerProblem
   }
   'human.answered': {
     readonly item: string
@@ -311,6 +393,10 @@ export interface EventData {
     readonly by: string
     readonly reason: string
     readonly data?: Json
+    /** Of an approval: the hash of what was approved. */
+    readonly hash?: string
+    /** How many others must agree before it counts. */
+    readonly more?: number
   }
   'task.cancelled': { readonly by: string; readonly reason: string }
   'task.ended': { readonly outcome: string; readonly status: 'done' | 'failed' | 'cancelled' }
@@ -338,6 +424,7 @@ export type Event = Fact & { readonly taskId: string; readonly seq: number }
 export const payloadFields: { readonly [Type in EventType]?: readonly (keyof EventData[Type])[] } = {
   'task.started': ['input'],
   'context.written': ['value'],
+  'links.removed': ['links'],
   'model.called': ['prompt'],
   'model.answered': ['content'],
   'tool.called': ['arguments'],

@@ -13,7 +13,7 @@ import type {
   WaitState,
 } from './agent.ts'
 import { engineExits } from './agent.ts'
-import { defaultApproval, resolveApproval, type ApprovalTerms } from './approval.ts'
+import { defaultApproval, ladderOf, resolveApproval, type ApprovalTerms, type Rung } from './approval.ts'
 import type { KeyDefinition, Merge } from './context.ts'
 import { toMs } from './duration.ts'
 import type { StateKind } from './event.ts'
@@ -109,7 +109,12 @@ export type Node =
     })
   | (NodeCommon & { readonly kind: 'tool'; readonly state: ToolState; readonly tool: MachineTool })
   | (NodeCommon & { readonly kind: 'run'; readonly state: RunState })
-  | (NodeCommon & { readonly kind: 'human'; readonly state: HumanState; readonly expires: boolean })
+  | (NodeCommon & {
+      readonly kind: 'human'
+      readonly state: HumanState
+      readonly expires: boolean
+      readonly ladder: readonly Rung[]
+    })
   | (NodeCommon & {
       readonly kind: 'wait'
       readonly state: WaitState
@@ -299,8 +304,10 @@ function compileState(name: string, state: State, agent: Agent, context: Readonl
         state: state as RunState,
         timeoutMs: timeout ?? defaults.functionTimeoutMs,
       }
-    case 'human':
-      return { ...common, kind, state: state as HumanState, expires: timeout !== undefined }
+    case 'human': {
+      const { escalate } = (state as HumanState).human
+      return { ...common, kind, state: state as HumanState, expires: timeout !== undefined, ladder: ladderOf(escalate) }
+    }
     case 'wait': {
       const wait = (state as WaitState).wait
       const delayMs = wait.delay === undefined ? undefined : toMs(wait.delay)

@@ -6,13 +6,15 @@ import { emit, type Draft } from './draft.ts'
 import type { EventData, PlannedRetry } from './event.ts'
 import { boundsOfTool, breakerAfter, free, holdOf, keyOfModel, keyOfTool, leaveGate, pass, type Hold } from './gate.ts'
 import type { Json } from './json.ts'
+import { clear, isClear, join, labelled, type Label } from './label.ts'
 import { charge, firstCorrection, reserve, type Charged, type Reservation } from './ledger.ts'
 import { defaults, raisable, type RaisableLimit } from './limits.ts'
 import type { Machine, MachineTool, Node } from './machine.ts'
 import type { Failure, TokenUsage } from './model.ts'
 import { draw, planRetry } from './resilience.ts'
 import { deadlineAtMs, ledgerOf, type Delayed, type OpenStep } from './task.ts'
-import { askBudget, end, go, reach, refuse } from './transition.ts'
+import { judgeModel } from './ruling.ts'
+import { askBudget, end, go, leave, reach, refuse } from './transition.ts'
 import { fit, sizeOf } from './window.ts'
 
 type ToolStep = Extract<OpenStep, { kind: 'tool' }>
@@ -68,6 +70,8 @@ export interface Asked {
   readonly turn: number
   readonly deadlineAtMs: number
   readonly prompt?: NonNullable<EventData['model.called']['prompt']>
+  /** Of what the prompt was made of. */
+  readonly label?: Label
   /** The largest request that may be made, in estimated tokens, because a larger one was refused. */
   readonly inputTokensMax?: number | undefined
 }
@@ -85,9 +89,17 @@ export function askModel(
 ): boolean {
   const { task, terms } = work
   const { step, deadlineAtMs: deadline } = asked
-  let short: 'tokens' | 'cost' | 'window' = 'cost'
+  let short: 'tokens' | 'cost' | 'window' | 'policy' = 'cost'
+  const label = join(task.visit?.label ?? clear, asked.label)
   let held: (Hold & { readonly model: string }) | undefined
   for (const model of node.models.slice(Math.max(0, node.models.indexOf(first)))) {
+    const ruling = judgeModel(machine, work, node, model, label)
+    if (ruling) {
+      short = 'policy'
+      const correction = `Refused: ${ruling.reason}.`
+      refuse(work, { reason: 'policy-denied', asked: model, correction, rule: ruling.rule })
+      continue
+    }
     const caller = { key: keyOfModel(model), bounds: terms.bounds(model), step, deadlineAtMs: deadline }
     const hold = holdOf(work, caller)
     if (hold) {
@@ -114,9 +126,11 @@ export function askModel(
   if (held) {
     const { model } = held
     const call = { kind: 'model', turn: asked.turn, model, deadlineAtMs: deadline } as const
-    queue(work, held, step, { call, ...(asked.prompt ? { prompt: asked.prompt } : {}) }, deadline)
+    const shown = asked.prompt ? { prompt: asked.prompt, ...(asked.label ? { label: asked.label } : {}) } : {}
+    queue(work, held, step, { call, ...shown }, deadline)
     return !task.delayed.has(step)
   }
+  if (short === 'policy') return leave(machine, work, '$refused')
   if (short === 'window') return reach(machine, work, 'window', terms.window(node.models[0]!), '$limit')
   return reach(machine, work, short, ledgerOf(task)[short].max ?? 0, '$limit')
 }
@@ -165,14 +179,22 @@ export function chargeFor(work: Draft, step: OpenStep, usage?: TokenUsage, model
 // ---- Tools ---------------------------------------------------------------------------------------------------------
 
 /** Permits a call of a tool. The key is the same for every attempt of the step, and of no other step. */
-export function callTool(work: Draft, tool: MachineTool, input: Json, timeoutMs: number, index?: number): void {
+export function callTool(
+  work: Draft,
+  tool: MachineTool,
+  input: Json,
+  timeoutMs: number,
+  { label = clear, ...given }: { label?: Label } & Pick<EventData['tool.called'], 'index' | 'rule' | 'approval'>,
+): void {
   const step = work.task.usage.steps + 1
   const call = {
     tool: tool.name,
     idempotencyKey: `${work.task.id}.${step}`,
     idempotent: tool.idempotent,
     deadlineAtMs: until(work, timeoutMs),
-    ...(index === undefined ? {} : { index }),
+    ...labelled(label),
+    ...answerLabelled(join(label, tool.label)),
+    ...given,
   }
   const caller = { key: keyOfTool(tool.name), bounds: tool.bounds, step, deadlineAtMs: call.deadlineAtMs }
   const held = holdOf(work, caller)
@@ -184,9 +206,13 @@ export function callTool(work: Draft, tool: MachineTool, input: Json, timeoutMs:
   emit(work, 'tool.called', { step, attempt: 1, arguments: input, ...call })
 }
 
+function answerLabelled(answerLabel: Label): { readonly answerLabel?: Label } {
+  return isClear(answerLabel) ? {} : { answerLabel }
+}
+
 /** The same call under the same key: made again, or only asked after. */
 function callAgain(machine: Machine, work: Draft, step: ToolStep, reconciles: boolean, deadlineAtMs: number): void {
-  const { tool, arguments: input, idempotencyKey, index } = step
+  const { tool, arguments: input, idempotencyKey, index, label, answerLabel, rule, approval } = step
   const caller = { key: keyOfTool(tool), bounds: boundsOfTool(machine, tool), step: step.step, deadlineAtMs }
   const held = holdOf(work, caller)
   if (held) {
@@ -203,6 +229,10 @@ function callAgain(machine: Machine, work: Draft, step: ToolStep, reconciles: bo
     idempotent: machine.tools.get(tool)?.idempotent ?? step.idempotent,
     deadlineAtMs,
     ...(index === undefined ? {} : { index }),
+    ...(label === undefined ? {} : { label }),
+    ...(answerLabel === undefined ? {} : { answerLabel }),
+    ...(rule === undefined ? {} : { rule }),
+    ...(approval === undefined ? {} : { approval }),
     ...(reconciles ? { reconciles } : {}),
   })
 }
@@ -215,7 +245,7 @@ function queue(
   work: Draft,
   { key, reason, untilMs }: Hold,
   step: number,
-  given: Pick<EventData['step.queued'], 'call' | 'arguments' | 'prompt'>,
+  given: Pick<EventData['step.queued'], 'call' | 'arguments' | 'prompt' | 'label'>,
   deadlineAtMs: number,
 ): void {
   const waiting = work.task.delayed.get(step)
@@ -358,7 +388,8 @@ export function fail(work: Draft, step: OpenStep, failure: Failure, latencyMs = 
     const costMicros = burned ? burned.costMicros : 0
     emit(work, 'model.failed', { ...data, ...(burned ? { charge: burned.charge } : {}), ...retry }, costMicros)
   } else if (step.kind === 'tool') {
-    emit(work, 'tool.failed', { ...failed, tool: step.tool, ...retry })
+    const { tool, answerLabel: label } = step
+    emit(work, 'tool.failed', { ...failed, tool, ...(label === undefined ? {} : { label }), ...retry })
   } else {
     emit(work, 'function.failed', { ...failed, what: 'run' })
   }

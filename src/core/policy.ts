@@ -1,6 +1,7 @@
 // Policy is rules over a step that is about to be permitted. Each answers allow, deny or ask, or has no opinion; the
 // strictest answer holds, and it always names its rule. A rule that throws denies: what cannot be judged is not done.
 
+import { messageOf } from './fault.ts'
 import type { Json } from './json.ts'
 import type { Label } from './label.ts'
 import type { Effect } from './tool.ts'
@@ -41,4 +42,34 @@ export interface Ruling {
   readonly verdict: Verdict
   readonly rule: string
   readonly reason: string
+}
+
+const strictness: readonly Verdict[] = ['allow', 'ask', 'deny']
+
+/** Asks every rule. A rule that throws, or answers with something that is no verdict, denies. */
+export function askRules(rules: readonly Rule[], step: Judged): readonly Ruling[] {
+  return rules.flatMap(({ name: rule, judge }) => {
+    try {
+      const said = judge(step)
+      if (said === undefined) return []
+      const { verdict, reason } =
+        typeof said === 'string' ? { verdict: said, reason: `the rule ${rule} says so` } : said
+      if (strictness.includes(verdict)) return [{ verdict, rule, reason: String(reason) }]
+      return [
+        { verdict: 'deny', rule, reason: `the rule answered with ${JSON.stringify(verdict)}, which is no verdict` },
+      ]
+    } catch (thrown) {
+      return [{ verdict: 'deny', rule, reason: `the rule threw: ${messageOf(thrown)}` }]
+    }
+  })
+}
+
+/** The strictest ruling; of several the first. Undefined when there is none. */
+export function strictest(rulings: readonly Ruling[]): Ruling | undefined {
+  const [first, ...rest] = rulings
+  if (!first) return undefined
+  return rest.reduce(
+    (held, next) => (strictness.indexOf(next.verdict) > strictness.indexOf(held.verdict) ? next : held),
+    first,
+  )
 }

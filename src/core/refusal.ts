@@ -2,7 +2,7 @@
 // made, which exit is taken, and what is refused with which reason and which correction. Nothing here acts.
 
 import type { RefusalReason } from './event.ts'
-import { head, type Json } from './json.ts'
+import { head, keyOf, type Json } from './json.ts'
 import { readOnTool, type Machine, type MachineTool, type Node } from './machine.ts'
 import type { AnswerPart, Finish } from './model.ts'
 import { validate } from './schema.ts'
@@ -13,6 +13,8 @@ export interface Refusal {
   readonly asked: string
   readonly correction: string
   readonly index?: number
+  /** The rule that said so, where one did. */
+  readonly rule?: string
 }
 
 /** An answer, read: calls to be made, at most one exit to be taken, and what is refused. */
@@ -47,7 +49,7 @@ export function read(
     const unmade = calls.map(({ part, index }) => ({ ...whole, asked: part.name, index }))
     return { calls: [], exit: undefined, refusals: unmade.length > 0 ? unmade : [whole] }
   }
-  const verdicts = calls.map(({ part, index }) => judge(machine, node, part, index, readsOn))
+  const verdicts = refuseTwins(calls.map(({ part, index }) => judge(machine, node, part, index, readsOn)))
   const exits = verdicts.filter((verdict) => verdict.kind === 'exit')
   const refusals: Refusal[] = []
   for (const verdict of verdicts) {
@@ -62,6 +64,22 @@ export function read(
     exit: verdicts.length === 1 ? exits[0] : undefined,
     refusals,
   }
+}
+
+/** The same call with an effect twice in one answer is made once: the second is a stutter until it is asked for again. */
+function refuseTwins(verdicts: readonly Verdict[]): readonly Verdict[] {
+  const seen = new Set<string>()
+  return verdicts.map((verdict) => {
+    if (verdict.kind !== 'tool' || verdict.tool.effect === 'read') return verdict
+    const { tool, input, index } = verdict
+    const key = keyOf([tool.name, input])
+    if (!seen.has(key)) {
+      seen.add(key)
+      return verdict
+    }
+    const correction = `Refused: ${tool.name} with the same arguments is in this answer already, and is called once.`
+    return { kind: 'refused', refusal: { reason: 'duplicate-call', asked: tool.name, correction, index } }
+  })
 }
 
 function refuseWhole(node: ModelNode, calls: number, finish: Finish): Refusal | undefined {

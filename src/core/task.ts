@@ -3,8 +3,10 @@
 // whole for every event would make the cost of a turn grow with the number of turns.
 
 import { assert } from './fault.ts'
-import type { Event, EventData, ItemKind, PlannedRetry, Prompt, StateKind } from './event.ts'
+import type { Rung } from './approval.ts'
+import type { AskedApproval, Event, EventData, ItemKind, PlannedRetry, Prompt, StateKind } from './event.ts'
 import { keyOf, type Json } from './json.ts'
+import { clear, join, type Label } from './label.ts'
 import { correct, firstCorrection, type Charge, type Charged, type Ledger, type Reservation } from './ledger.ts'
 import { raisable, type LimitName, type RaisableLimit, type TaskLimits } from './limits.ts'
 import type { AnswerPart, Failure, Finish } from './model.ts'
@@ -51,6 +53,11 @@ export type OpenStep = {
       readonly index?: number
       /** It is only asked whether it was done. */
       readonly reconciles?: true
+      /** Of its arguments, and of whatever it answers. Absent: clear. */
+      readonly label?: Label
+      readonly answerLabel?: Label
+      readonly rule?: string
+      readonly approval?: string
     }
   | { readonly kind: 'function' }
 )
@@ -107,6 +114,8 @@ export interface Visit {
   readonly kind: StateKind
   readonly deadlineAtMs: number | undefined
   prompt: Prompt | undefined
+  /** The join of everything that was seen in this visit. */
+  label: Label
   cut: Cut
   readonly turns: Turn[]
   refusals: number
@@ -131,13 +140,25 @@ export interface Item {
   readonly exit: string | undefined
   readonly step: number | undefined
   readonly limit: RaisableLimit | undefined
+  readonly askedAtMs: number
+  readonly ladder: readonly Rung[]
+  /** Rungs that are behind. */
+  rung: number
   answer: EventData['human.answered'] | undefined
 }
 
-/** A context key's value and how often it was written. */
+/** A call that waits for a human's yes. `answer` is there when it is decided, until the call is made or refused. */
+export interface PendingApproval extends Item, AskedApproval {
+  readonly arguments: Json
+  /** Who has agreed so far. */
+  readonly agreed: string[]
+}
+
+/** A context key's value, how often it was written, and what is known of it. */
 export interface Kept {
   readonly value: Json
   readonly version: number
+  readonly label: Label
 }
 
 /** A task: everything that is known at the event `seq`. */
@@ -163,6 +184,8 @@ export interface Task {
   readonly delayed: Map<number, Delayed>
   readonly doubts: Map<number, OpenStep>
   item: Item | undefined
+  /** Calls that wait for a human's yes, by inbox item. */
+  readonly approvals: Map<string, PendingApproval>
   wait: EventData['wait.started'] | undefined
   readonly signals: Map<string, Json[]>
   readonly signalKeys: Set<string>
@@ -226,6 +249,7 @@ export function emptyTask(id: string): Task {
     delayed: new Map(),
     doubts: new Map(),
     item: undefined,
+    approvals: new Map(),
     wait: undefined,
     signals: new Map(),
     signalKeys: new Set(),
@@ -283,9 +307,15 @@ export function fold(task: Task, events: Iterable<Event>): Task {
 
 function isWaiting(task: Task): boolean {
   if (task.item !== undefined) return task.item.answer === undefined
-  if (task.delayed.size > 0) return task.open.size === 0
+  if (hasDecided(task)) return false
+  if (task.delayed.size > 0 || task.approvals.size > 0) return task.open.size === 0
   if (task.wait === undefined) return false
   return task.wait.signal === undefined || !task.signals.get(task.wait.signal)?.length
+}
+
+/** Has a human decided about a call that has been neither made nor refused yet? */
+export function hasDecided({ approvals }: Task): boolean {
+  return approvals.size > 0 && [...approvals.values()].some(({ answer }) => answer !== undefined)
 }
 
 /** What a waiting task waits for. */
@@ -294,7 +324,7 @@ export type WaitsFor = 'human' | 'signal' | 'time'
 /** What the task waits for, or null when it does not wait. */
 export function waitsFor(task: Task): WaitsFor | null {
   if (task.status !== 'waiting') return null
-  if (task.item) return 'human'
+  if (task.item || (task.approvals.size > 0 && task.delayed.size === 0)) return 'human'
   return task.wait?.signal === undefined ? 'time' : 'signal'
 }
 
@@ -307,8 +337,19 @@ export function dueAtMs(task: Task): number | null {
   if (task.status === 'running') return task.updatedAtMs
   // An escalation waits for a human and for nothing else.
   if (task.item !== undefined && task.item.kind !== 'question') return null
-  const until = task.item?.expiresAtMs ?? (task.delayed.size > 0 ? nextRetryAtMs(task) : task.wait?.untilMs)
-  return Math.min(until ?? Infinity, task.visit?.deadlineAtMs ?? Infinity, task.expired ? Infinity : deadlineAtMs(task))
+  const items = task.item ? [task.item] : [...task.approvals.values()]
+  return Math.min(
+    ...items.map((item) => Math.min(item.expiresAtMs ?? Infinity, nextRungAtMs(item))),
+    task.delayed.size > 0 ? nextRetryAtMs(task) : (task.wait?.untilMs ?? Infinity),
+    task.visit?.deadlineAtMs ?? Infinity,
+    task.expired ? Infinity : deadlineAtMs(task),
+  )
+}
+
+/** When an item goes to somebody else because nobody has answered, in ms since 1970; infinite when there is nobody. */
+export function nextRungAtMs({ askedAtMs, ladder, rung }: Item): number {
+  const next = ladder[rung]
+  return next === undefined ? Infinity : askedAtMs + next.afterMs
 }
 
 /** When the next delayed step is tried again, in ms since 1970; infinite when there is none. */
@@ -337,11 +378,16 @@ function apply(task: Task, event: Event): void {
       task.context.set(event.data.key, {
         value: freeze(event.data.value),
         version: event.data.version,
+        label: event.data.label ?? clear,
       })
+      return
+    case 'label.weakened':
+    case 'links.removed':
       return
     case 'model.called': {
       const { step, attempt, turn, model, outputTokensMax, reserved, deadlineAtMs, prompt } = event.data
       if (visit && prompt) visit.prompt = prompt
+      see(task, event.data.label)
       task.reserved.tokens += reserved.inputTokens + reserved.outputTokens
       task.reserved.costMicros += reserved.costMicros ?? 0
       const permitted = { step, attempt, turn, model, outputTokensMax, reserved, deadlineAtMs }
@@ -372,9 +418,11 @@ function apply(task: Task, event: Event): void {
       open(task, { kind: 'tool', ...event.data, failures: 0, delayMs: 0, smaller: false })
       return
     case 'tool.answered':
+      see(task, event.data.label)
       settle(task, event.data.step, { result: event.data.result })
       return
     case 'tool.failed':
+      see(task, event.data.label)
       if (!postpone(task, event.data)) settle(task, event.data.step, { failure: event.data })
       return
     case 'tool.doubted': {
@@ -383,6 +431,7 @@ function apply(task: Task, event: Event): void {
       return
     }
     case 'function.called':
+      see(task, event.data.label)
       open(task, { kind: 'function', ...event.data, failures: 0, delayMs: 0, smaller: false })
       return
     case 'function.returned':
@@ -479,13 +528,31 @@ function apply(task: Task, event: Event): void {
       task.signals.get(event.data.name)?.shift()
       return
     case 'human.asked': {
-      const { item, kind, state, options, expiresAtMs, exit, step, limit } = event.data
-      task.item = { item, kind, state, options, expiresAtMs, exit, step, limit, answer: undefined }
+      const { item, kind, state, options, expiresAtMs, exit, step, limit, ladder = [], approval, show } = event.data
+      const asked = { item, kind, state, options, expiresAtMs, exit, step, limit, ladder, rung: 0, answer: undefined }
+      if (approval) {
+        const { arguments: input } = show as { readonly arguments: Json }
+        task.approvals.set(item, { ...asked, ...approval, askedAtMs: event.at, arguments: input, agreed: [] })
+      } else task.item = { ...asked, askedAtMs: event.at }
       return
     }
-    case 'human.answered':
+    case 'human.answered': {
       task.progress += 1
       if (task.item?.item === event.data.item) task.item.answer = event.data
+      const approval = task.approvals.get(event.data.item)
+      approval?.agreed.push(event.data.by)
+      if (approval && event.data.more === undefined) approval.answer = event.data
+      return
+    }
+    case 'human.escalated': {
+      const item = task.approvals.get(event.data.item) ?? task.item
+      if (item?.item === event.data.item) item.rung += 1
+      return
+    }
+    case 'approval.closed':
+      task.approvals.delete(event.data.item)
+      return
+    case 'answer.refused':
       return
     case 'task.cancelled':
       return
@@ -515,6 +582,7 @@ function enter(task: Task, { state, kind, visit, deadlineAtMs }: EventData['stat
     kind,
     deadlineAtMs,
     prompt: undefined,
+    label: clear,
     cut: whole,
     turns: [],
     refusals: 0,
@@ -524,6 +592,11 @@ function enter(task: Task, { state, kind, visit, deadlineAtMs }: EventData['stat
     ended: undefined,
     leaving: undefined,
   }
+}
+
+/** What is seen in a visit makes all that comes of it as untrusted, and as private. */
+function see({ visit }: Task, label: Label | undefined): void {
+  if (visit && label) visit.label = join(visit.label, label)
 }
 
 /** Keeps a failed step for another try, if one was planned. */
@@ -556,11 +629,13 @@ function queue(task: Task, queued: EventData['step.queued']): void {
   }
   if (!call) return
   if (prompt && task.visit) task.visit.prompt = prompt
+  see(task, queued.label)
   const common = { step: number, attempt: 0, failures: 0, delayMs: 0, smaller: false }
   const step: OpenStep =
     call.kind === 'model'
       ? { ...common, ...call, outputTokensMax: 0, reserved: undefined }
       : { ...common, ...call, arguments: queued.arguments ?? null }
+  if (call.kind === 'tool' && call.approval !== undefined) task.approvals.delete(call.approval)
   begin(task, step)
   task.delayed.set(number, {
     step,
@@ -644,6 +719,7 @@ function open(task: Task, permitted: OpenStep): void {
     ? { ...permitted, failures: before.failures, delayMs: before.delayMs, smaller: before.smaller }
     : permitted
   if (before === undefined) begin(task, step)
+  if (step.kind === 'tool' && step.approval !== undefined) task.approvals.delete(step.approval)
   task.open.set(step.step, step)
   if (task.visit) task.visit.ended = undefined
 }
@@ -679,7 +755,7 @@ function sayFailure(failure: Pick<Failure, 'class' | 'message'>): string {
   return `The tool failed (${failure.class}): ${failure.message}`
 }
 
-function refuse(task: Task, { turn, index, correction }: EventData['step.refused']): void {
+function refuse(task: Task, { turn, index, correction, rule }: EventData['step.refused']): void {
   const { visit } = task
   if (!visit || turn === undefined) return
   if (visit.refusedTurn !== turn) {
@@ -689,7 +765,11 @@ function refuse(task: Task, { turn, index, correction }: EventData['step.refused
   const last = visit.turns.at(-1)
   if (!last) return
   if (index === undefined) last.note = correction
-  else last.results.set(index, { value: correction, failed: true })
+  else
+    last.results.set(index, {
+      value: rule === undefined ? correction : { refused: true, rule, correction },
+      failed: true,
+    })
 }
 
 function end(task: Task, { outcome, status }: EventData['task.ended']): void {
@@ -702,6 +782,7 @@ function end(task: Task, { outcome, status }: EventData['task.ended']): void {
   task.delayed.clear()
   task.doubts.clear()
   task.slots.clear()
+  task.approvals.clear()
 }
 
 function freeze(value: Json): Json {

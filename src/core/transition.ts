@@ -6,11 +6,14 @@ import type { EventData, RefusalReason } from './event.ts'
 import { messageOf } from './fault.ts'
 import { freeAll } from './gate.ts'
 import type { Json, JsonObject } from './json.ts'
+import { clear, join, labelled, type DeclaredLabel, type Label } from './label.ts'
 import { raisable, sayAmount, type LimitName, type RaisableLimit } from './limits.ts'
 import type { Machine, MachineExit, Node } from './machine.ts'
 import type { Refusal } from './refusal.ts'
 import { validate } from './schema.ts'
-import { ledgerOf, type Task } from './task.ts'
+import { withoutLinks, originOf } from './provenance.ts'
+import { readable } from './reading.ts'
+import { ledgerOf } from './task.ts'
 
 /** An exit that is asked for, and what it hands over to the context. */
 export interface Leave {
@@ -41,24 +44,49 @@ export function take(
     })
     return false
   }
-  const { target, writes } = ready
-  freeAll(work)
+  const { target, writes, cleanings } = ready
+  const seen = work.task.visit?.label ?? clear
+  letGo(work)
   emit(work, 'transition.taken', {
     source: node.name,
     exit,
     target,
-    ...(writes.length > 0 ? { output } : {}),
+    ...(writes.length > 0 && cleanings.length === 0 ? { output } : {}),
   })
-  for (const { key, value } of writes) {
-    emit(work, 'context.written', {
-      key,
-      version: (work.task.context.get(key)?.version ?? 0) + 1,
-      value,
-      source: 'exit',
-    })
-  }
+  for (const cleaning of cleanings) emit(work, 'links.removed', cleaning)
+  for (const { key, value } of writes) write(machine, work, node, key, value, seen)
   enter(machine, work, target)
   return true
+}
+
+/** Writes a key, with the label of what was seen, or the weaker one that a quarantine declares for what leaves it. */
+function write(machine: Machine, work: Draft, node: Node, key: string, value: Json, seen: Label): void {
+  const known = machine.context.get(key)!
+  const kept = work.task.context.get(key)
+  const to = node.declassify ? weaken(seen, node.declassify) : seen
+  if (node.declassify && to !== seen) {
+    const { reason } = node.declassify
+    emit(work, 'label.weakened', { key, from: seen, to, state: node.name, reason })
+  }
+  const label = join(join(to, known.label), known.merge === 'append' ? kept?.label : undefined)
+  const version = (kept?.version ?? 0) + 1
+  emit(work, 'context.written', { key, version, value, source: 'exit', ...labelled(label) })
+}
+
+/** The label as it is declared to be, where that is weaker. */
+function weaken(label: Label, { trust, privacy }: DeclaredLabel): Label {
+  const weaker = { trust: trust ?? label.trust, privacy: privacy ?? label.privacy }
+  return isSame(join(label, weaker), label) && !isSame(weaker, label) ? weaker : label
+}
+
+function isSame(a: Label, b: Label): boolean {
+  return a.trust === b.trust && a.privacy === b.privacy
+}
+
+/** What is under way when a state is left: places are given back, and nobody is asked any more. */
+function letGo(work: Draft): void {
+  freeAll(work)
+  for (const item of work.task.approvals.keys()) emit(work, 'approval.closed', { item, why: 'withdrawn' })
 }
 
 /** Leaves as a function of the author's said. When that cannot be, the function has failed. Always a move. */
@@ -73,7 +101,19 @@ export function takeOrFail(machine: Machine, work: Draft, node: Node, leaving: L
   return true
 }
 
-type Ready = { target: string; writes: { key: string; value: Json }[] } | { reason: RefusalReason; problem: string }
+type Ready =
+  | {
+      readonly target: string
+      readonly writes: readonly { readonly key: string; readonly value: Json }[]
+      readonly cleanings: readonly EventData['links.removed'][]
+    }
+  | { readonly reason: RefusalReason; readonly problem: string }
+
+/** What is shown outside carries no links that an untrusted window has made up: a browser would follow them by itself. */
+function cleaned(work: Draft, node: Node, value: Json): { value: Json; links: readonly string[] } {
+  const { task } = work
+  return task.visit?.label.trust === 'untrusted' ? withoutLinks(value, originOf(task, node)) : { value, links: [] }
+}
 
 function prepare(machine: Machine, work: Draft, node: Node, name: string, output: Json): Ready {
   const exit = name.startsWith('$') ? undefined : node.exits.get(name)
@@ -90,6 +130,7 @@ function prepare(machine: Machine, work: Draft, node: Node, name: string, output
     }
   const handed: JsonObject = isObject(verdict.value) ? verdict.value : {}
   const writes: { key: string; value: Json }[] = []
+  const cleanings: EventData['links.removed'][] = []
   for (const [key, value] of Object.entries(handed)) {
     const known = machine.context.get(key)
     if (!known || !node.writes.has(key)) {
@@ -99,7 +140,9 @@ function prepare(machine: Machine, work: Draft, node: Node, name: string, output
       }
     }
     const kept = work.task.context.get(key)?.value
-    const merged = known.merge === 'append' && Array.isArray(kept) && Array.isArray(value) ? [...kept, ...value] : value
+    const { value: shown, links } = known.outward ? cleaned(work, node, value) : { value, links: [] }
+    if (links.length > 0) cleanings.push({ key, links })
+    const merged = known.merge === 'append' && Array.isArray(kept) && Array.isArray(shown) ? [...kept, ...shown] : shown
     const fits = validate(known.schema, merged)
     if (!fits.ok)
       return {
@@ -109,10 +152,10 @@ function prepare(machine: Machine, work: Draft, node: Node, name: string, output
     writes.push({ key, value: fits.value })
   }
   try {
-    const target = targetOf(exit, work, node, verdict.value)
+    const target = targetOf(machine, exit, work, node, verdict.value)
     return target === undefined
       ? { reason: 'guard-failed', problem: `no guard of the exit ${name} holds now.` }
-      : { target, writes }
+      : { target, writes, cleanings }
   } catch (thrown) {
     return {
       reason: 'guard-failed',
@@ -121,8 +164,9 @@ function prepare(machine: Machine, work: Draft, node: Node, name: string, output
   }
 }
 
-function targetOf(exit: MachineExit, work: Draft, node: Node, output: Json): string | undefined {
-  return exit.candidates.find(({ guard }) => !guard || guard({ ...reading(work, node), output }) === true)?.target
+function targetOf(machine: Machine, exit: MachineExit, work: Draft, node: Node, output: Json): string | undefined {
+  return exit.candidates.find(({ guard }) => !guard || guard({ ...reading(machine, work, node), output }) === true)
+    ?.target
 }
 
 /** Leaves by one of the engine's exits, or, where nothing routes it, asks a human. */
@@ -131,7 +175,7 @@ export function leave(machine: Machine, work: Draft, name: string, limit?: Limit
   const exit = node.exits.get(name)
   let target: string | undefined
   try {
-    target = exit && targetOf(exit, work, node, null)
+    target = exit && targetOf(machine, exit, work, node, null)
   } catch {
     // A guard that throws does not hold; the task goes to the inbox, where nothing is lost.
   }
@@ -143,7 +187,7 @@ export function leave(machine: Machine, work: Draft, name: string, limit?: Limit
 
 /** Goes to a state, by one of the engine's exits. */
 export function go(machine: Machine, work: Draft, exit: string, target: string): true {
-  freeAll(work)
+  letGo(work)
   emit(work, 'transition.taken', { source: work.task.state, exit, target })
   enter(machine, work, target)
   return true
@@ -151,7 +195,7 @@ export function go(machine: Machine, work: Draft, exit: string, target: string):
 
 /** Ends the task. */
 export function end(work: Draft, outcome: string, status: EventData['task.ended']['status']): true {
-  freeAll(work)
+  letGo(work)
   emit(work, 'task.ended', { outcome, status })
   return true
 }
@@ -268,16 +312,14 @@ export function itemId(work: Draft): string {
   return `${work.task.id}.${work.task.seq + 1}`
 }
 
-/** The context as a state may see it: the keys that it may read, frozen. */
-export function readable(task: Task, node: Node): JsonObject {
-  const context: Record<string, Json> = Object.create(null) as Record<string, Json>
-  for (const [key, { value }] of task.context) if (!node.reads || node.reads.has(key)) context[key] = value
-  return Object.freeze(context)
+/** What the author's functions are given. What they ask for and may not read is refused, as a fact. */
+export function reading(machine: Machine, work: Draft, node: Node): { context: JsonObject } {
+  return { context: readable(machine, work.task, node, (key) => refuseRead(work, node, key)) }
 }
 
-/** What the author's functions are given. */
-export function reading(work: Draft, node: Node): { context: JsonObject } {
-  return { context: readable(work.task, node) }
+/** Refuses to show a key to a function of the author's. */
+export function refuseRead(work: Draft, { name }: Pick<Node, 'name'>, key: string): void {
+  refuse(work, { reason: 'undeclared-read', asked: key, correction: `Refused: the state ${name} may not read ${key}.` })
 }
 
 function isObject(value: Json): value is JsonObject {

@@ -63,12 +63,22 @@ export function taskRow(task: Task, head: Head): TaskRow {
 export type InboxChange =
   | { readonly kind: 'open'; readonly asked: Extract<Event, { type: 'human.asked' }> }
   | { readonly kind: 'answer'; readonly answered: Extract<Event, { type: 'human.answered' }> }
-  | { readonly kind: 'close'; readonly status: 'expired' | 'withdrawn' }
+  | { readonly kind: 'agree'; readonly item: string; readonly by: string }
+  | { readonly kind: 'assign'; readonly item: string; readonly to: string }
+  /** One item, or whatever is open but approvals. */
+  | { readonly kind: 'close'; readonly status: 'expired' | 'withdrawn'; readonly item?: string }
 
 /** The inbox changes of an event, if any. */
 export function inboxChange(event: Event): InboxChange | undefined {
   if (event.type === 'human.asked') return { kind: 'open', asked: event }
-  if (event.type === 'human.answered') return { kind: 'answer', answered: event }
+  if (event.type === 'human.answered') {
+    const { item, by, more } = event.data
+    return more === undefined ? { kind: 'answer', answered: event } : { kind: 'agree', item, by }
+  }
+  if (event.type === 'human.escalated') return { kind: 'assign', item: event.data.item, to: event.data.to }
+  if (event.type === 'approval.closed') {
+    return { kind: 'close', status: event.data.why === 'expired' ? 'expired' : 'withdrawn', item: event.data.item }
+  }
   if (event.type === 'deadline.passed' && event.data.of !== 'wait') return { kind: 'close', status: 'expired' }
   if (event.type === 'limit.reached' && event.data.limit === 'duration') return { kind: 'close', status: 'expired' }
   if (event.type === 'task.ended') return { kind: 'close', status: 'withdrawn' }

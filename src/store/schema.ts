@@ -53,7 +53,7 @@ const sqliteMigrations: readonly Migration[] = [
 
       CREATE TABLE context (
         taskId TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL,
-        payloadSeq INTEGER NOT NULL, payloadHash TEXT NOT NULL,
+        payloadSeq INTEGER NOT NULL, payloadHash TEXT NOT NULL, trust TEXT NOT NULL, privacy TEXT NOT NULL,
         PRIMARY KEY (taskId, key)
       ) STRICT, WITHOUT ROWID;
 
@@ -78,7 +78,7 @@ const sqliteMigrations: readonly Migration[] = [
         item TEXT NOT NULL PRIMARY KEY, taskId TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,
         question TEXT NOT NULL, show TEXT, options TEXT NOT NULL, assignee TEXT,
         openedAtMs INTEGER NOT NULL, expiresAtMs INTEGER, status TEXT NOT NULL,
-        decision TEXT, decidedBy TEXT, reason TEXT
+        decision TEXT, decidedBy TEXT, reason TEXT, hash TEXT, agreed TEXT NOT NULL
       ) STRICT, WITHOUT ROWID;
       CREATE INDEX inbox_by_task ON inbox (taskId);
       CREATE INDEX inbox_by_status ON inbox (status, openedAtMs);

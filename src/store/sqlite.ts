@@ -10,6 +10,7 @@ import type { Probe, WritePoint } from '../runtime.ts'
 import { dueAtMs, emptyTask, evolve, isEnded, type Task } from '../core/task.ts'
 import type { Event } from '../core/event.ts'
 import type { Json } from '../core/json.ts'
+import { clear, type Label } from '../core/label.ts'
 import { isBusy, toFault } from './fault.ts'
 import { openFile } from './file.ts'
 import { SqliteGates } from './gates.ts'
@@ -155,13 +156,14 @@ class SqliteStore implements Store {
     for (const [index, event] of events.entries()) {
       if (event.type === 'context.written') {
         const { seq, hash } = payloadsOf(sealed[index]!).get('value')!
-        this.#sql.writeContext.run(event.taskId, event.data.key, event.data.version, seq, hash)
+        const { key, version, label = clear } = event.data
+        this.#sql.writeContext.run(event.taskId, key, version, seq, hash, label.trust, label.privacy)
         continue
       }
       this.#gates.write(event)
       const change = inboxChange(event)
       if (change?.kind === 'open') {
-        const { item, kind, state, question, show, options, assignee, expiresAtMs } = change.asked.data
+        const { item, kind, state, question, show, options, assignee, expiresAtMs, approval } = change.asked.data
         this.#sql.openItem.run(
           item,
           event.taskId,
@@ -173,13 +175,15 @@ class SqliteStore implements Store {
           assignee ?? null,
           event.at,
           expiresAtMs ?? null,
+          approval?.hash ?? null,
         )
       } else if (change?.kind === 'answer') {
         const { item, decision, by, reason } = change.answered.data
         this.#sql.answerItem.run(decision, by, reason, item)
-      } else if (change?.kind === 'close') {
-        this.#sql.closeItems.run(change.status, event.taskId)
-      }
+      } else if (change?.kind === 'agree') this.#sql.agreeItem.run(change.by, change.item)
+      else if (change?.kind === 'assign') this.#sql.assignItem.run(change.to, change.item)
+      else if (change?.item !== undefined) this.#sql.closeItem.run(change.status, change.item)
+      else if (change) this.#sql.closeItems.run(change.status, event.taskId)
     }
   }
 
@@ -283,8 +287,14 @@ class SqliteStore implements Store {
     const { status = null, taskId = null } = filter
     return this.#read(() =>
       this.#sql.inbox.all({ status, taskId }).map((row) => {
-        const item = plain<InboxRow & { show: string; options: string }>(row)!
-        return { ...item, show: JSON.parse(item.show) as Json, options: JSON.parse(item.options) as string[] }
+        const item = plain<InboxRow & { show: string; options: string; agreed: string }>(row)!
+        const { show, options, agreed } = item
+        return {
+          ...item,
+          show: JSON.parse(show) as Json,
+          options: JSON.parse(options) as string[],
+          agreed: JSON.parse(agreed) as string[],
+        }
       }),
     )
   }
@@ -293,11 +303,15 @@ class SqliteStore implements Store {
     return this.#read(() => this.#sql.gates.all().map((row) => plain<GateRow>(row)!))
   }
 
-  context(taskId: string): Promise<readonly { key: string; version: number; value: Json }[]> {
+  context(taskId: string): ReturnType<Store['context']> {
     return this.#read(() =>
       this.#sql.context.all(taskId).map((row) => {
-        const { key, version, body } = row as { key: string; version: number; body: string }
-        return { key, version, value: JSON.parse(body) as Json }
+        const { key, version, trust, privacy, body } = row as unknown as Label & {
+          key: string
+          version: number
+          body: string
+        }
+        return { key, version, value: JSON.parse(body) as Json, label: { trust, privacy } }
       }),
     )
   }

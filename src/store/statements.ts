@@ -5,7 +5,7 @@ import { changingColumns, taskColumns } from './rows.ts'
 
 const columns = taskColumns.join(', ')
 const inboxColumns =
-  'item, taskId, kind, state, question, show, options, assignee, openedAtMs, expiresAtMs, status, decision, decidedBy, reason'
+  'item, taskId, kind, state, question, show, options, assignee, openedAtMs, expiresAtMs, status, decision, decidedBy, reason, hash, agreed'
 
 const texts = {
   insertEvent: `INSERT INTO events (taskId, seq, atMs, type, data, costMicros, prevHash, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -21,8 +21,8 @@ const texts = {
   taskIds: `SELECT taskId FROM tasks UNION SELECT taskId FROM events`,
   loggedTaskIds: `SELECT DISTINCT taskId FROM events`,
 
-  writeContext: `INSERT INTO context (taskId, key, version, payloadSeq, payloadHash) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version, payloadSeq = excluded.payloadSeq, payloadHash = excluded.payloadHash`,
-  context: `SELECT key, version, body FROM context JOIN payloads ON payloads.taskId = context.taskId AND payloads.seq = payloadSeq AND payloads.hash = payloadHash WHERE context.taskId = ? ORDER BY key`,
+  writeContext: `INSERT INTO context (taskId, key, version, payloadSeq, payloadHash, trust, privacy) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version, payloadSeq = excluded.payloadSeq, payloadHash = excluded.payloadHash, trust = excluded.trust, privacy = excluded.privacy`,
+  context: `SELECT key, version, trust, privacy, body FROM context JOIN payloads ON payloads.taskId = context.taskId AND payloads.seq = payloadSeq AND payloads.hash = payloadHash WHERE context.taskId = ? ORDER BY key`,
 
   due: `SELECT taskId FROM jobs WHERE definition = ? AND availableAtMs <= ? ORDER BY availableAtMs LIMIT ?`,
   dueTask: `SELECT taskId FROM jobs WHERE definition = ? AND availableAtMs <= ? AND taskId = ?`,
@@ -36,9 +36,13 @@ const texts = {
   wakeJob: `INSERT INTO jobs (taskId, definition, availableAtMs) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET availableAtMs = iif(lease IS NULL, excluded.availableAtMs, availableAtMs)`,
   deleteJob: `DELETE FROM jobs WHERE taskId = ?`,
 
-  openItem: `INSERT INTO inbox (item, taskId, kind, state, question, show, options, assignee, openedAtMs, expiresAtMs, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open')`,
+  openItem: `INSERT INTO inbox (item, taskId, kind, state, question, show, options, assignee, openedAtMs, expiresAtMs, hash, status, agreed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', '[]')`,
   answerItem: `UPDATE inbox SET status = 'answered', decision = ?, decidedBy = ?, reason = ? WHERE item = ?`,
-  closeItems: `UPDATE inbox SET status = ? WHERE taskId = ? AND status = 'open'`,
+  agreeItem: `UPDATE inbox SET agreed = json_insert(agreed, '$[#]', ?) WHERE item = ?`,
+  assignItem: `UPDATE inbox SET assignee = ? WHERE item = ?`,
+  closeItem: `UPDATE inbox SET status = ? WHERE item = ? AND status = 'open'`,
+  // Approvals are closed one by one, each by an event of its own.
+  closeItems: `UPDATE inbox SET status = ? WHERE taskId = ? AND status = 'open' AND kind <> 'approval'`,
   breaker: `SELECT version, status, pausedUntilMs FROM breakers WHERE key = ?`,
   writeBreaker: `INSERT INTO breakers (key, version, status, failures, untilMs, probe, pausedUntilMs, taskId, seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version, status = excluded.status, failures = excluded.failures, untilMs = excluded.untilMs, probe = excluded.probe, pausedUntilMs = excluded.pausedUntilMs, taskId = excluded.taskId, seq = excluded.seq WHERE excluded.version > version`,
   gates: `SELECT key, coalesce(version, 0) AS version, coalesce(status, 'closed') AS status, coalesce(failures, 0) AS failures, coalesce(breakers.untilMs, 0) AS untilMs, probe, coalesce(pausedUntilMs, 0) AS pausedUntilMs, breakers.taskId, seq, (SELECT count(*) FROM slots WHERE slots.key = keys.key AND slots.status = 'active') AS active, (SELECT count(*) FROM slots WHERE slots.key = keys.key AND slots.status = 'waiting') AS waiting FROM (SELECT key FROM breakers UNION SELECT key FROM slots) AS keys LEFT JOIN breakers USING (key) ORDER BY key`,

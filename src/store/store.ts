@@ -5,6 +5,7 @@ import type { Breaker } from '../core/breaker.ts'
 import type { Take } from '../core/draft.ts'
 import type { Event } from '../core/event.ts'
 import type { Json } from '../core/json.ts'
+import type { Label } from '../core/label.ts'
 import type { WritePoint } from '../runtime.ts'
 import type { ItemKind } from '../core/event.ts'
 import type { Task, TaskStatus, WaitsFor } from '../core/task.ts'
@@ -132,6 +133,9 @@ export interface InboxRow {
   readonly decision: string | null
   readonly decidedBy: string | null
   readonly reason: string | null
+  /** Of an approval: what exactly is asked about, as a hash, and who has agreed so far. */
+  readonly hash: string | null
+  readonly agreed: readonly string[]
 }
 
 /** Something that `verify` found. `seq` is the first event that is not as it was written. */
@@ -191,8 +195,8 @@ export interface Store {
   inbox(filter?: { status?: InboxRow['status']; taskId?: string }): Promise<readonly InboxRow[]>
   /** The gates that anything is known about, by key. */
   gates(): Promise<readonly GateRow[]>
-  /** A task's context keys with their versions. */
-  context(taskId: string): Promise<readonly { key: string; version: number; value: Json }[]>
+  /** A task's context keys with their versions and labels. */
+  context(taskId: string): Promise<readonly { key: string; version: number; value: Json; label: Label }[]>
   /** Proves the log whole: of one task, or of all. `progress` is told the number of tasks done. */
   verify(taskId?: string, progress?: (tasks: number) => void): Promise<Verification>
   /** Drops everything that follows from the log and writes it again from the events and payloads alone. */

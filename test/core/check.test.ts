@@ -53,7 +53,7 @@ const cases: readonly (readonly [string, Change, ProblemCode, string])[] = [
   ['a duration that is none', { limits: { duration: 'soon' } }, 'LIMIT_INVALID', '.limits.duration'],
   ['a soft line that is none', { limits: { soft: 80 } }, 'LIMIT_INVALID', '.limits.soft'],
   ['a way past the soft line that leads nowhere', { limits: { onSoft: 'nope' } }, 'LIMIT_INVALID', '.limits.onSoft'],
-  ['a word of the agent that means nothing', { policy: {} }, 'FIELD_UNKNOWN', '.policy'],
+  ['a word of the agent that means nothing', { polisy: {} }, 'FIELD_UNKNOWN', '.polisy'],
   ['a word of a state that means nothing', first({ approval: 'always' }), 'FIELD_UNKNOWN', '.states.first.approval'],
   [
     'a word of an exit that means nothing',

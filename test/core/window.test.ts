@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineAgent } from '../../src/core/agent.ts'
+import { clear } from '../../src/core/label.ts'
 import { defineContext } from '../../src/core/context.ts'
 import type { Json } from '../../src/core/json.ts'
 import type { Node } from '../../src/core/machine.ts'
@@ -55,6 +56,7 @@ const visitOf = (
   kind: 'model',
   deadlineAtMs: undefined,
   prompt: { system: 'pinned instructions', user: 'pinned prompt' },
+  label: clear,
   cut,
   turns: turns.map(({ content, results = new Map(), note }, index) => ({
     turn: index + 1,

@@ -53,7 +53,7 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
         state: 'think',
         seq: begun.events.length,
       })
-      expect(await store.context('t')).toEqual([
+      expect(await store.context('t')).toMatchObject([
         { key: 'goal', version: 1, value: 'x' },
         { key: 'list', version: 1, value: [] },
       ])

@@ -15,7 +15,7 @@ import type { AnswerPart } from '../../src/core/model.ts'
 import { boundsOf } from '../../src/core/quota.ts'
 import { isEnded, type OpenStep, type Task } from '../../src/core/task.ts'
 import { defineTool } from '../../src/core/tool.ts'
-import { genesis } from '../../src/store/log.ts'
+import { genesis, sha256 } from '../../src/store/log.ts'
 import type { Head, Store } from '../../src/store/store.ts'
 
 const tool = (name: string, idempotent: boolean) =>
@@ -86,6 +86,8 @@ const termsOf = (store: Store, nowMs: number, full: () => boolean): Terms => ({
   window: () => 1_500,
   bounds: () => bounds,
   gate: (key) => gatesOf.get(store)?.get(key) ?? openGate,
+  policy: { rules: [], version: '' },
+  hash: sha256,
   fullUntilMs: () => (full() ? nowMs + 1_000 : undefined),
 })
 

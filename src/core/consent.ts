@@ -1,0 +1,195 @@
+// How a call of a tool comes to be made, where a policy stands before it: allowed and permitted at once, refused as a
+// fact that its caller is told, or put before a human. What was asked is bound to what is called: another argument,
+// or another policy, and it is asked anew. Everything else in the task goes on while somebody thinks.
+
+import { emit, type Draft } from './draft.ts'
+import type { EventData } from './event.ts'
+import type { Json } from './json.ts'
+import { clear, isClear, labelled, sayLabel, type Label } from './label.ts'
+import type { Machine, MachineTool, Node } from './machine.ts'
+import { callTool, ceiling, judge } from './permission.ts'
+import { bindingOf, judgeCall, type CallRuling } from './ruling.ts'
+import { validate } from './schema.ts'
+import { nextRungAtMs, type Item, type PendingApproval } from './task.ts'
+import { itemId, leave, refuse } from './transition.ts'
+
+/** A call that is wanted. `index` is its place in a model's answer; a tool state has none. */
+export interface Wanted {
+  readonly tool: MachineTool
+  readonly input: Json
+  readonly timeoutMs: number
+  readonly label: Label
+  readonly index?: number
+  readonly turn?: number
+}
+
+/** Makes a call, asks about it, or refuses it. False when nothing more is to be done now. */
+export function want(machine: Machine, work: Draft, node: Node, wanted: Wanted): boolean {
+  const { tool, input, label } = wanted
+  const ruling = judgeCall(machine, work, node, tool, input, label)
+  if (ruling.verdict === 'allow') {
+    callTool(work, tool, input, wanted.timeoutMs, { ...placeOf(wanted), ...labelled(label), ...ruleOf(ruling) })
+    return true
+  }
+  if (ruling.verdict === 'deny') return deny(machine, work, node, wanted, 'policy-denied', ruling.reason, ruling.rule)
+  ask(machine, work, wanted, ruling)
+  return false
+}
+
+function placeOf({ index }: Pick<Wanted, 'index'>): { readonly index?: number } {
+  return index === undefined ? {} : { index }
+}
+
+function ruleOf({ rule }: CallRuling): { readonly rule?: string } {
+  return rule === 'default' ? {} : { rule }
+}
+
+/** Is a call at this place of the last answer waiting for a human? */
+export function isPending({ task }: Draft, index?: number): boolean {
+  return [...task.approvals.values()].some((approval) => approval.index === index)
+}
+
+/** Refuses a call: a model is told, and goes on; a tool state leaves by `$refused`. */
+function deny(
+  machine: Machine,
+  work: Draft,
+  { kind }: Node,
+  { tool, index, turn }: Pick<Wanted, 'tool' | 'index' | 'turn'>,
+  reason: 'policy-denied' | 'approval-rejected' | 'approval-expired',
+  why: string,
+  rule: string,
+): boolean {
+  const place = index === undefined || turn === undefined ? {} : { index, turn }
+  refuse(work, {
+    reason,
+    asked: tool.name,
+    correction: `Refused: ${why}. Do not ask for the same again.`,
+    rule,
+    ...place,
+  })
+  if (kind !== 'tool') return true
+  return leave(machine, work, reason === 'approval-expired' ? '$timeout' : '$refused')
+}
+
+/** Puts a call before a human, with everything that it would do and every reason to ask. */
+function ask(machine: Machine, work: Draft, { tool, input, label, index }: Wanted, { asks }: CallRuling): void {
+  const { by, quorum, expiresMs, assignee, ladder } = tool.approval
+  const reasons = asks.map(({ rule, reason }) => ({ rule, reason }))
+  emit(work, 'human.asked', {
+    item: itemId(work),
+    kind: 'approval',
+    state: work.task.state,
+    question: `May ${tool.name} be called with exactly these arguments? Asked because ${reasons.map(({ reason }) => reason).join('; ')}.`,
+    show: { tool: tool.name, arguments: input, effect: tool.effect, label: sayLabel(label), reasons },
+    // More than one who agrees must agree to the same.
+    options: quorum > 1 ? ['approve', 'reject'] : ['approve', 'edit', 'reject'],
+    expiresAtMs: work.nowMs + expiresMs,
+    approval: {
+      tool: tool.name,
+      hash: bindingOf(machine, work, tool.name, input),
+      quorum,
+      ...placeOf({ index }),
+      ...(by === undefined ? {} : { by }),
+    },
+    ...(assignee === undefined ? {} : { assignee }),
+    ...(ladder.length === 0 ? {} : { ladder }),
+  })
+}
+
+/**
+ * Does what humans have decided about calls, and what time has. Undefined when there is nothing new; else, as of every
+ * move, whether the task goes on.
+ */
+export function settleApprovals(machine: Machine, work: Draft): boolean | undefined {
+  const node = machine.states.get(work.task.state)!
+  for (const approval of work.task.approvals.values()) {
+    const { item, expiresAtMs, answer } = approval
+    const tool = machine.tools.get(approval.tool)
+    if (answer && tool) {
+      const moved = obey(machine, work, node, approval, tool, answer)
+      if (moved !== undefined) return moved
+    } else if (tool && expiresAtMs !== undefined && work.nowMs >= expiresAtMs) {
+      emit(work, 'approval.closed', { item, why: 'expired' })
+      return deny(
+        machine,
+        work,
+        node,
+        placed(work, approval, tool),
+        'approval-expired',
+        'nobody answered in time',
+        'approval',
+      )
+    } else climb(work, approval)
+  }
+  return undefined
+}
+
+/** Whoever is next is asked, when nobody has answered for so long. */
+export function climb(work: Draft, item: Item): void {
+  while (!item.answer && work.nowMs >= nextRungAtMs(item)) {
+    emit(work, 'human.escalated', { item: item.item, to: item.ladder[item.rung]!.to })
+  }
+}
+
+function placed(
+  { task }: Draft,
+  { index }: PendingApproval,
+  tool: MachineTool,
+): Pick<Wanted, 'tool' | 'index' | 'turn'> {
+  const turn = task.visit?.turns.at(-1)?.turn
+  return { tool, ...placeOf({ index }), ...(index === undefined || turn === undefined ? {} : { turn }) }
+}
+
+function obey(
+  machine: Machine,
+  work: Draft,
+  node: Node,
+  approval: PendingApproval,
+  tool: MachineTool,
+  answer: EventData['human.answered'],
+): boolean | undefined {
+  const { item, hash } = approval
+  const place = placed(work, approval, tool)
+  if (answer.decision === 'reject') {
+    emit(work, 'approval.closed', { item, why: 'withdrawn' })
+    return deny(machine, work, node, place, 'approval-rejected', `${answer.by} said no: ${answer.reason}`, 'approval')
+  }
+  const input = answer.decision === 'edit' ? edited(work, tool, answer) : approval.arguments
+  const label = work.task.visit?.label ?? clear
+  const wanted = { ...place, input: input ?? approval.arguments, timeoutMs: timeoutOf(node, tool), label }
+  const outdated = answer.decision === 'approve' && bindingOf(machine, work, tool.name, approval.arguments) !== hash
+  const ruling = judgeCall(machine, work, node, tool, wanted.input, label)
+  if (input === undefined || outdated) {
+    emit(work, 'approval.closed', { item, why: 'outdated' })
+    ask(machine, work, wanted, ruling)
+    return true
+  }
+  if (ruling.verdict === 'deny') {
+    emit(work, 'approval.closed', { item, why: 'withdrawn' })
+    return deny(machine, work, node, place, 'policy-denied', ruling.reason, ruling.rule)
+  }
+  const { open, delayed } = work.task
+  const stopped = open.size + delayed.size === 0 ? judge(machine, work, tool) : undefined
+  if (stopped !== undefined) return stopped
+  if (ceiling(work, tool)) return undefined
+  callTool(work, tool, input, wanted.timeoutMs, {
+    ...placeOf(place),
+    ...(isClear(label) ? {} : { label }),
+    rule: 'approval',
+    approval: item,
+  })
+  return true
+}
+
+/** The arguments that a human gave instead; undefined when they do not fit, which is a fact, and it is asked again. */
+function edited(work: Draft, tool: MachineTool, { data }: EventData['human.answered']): Json | undefined {
+  const verdict = validate(tool.tool.inputSchema, data ?? null)
+  if (verdict.ok) return verdict.value
+  const correction = `Refused: the arguments that were given for ${tool.name} do not fit: ${verdict.problem}`
+  refuse(work, { reason: 'invalid-arguments', asked: tool.name, correction })
+  return undefined
+}
+
+function timeoutOf(node: Node, tool: MachineTool): number {
+  return node.kind === 'tool' ? node.timeoutMs : tool.timeoutMs
+}

@@ -1,0 +1,143 @@
+// Where an argument came from decides whether an injected order can do harm. A model that has read untrusted words may
+// still call a tool, but what decides who gets what (a sink) must then be words of ours: they stand as they are, whole,
+// in something trusted that the state may read, or in the set that the tool names. Links in what leaves are sinks too.
+
+import { hostAllowed } from './egress.ts'
+import type { Json } from './json.ts'
+import type { MachineTool, Node } from './machine.ts'
+import type { Task } from './task.ts'
+
+/** A value that nobody of ours has said. */
+export interface Foreign {
+  readonly path: string
+  readonly value: string
+}
+
+/** The words that a state may take as ours. */
+export interface Origin {
+  readonly texts: readonly string[]
+  /** The texts of one trusted context key, as a set; undefined when it is not trusted, or not there. */
+  readonly set: (key: string) => ReadonlySet<string> | undefined
+}
+
+/** What is ours in a state: what its author wrote, and the trusted context keys that it may read. */
+export function originOf(task: Task, node: Node): Origin {
+  const texts: string[] = []
+  if (node.kind === 'model') {
+    const { instructions, prompt } = node.state
+    if (instructions !== undefined) texts.push(instructions)
+    if (typeof prompt === 'string') texts.push(prompt)
+  }
+  for (const [key, { value, label }] of task.context) {
+    if (label.trust === 'trusted' && value !== undefined && (!node.reads || node.reads.has(key)))
+      texts.push(...leaves(value))
+  }
+  return {
+    texts,
+    set: (key) => {
+      const kept = task.context.get(key)
+      return kept?.label.trust === 'trusted' && kept.value !== undefined ? new Set(leaves(kept.value)) : undefined
+    },
+  }
+}
+
+/** The values of a call's sinks that are not ours. */
+export function foreignSinks(tool: MachineTool, input: Json, origin: Origin): readonly Foreign[] {
+  const foreign: Foreign[] = []
+  for (const [path, key] of tool.sinks) {
+    const allowed = key === null ? undefined : (origin.set(key) ?? new Set<string>())
+    for (const value of leaves(...at(input, path.split('.')))) {
+      if (allowed ? allowed.has(value) : origin.texts.some((text) => quotes(text, value))) continue
+      foreign.push({ path, value })
+    }
+  }
+  return foreign
+}
+
+/** Links in what leaves by a call that are neither ours nor to a host that the tool may speak to. */
+export function foreignLinks(tool: MachineTool, input: Json, origin: Origin): readonly Foreign[] {
+  return leaves(input)
+    .flatMap(linksIn)
+    .filter((value) => !origin.texts.some((text) => quotes(text, value)))
+    .filter((value) => tool.egress === undefined || !hostAllowed(value, tool.egress))
+    .map((value) => ({ path: 'link', value }))
+}
+
+/** The values at a path; a list on the way stands for each of its items. */
+function at(value: Json, path: readonly string[]): Json[] {
+  if (Array.isArray(value)) return value.flatMap((item: Json) => at(item, path))
+  const [name, ...rest] = path
+  if (name === undefined) return [value]
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return []
+  return at((value as Record<string, Json>)[name]!, rest)
+}
+
+/** Every text and number in values, and the keys of objects, as texts. A yes, a no and a nothing send nothing anywhere. */
+export function leaves(...values: readonly Json[]): string[] {
+  const found: string[] = []
+  const visit = (value: Json): void => {
+    if (typeof value === 'string') found.push(value)
+    else if (typeof value === 'number') found.push(String(value))
+    else if (Array.isArray(value)) for (const item of value as readonly Json[]) visit(item)
+    else if (typeof value === 'object' && value !== null) {
+      for (const [key, inner] of Object.entries(value)) {
+        found.push(key)
+        visit(inner)
+      }
+    }
+  }
+  for (const value of values) visit(value)
+  return found
+}
+
+// What may stand beside a quoted word without being a part of it. A dot or a colon may end a sentence, but not begin more.
+const part = /[\p{L}\p{M}\p{N}_@./:\\%?#&=+~$*-]/u
+const ends = /^[.:?!,;)\]}'"]*(\s|$)/
+
+/** Does a text hold this value as a whole word, to the letter? */
+export function quotes(text: string, value: string): boolean {
+  if (value.trim() === '') return false
+  if (text === value) return true
+  for (let start = text.indexOf(value); start >= 0; start = text.indexOf(value, start + 1)) {
+    const before = start === 0 ? '' : lastCharacter(text.slice(Math.max(0, start - 2), start))
+    const after = text.slice(start + value.length, start + value.length + 8)
+    if (!part.test(before) && (after === '' || ends.test(after) || !part.test(firstCharacter(after)))) return true
+  }
+  return false
+}
+
+function firstCharacter(text: string): string {
+  return String.fromCodePoint(text.codePointAt(0)!)
+}
+
+function lastCharacter(text: string): string {
+  return Array.from(text).at(-1) ?? ''
+}
+
+// A scheme with its address, an address without a scheme, and what a browser takes for one: backslashes, and no slashes.
+const link =
+  /(?:[a-z][a-z0-9+.-]*:(?:\/\/|\\\\|(?=[^\s/\\]+\.[^\s]))|\/\/|\\\\|www\.)[^\s<>"'`)\]}|]+|(?:data|javascript|mailto):[^\s<>"'`)\]}|]+/giu
+
+/** The links in a text. */
+export function linksIn(text: string): string[] {
+  return [...text.matchAll(link)].map(([found]) => found.replace(/[.,;:!?]+$/, ''))
+}
+
+/** A text whose links that are not ours are taken out, and how many they were. */
+export function withoutLinks(value: Json, origin: Origin): { readonly value: Json; readonly links: readonly string[] } {
+  const links: string[] = []
+  const clean = (inner: Json): Json => {
+    if (typeof inner === 'string') {
+      return inner.replaceAll(link, (found) => {
+        const bare = found.replace(/[.,;:!?]+$/, '')
+        if (origin.texts.some((text) => quotes(text, bare))) return found
+        links.push(bare)
+        return `[link removed]${found.slice(bare.length)}`
+      })
+    }
+    if (Array.isArray(inner)) return (inner as readonly Json[]).map(clean)
+    if (typeof inner !== 'object' || inner === null) return inner
+    return Object.fromEntries(Object.entries(inner).map(([key, item]) => [key, clean(item)]))
+  }
+  return { value: clean(value), links }
+}
