@@ -17,7 +17,7 @@ export interface Judged {
   readonly agent: string
   readonly state: string
   readonly task: { readonly id: string; readonly by: string; readonly startedAtMs: number }
-  /** Of a tool: what it is called with. Null for a model. */
+  /** Of a tool: what it is called with. An empty object for a model. */
   readonly arguments: Json
   /** Of a tool: what it does to the outside. `read` for a model. */
   readonly effect: Effect

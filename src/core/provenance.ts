@@ -46,7 +46,7 @@ export function foreignSinks(tool: MachineTool, input: Json, origin: Origin): re
   const foreign: Foreign[] = []
   for (const [path, key] of tool.sinks) {
     const allowed = key === null ? undefined : (origin.set(key) ?? new Set<string>())
-    for (const value of leaves(...at(input, path.split('.')))) {
+    for (const value of leaves(...valuesAt(input, path.split('.')))) {
       if (allowed ? allowed.has(value) : origin.texts.some((text) => quotes(text, value))) continue
       foreign.push({ path, value })
     }
@@ -64,12 +64,12 @@ export function foreignLinks(tool: MachineTool, input: Json, origin: Origin): re
 }
 
 /** The values at a path; a list on the way stands for each of its items. */
-function at(value: Json, path: readonly string[]): Json[] {
-  if (Array.isArray(value)) return value.flatMap((item: Json) => at(item, path))
+export function valuesAt(value: Json, path: readonly string[]): readonly Json[] {
+  if (Array.isArray(value)) return value.flatMap((item: Json) => valuesAt(item, path))
   const [name, ...rest] = path
   if (name === undefined) return [value]
   if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return []
-  return at((value as Record<string, Json>)[name]!, rest)
+  return valuesAt((value as Record<string, Json>)[name]!, rest)
 }
 
 /** Every text and number in values, and the keys of objects, as texts. A yes, a no and a nothing send nothing anywhere. */

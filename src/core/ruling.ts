@@ -43,7 +43,7 @@ export function judgeCall(
 
 /** Judges whether a model may be shown what has this label. Nobody can be asked about each turn, so `ask` denies. */
 export function judgeModel(machine: Machine, work: Draft, node: Node, model: string, label: Label): Ruling | undefined {
-  const step = { kind: 'model', name: model, arguments: null, effect: 'read', origin: 'own' } as const
+  const step = { kind: 'model', name: model, arguments: {}, effect: 'read', origin: 'own' } as const
   const held = strictest(askOwn(machine, work, node, label, step))
   return held === undefined || held.verdict === 'allow' ? undefined : held
 }

@@ -300,6 +300,8 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
       for (const { taskId } of await store.tasks({ limit: 10_000 }))
         for (const { type } of await store.read(taskId)) kinds.add(type)
       expect([...kinds].sort()).toEqual([
+        'answer.refused',
+        'approval.closed',
         'breaker.changed',
         'context.written',
         'deadline.passed',
@@ -308,9 +310,12 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
         'function.returned',
         'human.answered',
         'human.asked',
+        'human.escalated',
+        'label.weakened',
         'limit.neared',
         'limit.raised',
         'limit.reached',
+        'links.removed',
         'model.answered',
         'model.called',
         'model.failed',

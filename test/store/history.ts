@@ -14,12 +14,13 @@ import type { Json } from '../../src/core/json.ts'
 import type { AnswerPart } from '../../src/core/model.ts'
 import { boundsOf } from '../../src/core/quota.ts'
 import { isEnded, type OpenStep, type Task } from '../../src/core/task.ts'
-import { defineTool } from '../../src/core/tool.ts'
+import { defineTool, type Tool } from '../../src/core/tool.ts'
 import { genesis, sha256 } from '../../src/store/log.ts'
 import type { Head, Store } from '../../src/store/store.ts'
 
-const tool = (name: string, idempotent: boolean) =>
+const tool = (name: string, idempotent: boolean, more: Partial<Tool> = {}) =>
   defineTool({
+    ...more,
     name,
     description: name,
     inputSchema: z.object({ x: z.unknown() }),
@@ -27,7 +28,9 @@ const tool = (name: string, idempotent: boolean) =>
     idempotent,
     execute: () => null,
   })
-const [safe, unsafe] = [tool('safe', true), tool('unsafe', false)]
+const safe = tool('safe', true, { trust: 'untrusted' })
+const unsafe = tool('unsafe', false, { privacy: 'private' })
+const asked = tool('asked', true, { approval: { expires: '8s', quorum: 2, escalate: [{ after: '2s', to: 'bo' }] } })
 
 export const everyKind: Agent<any, any> = defineAgent({
   name: 'every-kind',
@@ -35,7 +38,8 @@ export const everyKind: Agent<any, any> = defineAgent({
   context: defineContext({
     goal: z.unknown(),
     list: { schema: z.array(z.json()), initial: [], merge: 'append' },
-    last: z.json().optional(),
+    last: { schema: z.json().optional(), outward: true },
+    grade: z.boolean().optional(),
   }),
   limits: { steps: 16, tokens: 8_000, soft: 0.5 },
   initial: 'think',
@@ -44,7 +48,7 @@ export const everyKind: Agent<any, any> = defineAgent({
     think: {
       model: ['main', 'backup'],
       prompt: 'p',
-      tools: [safe, unsafe],
+      tools: [safe, unsafe, asked],
       outputTokens: 400,
       turns: 4,
       visits: 4,
@@ -56,7 +60,11 @@ export const everyKind: Agent<any, any> = defineAgent({
       },
     },
     act: { tool: safe, args: ({ context }) => ({ x: context.last ?? null }), on: { DONE: 'route' } },
-    route: { run: () => 'OK', on: { OK: 'pause', AGAIN: 'think' } },
+    route: {
+      run: () => 'OK',
+      declassify: { trust: 'trusted', reason: 'a yes or a no' },
+      on: { OK: { target: 'pause', output: z.object({ grade: z.boolean() }) }, AGAIN: 'think' },
+    },
     ask: {
       human: { question: '?' },
       timeout: '1h',
@@ -136,7 +144,11 @@ export async function playHistory(
 function move(work: Draft, draw: Draw, value: () => Json): void {
   const { task } = work
   const open = [...task.open.values()]
-  if (open.length > 0) {
+  const [pending] = task.approvals.values()
+  if (pending && !pending.answer && draw(3) > 0) {
+    const decision = ['approve', 'approve', 'reject', 'nonsense'][draw(4)]!
+    answer(work, pending.item, { decision, by: ['ana', 'bo'][draw(2)]!, reason: 'r' })
+  } else if (open.length > 0) {
     if (draw(10) === 0) {
       resume(machine, work)
       // The worker that was given up answers after all.
@@ -167,11 +179,13 @@ function ending(step: OpenStep, draw: Draw, value: () => Json): Ending {
   if (draw(6) === 0) return { kind: 'failed', failure: { class: draw(2) ? 'timeout' : 'overload', message: 'm' } }
   if (step.kind === 'tool') return { kind: 'tool', result: draw(4) ? value() : 'much '.repeat(800) }
   if (step.kind === 'function')
-    return { kind: 'function', leaving: { exit: ['OK', 'AGAIN', 'NO'][draw(3)]!, output: {} } }
+    return { kind: 'function', leaving: { exit: ['OK', 'AGAIN', 'NO'][draw(3)]!, output: { grade: draw(2) === 0 } } }
   const answers: (() => AnswerPart)[] = [
     () => ({ type: 'call', id: '', name: 'safe', arguments: { x: value() } }),
     () => ({ type: 'call', id: '', name: 'unsafe', arguments: { x: value() } }),
+    () => ({ type: 'call', id: '', name: 'asked', arguments: { x: value() } }),
     () => ({ type: 'call', id: '', name: 'NEXT', arguments: { list: [value()], last: value() } }),
+    () => ({ type: 'call', id: '', name: 'NEXT', arguments: { list: [], last: 'see https://elsewhere.example/x' } }),
     () => ({ type: 'call', id: '', name: 'ASK', arguments: {} }),
     () => ({ type: 'text', text: 'prose' }),
     () => ({ type: 'call', id: '', name: 'nope', raw: '{' }),
