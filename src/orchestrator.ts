@@ -12,7 +12,10 @@ import { Fault } from './core/fault.ts'
 import type { JsonObject } from './core/json.ts'
 import { clear, isClear, join, type DeclaredLabel, type Label } from './core/label.ts'
 import type { Limits } from './core/limits.ts'
+import { textOf } from './core/pin.ts'
 import type { Rule } from './core/policy.ts'
+import { toJsonSchema } from './core/schema.ts'
+import type { Tool } from './core/tool.ts'
 import { describe, type Machine } from './core/machine.ts'
 import { boundsOf, quotaProblem, type Bounds, type Quota } from './core/quota.ts'
 import type { Model } from './core/model.ts'
@@ -190,6 +193,11 @@ function provePrices(machine: Machine, costMicros: number | null, { price }: Ter
       `Give it one: prices: { ${JSON.stringify(unknown)}: { inputUsdPerMillion: …, outputUsdPerMillion: … } }.`,
     )
   }
+}
+
+/** The hash of a tool's text (name, description, schema), to be pinned: `defineTool({ …, pin: '…' })`. */
+export function pinOf(tool: Tool<any>): string {
+  return sha256(textOf({ name: tool.name, tool, inputJson: toJsonSchema(tool.inputSchema) }))
 }
 
 /** The one place that starts tasks, speaks to them, and shows where they stand. Made by `createOrchestrator`. */

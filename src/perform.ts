@@ -100,7 +100,9 @@ async function askModel(
 ): Promise<Ending> {
   if (node.kind !== 'model' || !task.visit)
     return failed({ class: 'error', message: 'The task is not in a model state.' })
-  const reply = await ports.model(step.model).call(assemble(task.visit, node, step.outputTokensMax), signal)
+  const reply = await ports
+    .model(step.model)
+    .call(assemble(task.visit, node, step.outputTokensMax, ports.terms.hash), signal)
   if (!reply.ok) return failed(reply.failure)
   return { kind: 'model', answer: reply.answer }
 }

@@ -34,6 +34,7 @@ export type RefusalReason =
   | 'approval-rejected'
   | 'approval-expired'
   | 'price-unknown'
+  | 'tool-changed'
 
 /**
  * Kinds of inbox item: a question of the machine's, an engine exit that no route takes, an outcome nobody knows, a

@@ -11,6 +11,7 @@ import { charge, firstCorrection, reserve, type Charged, type Reservation } from
 import { defaults, raisable, type RaisableLimit } from './limits.ts'
 import type { Machine, MachineTool, Node } from './machine.ts'
 import type { Failure, TokenUsage } from './model.ts'
+import { isChanged } from './pin.ts'
 import { draw, planRetry } from './resilience.ts'
 import { deadlineAtMs, ledgerOf, type Delayed, type OpenStep } from './task.ts'
 import { judgeModel } from './ruling.ts'
@@ -91,6 +92,7 @@ export function askModel(
   const { step, deadlineAtMs: deadline } = asked
   let short: 'tokens' | 'cost' | 'window' | 'policy' = 'cost'
   const label = join(task.visit?.label ?? clear, asked.label)
+  if (asked.prompt) tellChanged(work, node)
   let held: (Hold & { readonly model: string }) | undefined
   for (const model of node.models.slice(Math.max(0, node.models.indexOf(first)))) {
     const ruling = judgeModel(machine, work, node, model, label)
@@ -133,6 +135,15 @@ export function askModel(
   if (short === 'policy') return leave(machine, work, '$refused')
   if (short === 'window') return reach(machine, work, 'window', terms.window(node.models[0]!), '$limit')
   return reach(machine, work, short, ledgerOf(task)[short].max ?? 0, '$limit')
+}
+
+/** Says once a visit which tools are not shown because their text is not the one that was pinned. */
+function tellChanged(work: Draft, { tools }: ModelNode): void {
+  for (const tool of tools.values()) {
+    if (!isChanged(tool, work.terms.hash)) continue
+    const correction = `Refused: the text of ${tool.name} is not the one that was agreed to; it is not shown.`
+    refuse(work, { reason: 'tool-changed', asked: tool.name, correction, rule: 'pin' })
+  }
 }
 
 /** What a call may be made with: a reservation, and what had to be cut to fit the window. */

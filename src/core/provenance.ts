@@ -114,9 +114,9 @@ function lastCharacter(text: string): string {
   return Array.from(text).at(-1) ?? ''
 }
 
-// A scheme with its address, an address without a scheme, and what a browser takes for one: backslashes, and no slashes.
+// Bounded where it looks ahead, so that hostile text takes linear time. A scheme with its address, an address without a scheme, and what a browser takes for one: backslashes, and no slashes.
 const link =
-  /(?:[a-z][a-z0-9+.-]*:(?:\/\/|\\\\|(?=[^\s/\\]+\.[^\s]))|\/\/|\\\\|www\.)[^\s<>"'`)\]}|]+|(?:data|javascript|mailto):[^\s<>"'`)\]}|]+/giu
+  /(?:(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{1,30}:(?:\/\/|\\\\|(?=[^\s/\\]{1,255}\.[^\s]))|\/\/|\\\\|www\.)[^\s<>"'`)\]}|]+|(?<![a-z])(?:data|javascript|mailto):[^\s<>"'`)\]}|]+/giu
 
 /** The links in a text. */
 export function linksIn(text: string): string[] {

@@ -7,6 +7,7 @@ import { hostAllowed } from './egress.ts'
 import { head, keyOf, type Json } from './json.ts'
 import type { Label } from './label.ts'
 import type { Machine, MachineTool, Node } from './machine.ts'
+import { isChanged } from './pin.ts'
 import { askRules, strictest, type Judged, type Ruling } from './policy.ts'
 import { foreignLinks, foreignSinks, leaves, linksIn, originOf, type Foreign } from './provenance.ts'
 import { readable } from './reading.ts'
@@ -75,7 +76,7 @@ function askOwn(
 
 function askHouse(
   machine: Machine,
-  { task }: Draft,
+  { task, terms }: Draft,
   node: Node,
   tool: MachineTool,
   input: Json,
@@ -85,6 +86,7 @@ function askHouse(
   const say = (verdict: Ruling['verdict'], rule: string, reason: string): void =>
     void rulings.push({ verdict, rule, reason })
   const { egress, name } = tool
+  if (isChanged(tool, terms.hash)) say('deny', 'pin', `the text of ${name} is not the one that was agreed to`)
   const elsewhere = egress === undefined ? undefined : addressesOf(tool, input).find((url) => !hostAllowed(url, egress))
   if (elsewhere !== undefined) {
     say(

@@ -3,6 +3,7 @@
 
 import type { Approval } from './approval.ts'
 import type { Duration } from './duration.ts'
+import type { JsonObject } from './json.ts'
 import type { DeclaredLabel } from './label.ts'
 import type { Quota } from './quota.ts'
 import type { Infer, Schema } from './schema.ts'
@@ -61,6 +62,10 @@ export interface Tool<Input = any, Output = unknown> extends Quota, DeclaredLabe
   readonly approval?: 'always' | Approval
   /** A tool that somebody else provides (a server's, say) is asked about unless a rule allows it. Default `own`. */
   readonly origin?: 'own' | 'outside'
+  /** The hash of the text that was agreed to (`pinOf`). With another text the tool is neither shown nor called. */
+  readonly pin?: string
+  /** The text as whoever provides the tool has it now; looked at before it is shown or called. Synchronous. */
+  readonly current?: () => { readonly description: string; readonly inputSchema: JsonObject }
   /** Names of the secrets that it may be given: handles `secret://NAME` in its arguments, and `call.secret(NAME)`. */
   readonly secrets?: readonly string[]
   /** May the same call be made twice without doing more than once? Default: true for `read`, false otherwise. */

@@ -5,6 +5,7 @@
 import type { Json } from './json.ts'
 import type { AnswerPart, CallResult, Message, MessagePart, ModelRequest } from './model.ts'
 import type { Node } from './machine.ts'
+import { isChanged } from './pin.ts'
 import { readOn } from './read-on.ts'
 import type { Cut, Turn, Visit } from './task.ts'
 import { messageTokens, offerTokens } from './tokens.ts'
@@ -27,9 +28,16 @@ interface Thread {
 const threads = new WeakMap<Visit, Thread>()
 
 /** The request for the next turn of a visit. */
-export function assemble(visit: Visit, node: ModelNode, outputTokensMax: number): ModelRequest {
+export function assemble(
+  visit: Visit,
+  node: ModelNode,
+  outputTokensMax: number,
+  hash: (text: string) => string = (text) => text,
+): ModelRequest {
   const thread = threadOf(visit, visit.cut)
-  const offers = thread.heads ? [...node.offers, readOn.offer] : node.offers
+  const hidden = [...node.tools.values()].filter((tool) => isChanged(tool, hash)).map(({ name }) => name)
+  const known = hidden.length === 0 ? node.offers : node.offers.filter(({ name }) => !hidden.includes(name))
+  const offers = thread.heads ? [...known, readOn.offer] : known
   const request = { messages: thread.messages.slice(), offers, outputTokensMax }
   return node.state.temperature === undefined ? request : { ...request, temperature: node.state.temperature }
 }
