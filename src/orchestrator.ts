@@ -20,6 +20,7 @@ import { describe, type Machine } from './core/machine.ts'
 import { boundsOf, quotaProblem, type Bounds, type Quota } from './core/quota.ts'
 import type { Model } from './core/model.ts'
 import type { TaskStatus, Usage, WaitsFor } from './core/task.ts'
+import { Notifier, proveWebhook, type Webhook } from './notifier.ts'
 import type { Ports } from './perform.ts'
 import { loadPrices, loadWindows, type PriceTable } from './providers/prices.ts'
 import { resolveModel, type ModelTable } from './providers/registry.ts'
@@ -47,6 +48,8 @@ export interface OrchestratorOptions {
   readonly quotas?: Readonly<Record<string, Quota>>
   /** Rules that every step of every agent here is judged by, besides the agents' own. */
   readonly policy?: readonly Rule[]
+  /** Who is told, signed and until it is taken, that something waits for a human. */
+  readonly webhook?: Webhook
   /** Where `SIGNALBOX_BASE_URL`, `SIGNALBOX_MODEL` and `SIGNALBOX_API_KEY` are read. Default: the process's own. */
   readonly env?: Readonly<Record<string, string | undefined>>
   /** Work on tasks in this process. Default: true when there are agents. */
@@ -128,6 +131,7 @@ export async function createOrchestrator(options: OrchestratorOptions): Promise<
   const models = works ? await resolveModels(machines, options) : new Map<string, Model>()
   const price = await loadPrices(options.prices ?? {}, (name) => models.get(name)?.modelId)
   const bounds = readQuotas(options.quotas ?? {})
+  if (options.webhook) proveWebhook(options.webhook)
   const window = await loadWindows(options.windows ?? {}, (name) => models.get(name)?.modelId)
   const hash = sha256
   const policy = policyOf(options.policy ?? [])
@@ -207,6 +211,7 @@ export class Orchestrator {
   readonly #runtime: Runtime
   readonly #terms: Terms
   readonly #worker: Worker | undefined
+  readonly #notifier: Notifier | undefined
   readonly #ownsStore: boolean
   #drained: Promise<void> | undefined
 
@@ -223,6 +228,12 @@ export class Orchestrator {
     this.#runtime = ports.runtime
     this.#terms = ports.terms
     this.#ownsStore = typeof options.store === 'string'
+    const onFault = options.onFault ?? ((fault) => console.error(fault instanceof Error ? fault.message : fault))
+    if (options.webhook) {
+      const { runtime, terms } = ports
+      this.#notifier = new Notifier({ store, runtime, terms, webhook: options.webhook, pollMs, onFault })
+      this.#notifier.start()
+    }
     if (!works) return
     this.#worker = new Worker({
       store,
@@ -232,7 +243,7 @@ export class Orchestrator {
       leaseMs: options.leaseMs ?? 10_000,
       pollMs,
       ...(options.only === undefined ? {} : { taskId: options.only }),
-      onFault: options.onFault ?? ((fault) => console.error(fault instanceof Error ? fault.message : fault)),
+      onFault,
     })
     this.#worker.start()
   }
@@ -440,7 +451,7 @@ export class Orchestrator {
 
   /** Stops working: no new steps; those being performed may end within `drainMs` (default 10 s). */
   drain(drainMs = 10_000): Promise<void> {
-    this.#drained ??= this.#worker?.stop(drainMs) ?? Promise.resolve()
+    this.#drained ??= Promise.all([this.#worker?.stop(drainMs), this.#notifier?.stop()]).then(() => undefined)
     return this.#drained
   }
 

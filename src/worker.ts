@@ -4,6 +4,7 @@
 
 import type { Gate } from './core/breaker.ts'
 import { draft } from './core/draft.ts'
+import { isFault } from './core/fault.ts'
 import { late, proceed, resume, settle, type Outcome } from './core/decide.ts'
 import type { Event } from './core/event.ts'
 import type { Machine } from './core/machine.ts'
@@ -45,6 +46,15 @@ interface Session {
   seenSeq: number
   wake: (() => void) | undefined
   lost: boolean
+}
+
+// How long a worker waits before it speaks again to a store that is away.
+const awayMinMs = 100
+const awayMaxMs = 5_000
+
+/** Failures of a store that pass. One that is damaged, or somebody else's, is not waited for. */
+function isAway(thrown: unknown): boolean {
+  return (['STORE_FAILED', 'STORE_FULL', 'STORE_LOCKED'] as const).some((code) => isFault(thrown, code))
 }
 
 /** Works on tasks until it is stopped. */
@@ -225,7 +235,7 @@ export class Worker {
       // Before a step waits for a breaker, or fails because of one, it is looked at as it is now.
       if (!looked && work.events.some(({ type, data }) => type === 'step.queued' && data.reason !== 'busy')) {
         looked = true
-        await this.#gates.refresh()
+        await this.#patiently(session, () => this.#gates.refresh())
         await this.#reload(session)
         continue
       }
@@ -237,12 +247,13 @@ export class Worker {
       const { admits, takes, events } = work
       const gates = { admits, takes, nowMs }
       const commit: Commit = { point: keep ? point : 'rest', head, events, task, lease, keep, gates }
-      const committed = await commitSurely(store, commit, { leaseMs: this.#options.leaseMs, nowMs })
+      const lasting = { leaseMs: this.#options.leaseMs, nowMs }
+      const committed = await this.#patiently(session, () => commitSurely(store, commit, lasting))
       if (!committed.ok) {
         if (committed.reason === 'lease-lost') return
         if (committed.reason === 'gates') {
           full = new Map([...full, ...committed.full])
-          await this.#gates.refresh()
+          await this.#patiently(session, () => this.#gates.refresh())
         }
         // Somebody was first: the same outcomes are decided on again, on the log and the gates as they are now.
         await this.#reload(session)
@@ -262,6 +273,26 @@ export class Worker {
     }
   }
 
+  /**
+   * Speaks to the store, and waits while it is away: what came of a step is not thrown away because it could not be written
+   * at once. Whether the task is still ours is for the store to say when it is back.
+   */
+  async #patiently<T>(session: Session, speak: () => Promise<T>): Promise<T> {
+    const { ports, onFault } = this.#options
+    for (let pauseMs = awayMinMs; ; pauseMs = Math.min(awayMaxMs, 2 * pauseMs)) {
+      try {
+        return await speak()
+      } catch (thrown) {
+        if (!isAway(thrown) || this.#stopping || session.lost) throw thrown
+        onFault(thrown, session.claim.taskId)
+      }
+      await new Promise<void>((resolve) => {
+        session.wake = resolve
+        ports.runtime.setTimer(pauseMs, resolve)
+      })
+    }
+  }
+
   async #load(claim: Claim): Promise<Session | undefined> {
     const { task, head } = await loadTask(this.#options.store, claim.taskId)
     const machine = this.#options.machines.get(task.definition)
@@ -271,7 +302,8 @@ export class Worker {
   }
 
   async #reload(session: Session): Promise<void> {
-    Object.assign(session, await loadTask(this.#options.store, session.claim.taskId))
+    const { claim } = session
+    Object.assign(session, await this.#patiently(session, () => loadTask(this.#options.store, claim.taskId)))
   }
 
   #performOpen(session: Session): void {

@@ -37,8 +37,9 @@ const below: Readonly<Record<string, readonly string[]>> = {
   perform: ['providers', 'core', 'runtime'],
   gates: ['store', 'core'],
   worker: ['perform', 'gates', 'store', 'runtime', 'core'],
-  orchestrator: ['worker', 'perform', 'providers', 'store', 'runtime', 'core'],
-  index: ['orchestrator', 'graph', 'providers', 'store', 'runtime', 'core'],
+  notifier: ['worker', 'providers', 'store', 'runtime', 'core'],
+  orchestrator: ['notifier', 'worker', 'perform', 'providers', 'store', 'runtime', 'core'],
+  index: ['orchestrator', 'notifier', 'graph', 'providers', 'store', 'runtime', 'core'],
   cli: ['orchestrator', 'graph', 'providers', 'store', 'runtime', 'core'],
 }
 

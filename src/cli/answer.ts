@@ -9,6 +9,7 @@ interface AnswerFlags {
   by: string
   reason: string
   data?: string
+  hash?: string
   store?: string
   json?: boolean
 }
@@ -19,11 +20,13 @@ export function answerCommand(leave: Leave): Command {
     .requiredOption('--decision <decision>', 'one of its options')
     .requiredOption('--by <who>', 'who decides')
     .requiredOption('--reason <why>', 'why')
-    .option('--data <json>', 'what the decision hands over, where it takes something')
+    .option('--data <json>', 'what the decision hands over, where it takes something; to edit, the other arguments')
+    .option('--hash <hash>', 'of an approval: what was shown; with another, nothing is approved')
     .action(async (item: string, flags: AnswerFlags) => {
       const { decision, by, reason } = flags
       const data = flags.data === undefined ? {} : { data: parseJson('--data', flags.data) }
-      await withStore(flags.store, (box) => box.answer(item, { decision, by, reason, ...data }))
+      const hash = flags.hash === undefined ? {} : { hash: flags.hash }
+      await withStore(flags.store, (box) => box.answer(item, { decision, by, reason, ...data, ...hash }))
       tell(`Recorded: ${by} decided ${decision}. A worker goes on with the task.`)
       if (flags.json) printJson({ item, decision, by, reason })
       leave(exitCodes.well)

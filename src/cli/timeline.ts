@@ -118,6 +118,8 @@ function describe(event: LoggedEvent): string | undefined {
       return paint('yellow', `  nobody has answered: it is ${event.data.to}'s now`)
     case 'approval.closed':
       return event.data.why === 'withdrawn' ? undefined : paint('yellow', `  ${sayClosed[event.data.why]}`)
+    case 'notice.failed':
+      return paint('yellow', `  the webhook did not take the news: ${event.data.message}${again(event.data.retry)}`)
     case 'answer.refused': {
       const { by, decision, problem } = event.data
       return paint('red', `  ${by}'s ${decision} does not count: ${problem}`)
@@ -135,6 +137,7 @@ function describe(event: LoggedEvent): string | undefined {
         ['bold', event.data.status === 'done' ? 'green' : 'red'],
         `ended: ${event.data.outcome} (${event.data.status})`,
       )
+    case 'notice.sent':
     case 'slot.taken':
     case 'slot.freed':
     case 'function.called':

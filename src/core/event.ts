@@ -380,6 +380,22 @@ export interface EventData {
   'human.escalated': { readonly item: string; readonly to: string }
   /** It waits no longer: its time is over, or what it was about is. */
   'approval.closed': { readonly item: string; readonly why: 'expired' | 'withdrawn' | 'outdated' }
+  /** A webhook has taken the news that an item waits. */
+  'notice.sent': {
+    readonly item: string
+    readonly attempt: number
+    readonly status: number
+    readonly latencyMs: number
+  }
+  'notice.failed': {
+    readonly item: string
+    readonly attempt: number
+    readonly class: FailureClass
+    readonly message: string
+    readonly status?: number
+    readonly latencyMs: number
+    readonly retry?: PlannedRetry
+  }
   /** An answer that did not count, and why. */
   'answer.refused': {
     readonly item: string

@@ -107,6 +107,10 @@ export const defaults = {
   waitTimeoutMs: 86_400_000,
   /** A wait for a human's yes to a call: past it, the call is refused. */
   approvalMs: 86_400_000,
+  /** Tries of telling a webhook that something waits, and the shortest and the longest delay between them. */
+  noticeAttempts: 12,
+  noticeBaseMs: 500,
+  noticeCapMs: 600_000,
   /** Rollbacks that the machine itself asks for, in one task: past it, a human is asked. */
   rollbacks: 3,
 } as const

@@ -22,7 +22,7 @@ function say(name: string, description: string, inputSchema: JsonObject): string
 }
 
 /** Which dialect of JSON Schema it is written in says nothing to a model. */
-function withoutDialect({ $schema: _, ...schema }: JsonObject): JsonObject {
+function withoutDialect({ $schema: _dialect, ...schema }: JsonObject): JsonObject {
   return schema
 }
 

@@ -553,6 +553,8 @@ function apply(task: Task, event: Event): void {
       task.approvals.delete(event.data.item)
       return
     case 'answer.refused':
+    case 'notice.sent':
+    case 'notice.failed':
       return
     case 'task.cancelled':
       return

@@ -64,7 +64,15 @@ export type InboxChange =
   | { readonly kind: 'open'; readonly asked: Extract<Event, { type: 'human.asked' }> }
   | { readonly kind: 'answer'; readonly answered: Extract<Event, { type: 'human.answered' }> }
   | { readonly kind: 'agree'; readonly item: string; readonly by: string }
-  | { readonly kind: 'assign'; readonly item: string; readonly to: string }
+  | { readonly kind: 'assign'; readonly item: string; readonly to: string; readonly atMs: number; readonly seq: number }
+  | {
+      readonly kind: 'notice'
+      readonly item: string
+      readonly attempts: number
+      readonly delayMs: number
+      /** Null: nothing more is told. */
+      readonly atMs: number | null
+    }
   /** One item, or whatever is open but approvals. */
   | { readonly kind: 'close'; readonly status: 'expired' | 'withdrawn'; readonly item?: string }
 
@@ -75,7 +83,15 @@ export function inboxChange(event: Event): InboxChange | undefined {
     const { item, by, more } = event.data
     return more === undefined ? { kind: 'answer', answered: event } : { kind: 'agree', item, by }
   }
-  if (event.type === 'human.escalated') return { kind: 'assign', item: event.data.item, to: event.data.to }
+  if (event.type === 'human.escalated') {
+    const { item, to } = event.data
+    return { kind: 'assign', item, to, atMs: event.at, seq: event.seq }
+  }
+  if (event.type === 'notice.sent' || event.type === 'notice.failed') {
+    const { item, attempt: attempts } = event.data
+    const retry = event.type === 'notice.failed' ? event.data.retry : undefined
+    return { kind: 'notice', item, attempts, delayMs: retry?.delayMs ?? 0, atMs: retry?.atMs ?? null }
+  }
   if (event.type === 'approval.closed') {
     return { kind: 'close', status: event.data.why === 'expired' ? 'expired' : 'withdrawn', item: event.data.item }
   }

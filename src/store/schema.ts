@@ -78,10 +78,12 @@ const sqliteMigrations: readonly Migration[] = [
         item TEXT NOT NULL PRIMARY KEY, taskId TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,
         question TEXT NOT NULL, show TEXT, options TEXT NOT NULL, assignee TEXT,
         openedAtMs INTEGER NOT NULL, expiresAtMs INTEGER, status TEXT NOT NULL,
-        decision TEXT, decidedBy TEXT, reason TEXT, hash TEXT, agreed TEXT NOT NULL
+        decision TEXT, decidedBy TEXT, reason TEXT, hash TEXT, agreed TEXT NOT NULL,
+        noticeAtMs INTEGER, noticeAttempts INTEGER NOT NULL, noticeDelayMs INTEGER NOT NULL, noticeId TEXT NOT NULL
       ) STRICT, WITHOUT ROWID;
       CREATE INDEX inbox_by_task ON inbox (taskId);
       CREATE INDEX inbox_by_status ON inbox (status, openedAtMs);
+      CREATE INDEX inbox_by_notice ON inbox (noticeAtMs) WHERE status = 'open';
     `,
   },
 ]

@@ -28,6 +28,7 @@ import type {
   Head,
   InboxRow,
   LoggedEvent,
+  NoticeRow,
   Renewal,
   Renewed,
   SealedEvent,
@@ -176,13 +177,20 @@ class SqliteStore implements Store {
           event.at,
           expiresAtMs ?? null,
           approval?.hash ?? null,
+          event.at,
+          `${item}.${event.seq}`,
         )
       } else if (change?.kind === 'answer') {
         const { item, decision, by, reason } = change.answered.data
         this.#sql.answerItem.run(decision, by, reason, item)
       } else if (change?.kind === 'agree') this.#sql.agreeItem.run(change.by, change.item)
-      else if (change?.kind === 'assign') this.#sql.assignItem.run(change.to, change.item)
-      else if (change?.item !== undefined) this.#sql.closeItem.run(change.status, change.item)
+      else if (change?.kind === 'assign') {
+        const { item, to, atMs, seq } = change
+        this.#sql.assignItem.run(to, atMs, `${item}.${seq}`, item)
+      } else if (change?.kind === 'notice') {
+        const { item, attempts, delayMs, atMs } = change
+        this.#sql.planNotice.run(atMs, attempts, delayMs, item)
+      } else if (change?.item !== undefined) this.#sql.closeItem.run(change.status, change.item)
       else if (change) this.#sql.closeItems.run(change.status, event.taskId)
     }
   }
@@ -283,19 +291,28 @@ class SqliteStore implements Store {
     return this.#read(() => this.#sql.tasks.all({ status, agent, limit }).map((row) => plain<TaskRow>(row)!))
   }
 
+  async claimNotices({
+    nowMs,
+    leaseMs,
+    limit,
+  }: {
+    nowMs: number
+    leaseMs: number
+    limit: number
+  }): Promise<NoticeRow[]> {
+    const some = await this.#read(() => this.#sql.dueNotices.get(nowMs, 1))
+    if (!some) return []
+    return this.#write('claim', () => {
+      const rows = this.#sql.dueNotices.all(nowMs, limit)
+      for (const row of rows) this.#sql.leaseNotice.run(nowMs + leaseMs, row['item']!)
+      return rows.map((row) => ({ ...(row as unknown as NoticeRow), ...listsOf(row) }))
+    })
+  }
+
   inbox(filter: { status?: InboxRow['status']; taskId?: string } = {}): Promise<readonly InboxRow[]> {
     const { status = null, taskId = null } = filter
     return this.#read(() =>
-      this.#sql.inbox.all({ status, taskId }).map((row) => {
-        const item = plain<InboxRow & { show: string; options: string; agreed: string }>(row)!
-        const { show, options, agreed } = item
-        return {
-          ...item,
-          show: JSON.parse(show) as Json,
-          options: JSON.parse(options) as string[],
-          agreed: JSON.parse(agreed) as string[],
-        }
-      }),
+      this.#sql.inbox.all({ status, taskId }).map((row) => ({ ...(row as unknown as InboxRow), ...listsOf(row) })),
     )
   }
 
@@ -398,6 +415,16 @@ class SqliteStore implements Store {
 
   #closedFault(): Fault {
     return new Fault('STORE_CLOSED', `The store ${this.#path} is closed.`, 'Open it again.')
+  }
+}
+
+/** What an inbox row keeps as JSON. */
+function listsOf(row: Record<string, unknown>): Pick<InboxRow, 'show' | 'options' | 'agreed'> {
+  const { show, options, agreed } = row as { show: string; options: string; agreed: string }
+  return {
+    show: JSON.parse(show) as Json,
+    options: JSON.parse(options) as string[],
+    agreed: JSON.parse(agreed) as string[],
   }
 }
 

@@ -36,10 +36,14 @@ const texts = {
   wakeJob: `INSERT INTO jobs (taskId, definition, availableAtMs) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET availableAtMs = iif(lease IS NULL, excluded.availableAtMs, availableAtMs)`,
   deleteJob: `DELETE FROM jobs WHERE taskId = ?`,
 
-  openItem: `INSERT INTO inbox (item, taskId, kind, state, question, show, options, assignee, openedAtMs, expiresAtMs, hash, status, agreed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', '[]')`,
+  openItem: `INSERT INTO inbox (item, taskId, kind, state, question, show, options, assignee, openedAtMs, expiresAtMs, hash, status, agreed, noticeAtMs, noticeAttempts, noticeDelayMs, noticeId) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', '[]', ?, 0, 0, ?)`,
   answerItem: `UPDATE inbox SET status = 'answered', decision = ?, decidedBy = ?, reason = ? WHERE item = ?`,
   agreeItem: `UPDATE inbox SET agreed = json_insert(agreed, '$[#]', ?) WHERE item = ?`,
-  assignItem: `UPDATE inbox SET assignee = ? WHERE item = ?`,
+  // Whom it goes to now is told anew.
+  assignItem: `UPDATE inbox SET assignee = ?, noticeAtMs = ?, noticeAttempts = 0, noticeDelayMs = 0, noticeId = ? WHERE item = ?`,
+  dueNotices: `SELECT ${inboxColumns}, noticeId, noticeAttempts + 1 AS attempt, noticeDelayMs AS delayMs FROM inbox WHERE status = 'open' AND noticeAtMs <= ? ORDER BY noticeAtMs LIMIT ?`,
+  leaseNotice: `UPDATE inbox SET noticeAtMs = ? WHERE item = ?`,
+  planNotice: `UPDATE inbox SET noticeAtMs = ?, noticeAttempts = ?, noticeDelayMs = ? WHERE item = ?`,
   closeItem: `UPDATE inbox SET status = ? WHERE item = ? AND status = 'open'`,
   // Approvals are closed one by one, each by an event of its own.
   closeItems: `UPDATE inbox SET status = ? WHERE taskId = ? AND status = 'open' AND kind <> 'approval'`,

@@ -138,6 +138,13 @@ export interface InboxRow {
   readonly agreed: readonly string[]
 }
 
+/** An item that the outside is to be told of. `noticeId` is the same for every try, and another after an escalation. */
+export interface NoticeRow extends InboxRow {
+  readonly noticeId: string
+  readonly attempt: number
+  readonly delayMs: number
+}
+
 /** Something that `verify` found. `seq` is the first event that is not as it was written. */
 export interface Finding {
   readonly taskId: string
@@ -193,6 +200,8 @@ export interface Store {
   tasks(filter?: { status?: TaskStatus; agent?: string; limit?: number }): Promise<readonly TaskRow[]>
   /** Inbox items, oldest first. */
   inbox(filter?: { status?: InboxRow['status']; taskId?: string }): Promise<readonly InboxRow[]>
+  /** Open items that the outside is to be told of now; each to one who asks at a time, until its lease ends. */
+  claimNotices(request: { nowMs: number; leaseMs: number; limit: number }): Promise<readonly NoticeRow[]>
   /** The gates that anything is known about, by key. */
   gates(): Promise<readonly GateRow[]>
   /** A task's context keys with their versions and labels. */

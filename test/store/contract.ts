@@ -319,6 +319,8 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
         'model.answered',
         'model.called',
         'model.failed',
+        'notice.failed',
+        'notice.sent',
         'signal.consumed',
         'signal.received',
         'slot.freed',

@@ -12,6 +12,7 @@ import { draft, type Draft, type Terms } from '../../src/core/draft.ts'
 import type { Event } from '../../src/core/event.ts'
 import type { Json } from '../../src/core/json.ts'
 import type { AnswerPart } from '../../src/core/model.ts'
+import { told } from '../../src/core/notice.ts'
 import { boundsOf } from '../../src/core/quota.ts'
 import { isEnded, type OpenStep, type Task } from '../../src/core/task.ts'
 import { defineTool, type Tool } from '../../src/core/tool.ts'
@@ -145,6 +146,14 @@ function move(work: Draft, draw: Draw, value: () => Json): void {
   const { task } = work
   const open = [...task.open.values()]
   const [pending] = task.approvals.values()
+  const waiting = pending ?? task.item
+  if (waiting && draw(8) === 0) {
+    const failure = { class: draw(2) ? 'overload' : 'invalid-request', message: 'm' } as const
+    const delivery = draw(2)
+      ? ({ ok: true, status: 200, latencyMs: 1 } as const)
+      : ({ ok: false, failure, latencyMs: 1 } as const)
+    told(work, { item: waiting.item, attempt: 1 + draw(3), delayMs: 0 }, delivery)
+  }
   if (pending && !pending.answer && draw(3) > 0) {
     const decision = ['approve', 'approve', 'reject', 'nonsense'][draw(4)]!
     answer(work, pending.item, { decision, by: ['ana', 'bo'][draw(2)]!, reason: 'r' })
