@@ -162,7 +162,7 @@ describe('A20: an operator ends a task', () => {
       initial: 'first',
       on,
       states: { first: state as never, ...ends },
-    } as never) as Agent<any, any>
+    } as never)
     const hangs = { provider: 'p', modelId: 'm', call: () => new Promise<never>(() => undefined) }
     const box = await open(agent, { store: inStore(), models: { main: hangs } })
     const task = await box.start(agent, {}, { id: 't' })

@@ -195,11 +195,13 @@ function ending(step: OpenStep, draw: Draw, value: () => Json): Ending {
     () => ({ type: 'call', id: '', name: 'asked', arguments: { x: value() } }),
     () => ({ type: 'call', id: '', name: 'NEXT', arguments: { list: [value()], last: value() } }),
     () => ({ type: 'call', id: '', name: 'NEXT', arguments: { list: [], last: 'see https://elsewhere.example/x' } }),
+    () => ({ type: 'call', id: '', name: 'NEXT', arguments: { list: [], last: 'and www.elsewhere.example' } }),
     () => ({ type: 'call', id: '', name: 'ASK', arguments: {} }),
     () => ({ type: 'text', text: 'prose' }),
     () => ({ type: 'call', id: '', name: 'nope', raw: '{' }),
   ]
-  const content = Array.from({ length: 1 + draw(3) }, () => answers[draw(answers.length)]!())
+  // An exit counts only when it is alone.
+  const content = Array.from({ length: 1 + (draw(2) ? 0 : draw(3)) }, () => answers[draw(answers.length)]!())
   const usage = {
     inputTokens: draw(100),
     outputTokens: draw(2) ? draw(50) : null,
