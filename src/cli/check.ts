@@ -10,8 +10,12 @@ export function checkCommand(leave: Leave): Command {
   return command('check', 'prove the machines of a file sound before they run; exit 1 on an error')
     .argument('<file>', 'a TypeScript or JavaScript module that exports agents')
     .action(async (file: string, flags: { json?: boolean }) => {
-      const { agents } = await loadModule(file)
-      const checked = agents.map((agent) => ({ name: agent.name, version: agent.version, problems: check(agent) }))
+      const { agents, windows } = await loadModule(file)
+      const checked = agents.map((agent) => ({
+        name: agent.name,
+        version: agent.version,
+        problems: check(agent, windows),
+      }))
       for (const { name, version, problems } of checked) {
         const errors = problems.filter((problem) => problem.severity === 'error').length
         for (const { severity, code, place, problem, cure } of problems) {

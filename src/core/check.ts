@@ -9,7 +9,9 @@ import { readOn } from './read-on.ts'
 import { quotaProblem } from './quota.ts'
 import { isSchema, toJsonSchema, validate } from './schema.ts'
 import { toMs, type Duration } from './duration.ts'
+import { estimateTokens, offerTokens } from './tokens.ts'
 import type { Tool } from './tool.ts'
+import { systemText } from './window.ts'
 
 /** What can be wrong with a machine. */
 export type ProblemCode =
@@ -45,8 +47,11 @@ export interface Problem {
 
 type Report = (code: ProblemCode, place: string, problem: string, cure: string) => void
 
-/** Everything that is wrong with an agent; no errors means that it can run. */
-export function check(agent: Agent): readonly Problem[] {
+/**
+ * Everything that is wrong with an agent; no errors means that it can run. `windows` are the tokens of the models' windows, as
+ * far as they are known.
+ */
+export function check(agent: Agent, windows: Readonly<Record<string, number>> = {}): readonly Problem[] {
   const problems: Problem[] = []
   const root = typeof agent.name === 'string' && agent.name !== '' ? agent.name : 'agent'
   const report: Report = (code, place, problem, cure) => {
@@ -64,7 +69,10 @@ export function check(agent: Agent): readonly Problem[] {
   checkTools(agent, report)
   if (problems.length > 0) return problems
   const machine = compile(agent)
-  for (const node of machine.states.values()) checkNode(machine, node, report)
+  for (const node of machine.states.values()) {
+    checkNode(machine, node, report)
+    if (node.kind === 'model') checkFit(node, windows, report)
+  }
   checkPaths(machine, report)
   return problems
 }
@@ -309,16 +317,36 @@ function checkModel(state: Extract<State, { model: any }>, place: string, report
   checkWindow(state, place, report)
 }
 
-function checkWindow({ windowTokens, outputTokens }: ModelState, place: string, report: Report): void {
+function checkWindow(state: ModelState, place: string, report: Report): void {
+  const { windowTokens, outputTokens = defaults.outputTokens, outputTokensMin = defaults.outputTokensMin } = state
   if (windowTokens === undefined) return
   const isWhole = Number.isSafeInteger(windowTokens)
-  if (isWhole && windowTokens > (outputTokens ?? defaults.outputTokens)) return
+  if (isWhole && windowTokens > Math.min(outputTokens, outputTokensMin)) return
   report(
     'LIMIT_INVALID',
     `${place}.windowTokens`,
     `${JSON.stringify(windowTokens)} leaves no room for input beside the answer.`,
-    'Use a whole number above outputTokens.',
+    'Use a whole number above outputTokensMin.',
   )
+}
+
+/** What is said and offered on every turn must fit beside the shortest answer, or the model is never asked. */
+function checkFit(
+  node: Extract<Node, { kind: 'model' }>,
+  windows: Readonly<Record<string, number>>,
+  report: Report,
+): void {
+  const least = estimateTokens(systemText(node)) + offerTokens([...node.offers, readOn.offer]) + node.outputTokensMin
+  for (const model of node.models) {
+    const windowTokens = Math.min(node.windowTokens, windows[model] ?? Infinity)
+    if (windowTokens >= least) continue
+    report(
+      'LIMIT_INVALID',
+      `.states.${node.name}.model`,
+      `${model} can never be asked: what is always said, and the shortest answer, are ${least} tokens, its window ${windowTokens}.`,
+      'Offer fewer tools, say less, lower outputTokensMin, or name a model with a larger window.',
+    )
+  }
 }
 
 function checkTools(agent: Agent, report: Report): void {

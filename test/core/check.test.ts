@@ -239,3 +239,11 @@ test('a missing route for $error or $timeout is a warning, not an error', () => 
     'warning ROUTE_MISSING a.states.first.on.$timeout',
   ])
 })
+
+test('a model whose window holds not even what is always said and the shortest answer is found', () => {
+  const problems = check(sound as Agent, { m: 280 })
+  expect(problems.map(({ severity, code, place }) => `${severity} ${code} ${place}`)).toContain(
+    'error LIMIT_INVALID a.states.first.model',
+  )
+  expect(check(sound as Agent, { m: 4_096 })).toEqual([])
+})

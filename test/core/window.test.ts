@@ -327,6 +327,16 @@ describe('M09: a provider that says the request is too large', () => {
     expect(play.all('model.called').length).toBe(2)
   })
 
+  test('a window that the longest answer fills alone leaves room for the request: the answer gets shorter, down to its floor', () => {
+    for (const windowTokens of [4_096, 900]) {
+      const play = new Play(agentOf({ outputTokens: 4_096 }), {}, { window: () => windowTokens })
+      const [called] = play.all('model.called')
+      expect(called!.outputTokensMax).toBeGreaterThanOrEqual(256)
+      expect(called!.outputTokensMax + called!.reserved.estimate).toBeLessThanOrEqual(windowTokens)
+      expect(called!.outputTokensMax).toBe(windowTokens - Math.ceil(called!.reserved.estimate * 1.25))
+    }
+  })
+
   test('what is pinned and does not fit any window is not sent: $limit', () => {
     const play = new Play(agentOf({ prompt: 'word '.repeat(5_000), windowTokens: 2_000 }))
     expect(play.all('limit.reached')).toMatchObject([{ limit: 'window' }])
