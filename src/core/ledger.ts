@@ -24,6 +24,8 @@ export interface Reservation {
   readonly outputTokens: number
   /** Null: no price is known, and no ceiling on money asks for one. */
   readonly costMicros: number | null
+  /** Where the price is from, where one is known. */
+  readonly priceSource?: Cost['source']
   /** The plain estimate of the input, before it was corrected by what this model counted earlier. */
   readonly estimate: number
 }
@@ -60,7 +62,7 @@ export type Priced = (usage: Billed) => Cost | null
 /** Estimates err: the reserve for input is this much larger than the corrected estimate. */
 const margin = 1.2
 
-/** The correction of a model that has not answered yet: tokenizers differ by about a third from the estimate. */
+/** The correction of a model that has not answered yet: nobody knows which tokenizer it has. */
 export const firstCorrection = 1.25
 
 /** The running correction of a model: it rises at once to what was counted, and comes down by halves. */
@@ -80,12 +82,16 @@ export function free({ max, settled, reserved }: Budget): number {
  */
 export function reserve(ledger: Ledger, wanted: Wanted, priced: Priced): Reservation | 'tokens' | 'cost' | 'price' {
   const { estimate, correction, outputTokensMax, outputTokensMin } = wanted
-  const inputTokens = Math.ceil(estimate * correction * margin)
+  // That a model counted less than was estimated says nothing of what the next text is made of.
+  const inputTokens = Math.ceil(estimate * Math.max(1, correction) * margin)
   const room = Math.min(outputTokensMax, free(ledger.tokens) - inputTokens)
   if (room < outputTokensMin) return 'tokens'
-  const worst = (outputTokens: number): number | null => worstCost(inputTokens, outputTokens, priced)
+  const worst = (outputTokens: number): number | null =>
+    worstCost(inputTokens, outputTokens, priced)?.costMicros ?? null
   const held = (outputTokens: number): Reservation => {
-    return { inputTokens, outputTokens, costMicros: worst(outputTokens), estimate }
+    const cost = worstCost(inputTokens, outputTokens, priced)
+    const source = cost ? { priceSource: cost.source } : {}
+    return { inputTokens, outputTokens, costMicros: cost?.costMicros ?? null, ...source, estimate }
   }
   if (ledger.cost.max === null) return held(room)
   const affordable = (outputTokens: number): boolean => (worst(outputTokens) ?? Infinity) <= free(ledger.cost)
@@ -103,10 +109,10 @@ export function reserve(ledger: Ledger, wanted: Wanted, priced: Priced): Reserva
 }
 
 /** Input may be dearer when the provider writes it into its cache. */
-function worstCost(inputTokens: number, outputTokens: number, priced: Priced): number | null {
+function worstCost(inputTokens: number, outputTokens: number, priced: Priced): Cost | null {
   const usage = { inputTokens, outputTokens, cachedInputTokens: null, cacheWriteTokens: null, reasoningTokens: null }
   const [plain, written] = [priced(usage), priced({ ...usage, cacheWriteTokens: inputTokens })]
-  return plain && Math.max(plain.costMicros, written?.costMicros ?? 0)
+  return plain && written && written.costMicros > plain.costMicros ? written : plain
 }
 
 /**
@@ -115,12 +121,11 @@ function worstCost(inputTokens: number, outputTokens: number, priced: Priced): n
  */
 export function charge(
   ledger: Ledger,
-  held: Pick<Reservation, 'inputTokens' | 'outputTokens' | 'costMicros'>,
+  held: Pick<Reservation, 'inputTokens' | 'outputTokens' | 'costMicros' | 'priceSource'>,
   usage: TokenUsage | undefined,
   priced: Priced,
 ): Charged {
   const used = usage ?? unknownUsage
-  const estimated = used.inputTokens === null || used.outputTokens === null
   const billed = {
     ...used,
     inputTokens: used.inputTokens ?? held.inputTokens,
@@ -128,6 +133,10 @@ export function charge(
   }
   const cost = usage === undefined ? null : priced(billed)
   const costMicros = cost?.costMicros ?? held.costMicros
+  const priceSource = cost ? cost.source : held.priceSource
+  // As it was reserved: tokens that nobody counted, or money that could not be counted although there is a price.
+  const estimated =
+    used.inputTokens === null || used.outputTokens === null || (cost === null && held.costMicros !== null)
   const tokensMax = held.inputTokens + held.outputTokens + free(ledger.tokens)
   const inputTokens = Math.min(billed.inputTokens, tokensMax)
   const outputTokens = Math.min(billed.outputTokens, tokensMax - inputTokens)
@@ -141,7 +150,7 @@ export function charge(
     charge: {
       inputTokens,
       outputTokens,
-      ...(cost ? { priceSource: cost.source } : {}),
+      ...(priceSource ? { priceSource } : {}),
       ...(estimated ? { estimated } : {}),
       ...(excess.tokens > 0 || excess.costMicros > 0 ? { excess } : {}),
     },
@@ -150,17 +159,20 @@ export function charge(
 
 /**
  * What a provider said, as counts: anything else than a whole, non-negative number is not said. No input is not said
- * either: there is no call without any, and some adapters make a 0 of what is missing.
+ * either: there is no call without any, and some adapters make a 0 of what is missing. Nor are parts of the input that
+ * are more than the whole.
  */
 export function countable(usage: Readonly<Record<keyof TokenUsage, unknown>>): TokenUsage {
   const count = (value: unknown): number | null =>
     Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : null
   const inputTokens = count(usage.inputTokens) || null
+  const [cached, written] = [count(usage.cachedInputTokens), count(usage.cacheWriteTokens)]
+  const fits = (cached ?? 0) + (written ?? 0) <= (inputTokens ?? 0)
   return {
     inputTokens,
     outputTokens: inputTokens === null ? count(usage.outputTokens) || null : count(usage.outputTokens),
-    cachedInputTokens: count(usage.cachedInputTokens),
-    cacheWriteTokens: count(usage.cacheWriteTokens),
+    cachedInputTokens: fits ? cached : null,
+    cacheWriteTokens: fits ? written : null,
     reasoningTokens: count(usage.reasoningTokens),
   }
 }

@@ -7,10 +7,117 @@ import type { Message, Offer } from './model.ts'
 /** Every message, call and result comes with some tokens of its own. */
 const frame = 8
 
-/** An estimate of a text's tokens. Runs of white space, which `tokenx` passes over, count a little. */
+/**
+ * An estimate of a text's tokens: of prose and code close, of what is written to be unreadable, or in a script that
+ * tokenizers know badly, rather too high than too low. Runs of white space, which `tokenx` passes over, count a little.
+ */
 export function estimateTokens(text: string): number {
-  return Math.max(estimateTokenCount(text), Math.ceil(text.length / 16))
+  return Math.ceil(Math.max(estimateTokenCount(text), text.length / 16, denseTokens(text)))
 }
+
+/** A run of ASCII letters and digits. */
+interface Word {
+  length: number
+  digits: number
+  uppers: number
+  /** Changes between letters and digits, and from a small letter to a capital. */
+  turns: number
+  humps: number
+}
+
+/** The longest word that may still be one of a language, or of a name that is made of words. */
+const wordLettersMax = 16
+
+/**
+ * Tokens by what the characters are, because `tokenx` takes every word for one of a language: a tokenizer cuts hex, base64
+ * and random names into pieces of less than two characters, and a script that it was not made for into bytes. The rates are
+ * measured on cl100k and o200k (test/core/tokens.test.ts).
+ */
+function denseTokens(text: string): number {
+  let tokens = 0
+  let [marks, previous, same] = [0, 0, 0]
+  let word: Word = { length: 0, digits: 0, uppers: 0, turns: 0, humps: 0 }
+  for (let index = 0; index < text.length; index += 1) {
+    const code = text.charCodeAt(index)
+    same = code === previous && code < 128 ? same + 1 : 0
+    // A long run of one character is a few tokens, and `tokenx` counts enough for it.
+    if (same > 4) continue
+    const kind = code < 128 ? kinds[code]! : other
+    if (kind >= digit) {
+      if (word.length > 0) {
+        const before = kinds[previous]!
+        if ((kind === digit) !== (before === digit)) word.turns += 1
+        else if (kind === upper && before === lower) word.humps += 1
+      }
+      word.length += 1
+      if (kind === digit) word.digits += 1
+      else if (kind === upper) word.uppers += 1
+      marks = 0
+    } else {
+      if (word.length > 0) {
+        tokens += wordTokens(word)
+        word = { length: 0, digits: 0, uppers: 0, turns: 0, humps: 0 }
+      }
+      if (kind === mark) {
+        // A run of the same mark is one token or two; different ones are, from the fourth on, nearly one each.
+        if (code !== previous || marks === 0) marks += 1
+        tokens += marks === 1 ? 1 : marks > 3 && code !== previous ? 0.66 : 0
+      } else {
+        marks = 0
+        if (kind === other) tokens += rates[code >> 7]!
+      }
+    }
+    previous = code
+  }
+  return tokens + (word.length > 0 ? wordTokens(word) : 0)
+}
+
+function wordTokens({ length, digits, uppers, turns, humps }: Word): number {
+  const letters = length - digits
+  const lowers = letters - uppers
+  const mixed = uppers * 3 > length && lowers * 3 > length && length > wordLettersMax
+  if (turns > 1 || mixed) return length * (uppers > 0 && lowers > 0 ? 0.72 : 0.62)
+  const beyond = Math.max(0, letters - wordLettersMax * (humps + 1))
+  return Math.ceil(digits / 3) + (letters > 0 ? 1 + humps + beyond * 0.6 : 0)
+}
+
+const [blank, mark, digit, lower, upper, other] = [0, 1, 2, 3, 4, -1]
+
+/** What each ASCII character is. */
+const kinds = Array.from({ length: 128 }, (_, code) => {
+  const text = String.fromCharCode(code)
+  if (/\d/.test(text)) return digit
+  if (/[a-z]/.test(text)) return lower
+  return /[A-Z]/.test(text) ? upper : /\s/.test(text) ? blank : mark
+})
+
+/** Tokens of one UTF-16 unit up to a code. Units of a pair count each. */
+const scripts: readonly (readonly [untilCode: number, tokens: number])[] = [
+  [0x00ff, 1.3], // Latin with marks
+  [0x024f, 1.1],
+  [0x036f, 1],
+  [0x03ff, 0.82], // Greek
+  [0x04ff, 0.47], // Cyrillic
+  [0x057f, 2.1], // Armenian
+  [0x08ff, 0.97], // Hebrew, Arabic
+  [0x0dff, 1.35], // the scripts of India
+  [0x0eff, 0.87], // Thai, Lao
+  [0x11ff, 1.85], // Burmese, Georgian
+  [0x13ff, 2.4], // Ethiopic
+  [0x1dff, 1.8], // Khmer and others
+  [0x1fff, 1.2], // Vietnamese
+  [0x2bff, 0.8], // punctuation, arrows, lines
+  [0x2dff, 1.8],
+  [0x33ff, 0.95], // Kana
+  [0x4dff, 2.1], // Han that is rare
+  [0x9fff, 1], // Han
+  [0xabff, 1.8],
+  [0xd7ff, 1], // Hangul
+  [0xffff, 1.35], // pairs: emoji, Han that is rarer; and what is left
+]
+
+/** The same by blocks of 128 codes. */
+const rates = Array.from({ length: 512 }, (_, block) => scripts.find(([untilCode]) => block << 7 <= untilCode)![1])
 
 /** An estimate of a message's tokens. */
 export function messageTokens(message: Message): number {

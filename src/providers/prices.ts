@@ -35,7 +35,7 @@ export async function loadPrices(
       const cost = unlisted.has(name) ? null : fromList(list.calcPrice, name, usage)
       if (cost) return cost
       // To look through the whole list for a name that is not in it takes a while.
-      unlisted.add(name)
+      if (cost === null) unlisted.add(name)
     }
     return null
   }
@@ -43,17 +43,25 @@ export async function loadPrices(
 
 type CalcPrice = (typeof import('@pydantic/genai-prices'))['calcPrice']
 
-function fromList(calcPrice: CalcPrice, modelId: string, usage: Billed): Cost | null {
-  const { inputTokens, outputTokens, cachedInputTokens, cacheWriteTokens } = usage
-  const price = calcPrice(
-    {
-      input_tokens: inputTokens,
-      output_tokens: outputTokens,
-      ...(cachedInputTokens ? { cache_read_tokens: cachedInputTokens } : {}),
-      ...(cacheWriteTokens ? { cache_write_tokens: cacheWriteTokens } : {}),
-    },
-    modelId,
-  )
+/** Null: the model is not in the list. Undefined: it is, and the list throws over what is to be paid for. */
+function fromList(calcPrice: CalcPrice, modelId: string, usage: Billed): Cost | null | undefined {
+  const { inputTokens, outputTokens } = usage
+  const cached = Math.min(usage.cachedInputTokens ?? 0, inputTokens)
+  const written = Math.min(usage.cacheWriteTokens ?? 0, inputTokens - cached)
+  let price: ReturnType<CalcPrice>
+  try {
+    price = calcPrice(
+      {
+        input_tokens: inputTokens,
+        output_tokens: outputTokens,
+        ...(cached > 0 ? { cache_read_tokens: cached } : {}),
+        ...(written > 0 ? { cache_write_tokens: written } : {}),
+      },
+      modelId,
+    )
+  } catch {
+    return undefined
+  }
   // The list counts in dollars as floating point: a millionth of a micro-dollar is its noise, not a cost.
   return price ? { costMicros: Math.ceil(price.total_price * 1_000_000 - 1e-6), source: 'genai-prices' } : null
 }

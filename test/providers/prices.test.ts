@@ -51,6 +51,25 @@ test('no fraction is lost or made by floating point: a price in whole thousandth
   )
 })
 
+test('A24: counts that the list throws over are paid for as far as they can be, and no model is taken for unlisted', async () => {
+  const price = await loadPrices({})
+  for (const model of ['gpt-4o', 'claude-sonnet-4-5', 'gemini-2.5-pro']) {
+    const plain = price(model, usage(10, 5))!
+    for (const [cached, written] of [
+      [50, null],
+      [null, 50],
+      [8, 8],
+      [50, 50],
+    ] as const) {
+      const cost = price(model, usage(10, 5, cached, written))
+      expect(cost).toMatchObject({ source: 'genai-prices' })
+      expect(cost!.costMicros).toBeGreaterThan(0)
+    }
+    expect(price(model, { ...usage(10, 5), inputTokens: -1 })).toBe(null)
+    expect(price(model, usage(10, 5))).toEqual(plain)
+  }
+})
+
 describe('a price is found', () => {
   const own = { inputUsdPerMillion: 1, outputUsdPerMillion: 2 }
 
