@@ -50,9 +50,12 @@ export async function perform(
   }
   const came = await new Promise<Ending>((settle) => {
     const { signal } = controller
-    const stop = runtime.setTimer(step.deadlineAtMs - startedMs, () => {
-      controller.abort(new DOMException('The deadline passed.', 'TimeoutError'))
-    })
+    // A loop that stood still has run no timer: whatever comes is held to the clock before it counts.
+    const expire = (): void => {
+      if (runtime.now() >= step.deadlineAtMs) timeOut()
+    }
+    const timeOut = (): void => controller.abort(new DOMException('The deadline passed.', 'TimeoutError'))
+    const stop = runtime.setTimer(step.deadlineAtMs - startedMs, timeOut)
     const finish = (result: Ending): void => {
       stop()
       signal.removeEventListener('abort', abandon)
@@ -62,10 +65,14 @@ export async function perform(
     signal.addEventListener('abort', abandon)
     carryOut(step, task, machine, ports, signal, (key) => denied.add(key)).then(
       (result) => {
+        expire()
         if (signal.aborted && result.kind !== 'failed') onLate(outcome(result))
         finish(signal.aborted ? failed(aborted(signal)) : result)
       },
-      (thrown: unknown) => finish(failed(signal.aborted ? aborted(signal) : { class: 'error', message: say(thrown) })),
+      (thrown: unknown) => {
+        expire()
+        finish(failed(signal.aborted ? aborted(signal) : { class: 'error', message: say(thrown) }))
+      },
     )
   })
   return outcome(came)
