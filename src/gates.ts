@@ -2,6 +2,7 @@
 // then a commit is refused, the gates are read anew, and the same is decided again on what holds now.
 
 import { openGate, type Gate } from './core/breaker.ts'
+import { gatesOf } from './store/rows.ts'
 import type { Store } from './store/store.ts'
 
 /** The gates of a store, as one worker knows them. */
@@ -29,15 +30,14 @@ export class Gates {
     for (const [key, { version, breaker }] of gates) this.#proposed.set(key, { version, breaker })
   }
 
+  /** Drops what was decided here and could not be committed. */
+  forget(): void {
+    this.#proposed = new Map()
+  }
+
   /** Reads the gates anew. */
   async refresh(): Promise<void> {
-    const rows = await this.#store.gates()
-    this.#known = new Map(
-      rows.map(({ key, version, status, failures, untilMs, probe, pausedUntilMs }) => [
-        key,
-        { version, breaker: { status, failures, untilMs, probe, pausedUntilMs } },
-      ]),
-    )
+    this.#known = gatesOf(await this.#store.gates())
     this.#proposed = new Map()
   }
 }

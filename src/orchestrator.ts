@@ -2,7 +2,7 @@
 // here, and each writes through the same door: load, decide, commit, and again if somebody else was first.
 
 import type { Agent } from './core/agent.ts'
-import { closedBreaker } from './core/breaker.ts'
+import { closedBreaker, openGate } from './core/breaker.ts'
 import { compileChecked } from './core/check.ts'
 import { answer, cancel, resetBreaker, signal, type HumanAnswer, type Signal } from './core/command.ts'
 import type { ContextShape, InputOf } from './core/context.ts'
@@ -27,6 +27,7 @@ import { resolveModel, type ModelTable } from './providers/registry.ts'
 import { systemRuntime, type Runtime } from './runtime.ts'
 import { canonical, genesis, sha256 } from './store/log.ts'
 import { openStore } from './store/open.ts'
+import { gatesOf } from './store/rows.ts'
 import type { GateRow, InboxRow, LoggedEvent, Store, TaskRow, Verification } from './store/store.ts'
 import { commitSurely, loadTask, Worker } from './worker.ts'
 
@@ -478,7 +479,9 @@ export class Orchestrator {
   ): Promise<boolean> {
     const { task, head } = await loadTask(this.store, taskId)
     if (head.seq === 0) throw unknownTask(taskId)
-    const work = draft(task, this.#runtime.now(), this.#terms)
+    // Only a cancellation touches a gate: whoever probes for the task is called off.
+    const gates = gatesOf(point === 'cancel' ? await this.store.gates() : [])
+    const work = draft(task, this.#runtime.now(), { ...this.#terms, gate: (key) => gates.get(key) ?? openGate })
     decide(work)
     if (work.events.length === 0) return true
     return (await commitSurely(this.store, { point, head, events: work.events, task })).ok

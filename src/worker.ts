@@ -217,7 +217,7 @@ export class Worker {
 
   /** Decides, appends, performs, until the task rests, has ended, or is no longer ours. */
   async #work(session: Session): Promise<void> {
-    const { store, ports } = this.#options
+    const { ports } = this.#options
     const { machine, claim } = session
     let outcomes: Outcome[] = []
     let point: WritePoint = 'permit'
@@ -247,14 +247,10 @@ export class Worker {
       const { admits, takes, events } = work
       const gates = { admits, takes, nowMs }
       const commit: Commit = { point: keep ? point : 'rest', head, events, task, lease, keep, gates }
-      const lasting = { leaseMs: this.#options.leaseMs, nowMs }
-      const committed = await this.#patiently(session, () => commitSurely(store, commit, lasting))
+      const committed = await this.#commit(session, commit, nowMs)
       if (!committed.ok) {
         if (committed.reason === 'lease-lost') return
-        if (committed.reason === 'gates') {
-          full = new Map([...full, ...committed.full])
-          await this.#patiently(session, () => this.#gates.refresh())
-        }
+        if (committed.reason === 'gates') full = new Map([...full, ...committed.full])
         // Somebody was first: the same outcomes are decided on again, on the log and the gates as they are now.
         await this.#reload(session)
         continue
@@ -270,6 +266,19 @@ export class Worker {
       if (session.lost) return
       outcomes = session.outcomes.splice(0)
       point = 'settle'
+    }
+  }
+
+  /** Commits. What was not written has not changed a gate either, whatever the reason. */
+  async #commit(session: Session, commit: Commit, nowMs: number): Promise<Committed> {
+    const lasting = { leaseMs: this.#options.leaseMs, nowMs }
+    try {
+      const committed = await this.#patiently(session, () => commitSurely(this.#options.store, commit, lasting))
+      if (!committed.ok) await this.#patiently(session, () => this.#gates.refresh())
+      return committed
+    } catch (thrown) {
+      this.#gates.forget()
+      throw thrown
     }
   }
 

@@ -2,6 +2,7 @@
 // of a store shares the value, so it says who is trying and until when; nothing here keeps time or state of its own.
 // The states are those of M. Nygard, "Release It!" (2007): closed, open, half-open.
 
+import { defaults } from './limits.ts'
 import type { Failure, FailureClass } from './model.ts'
 
 /** When a breaker opens, and for how long. */
@@ -87,7 +88,10 @@ export function failed(
   const probing = breaker.status === 'half-open' && breaker.probe === caller
   if (failure.class === 'rate-limit') {
     const well = probing ? { ...breaker, ...healthy } : breaker
-    const pausedUntilMs = Math.max(breaker.pausedUntilMs, nowMs + (failure.retryAfterMs ?? 0))
+    const pausedUntilMs = Math.max(
+      breaker.pausedUntilMs,
+      nowMs + Math.min(failure.retryAfterMs ?? 0, defaults.pauseMaxMs),
+    )
     return pausedUntilMs > nowMs ? { ...well, pausedUntilMs } : well
   }
   if (!counted.has(failure.class))

@@ -7,6 +7,7 @@ import { Fault } from './fault.ts'
 import type { AnswerProblem } from './event.ts'
 import type { Json } from './json.ts'
 import { raisable, type RaisableLimit } from './limits.ts'
+import { callOff } from './gate.ts'
 import { fail } from './permission.ts'
 import { closedBreaker, type Gate } from './breaker.ts'
 import { isEnded, type Item } from './task.ts'
@@ -135,6 +136,7 @@ export function cancel(work: Draft, given: { readonly by: string; readonly reaso
   // What is being asked of a model now is called off, and paid for all the same.
   for (const step of work.task.open.values()) {
     if (step.kind === 'model') fail(work, step, { class: 'abort', message: 'The task was cancelled.' })
+    callOff(work, step)
   }
   emit(work, 'task.cancelled', { by: given.by, reason: given.reason })
   end(work, 'cancelled', 'cancelled')

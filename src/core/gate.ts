@@ -74,6 +74,16 @@ export function leaveGate(machine: Machine, work: Draft, step: OpenStep, failure
   change(work, key, gateOf(work, key), breakerAfter(machine, work, step, failure))
 }
 
+/** A step is called off: that says nothing about the other side, but where it is the probe, another may probe. */
+export function callOff(work: Draft, step: OpenStep): void {
+  free(work, step.step)
+  if (step.kind === 'function') return
+  const key = keyOfStep(step)
+  const gate = gateOf(work, key)
+  const { breaker: policy } = boundsOf({})
+  change(work, key, gate, failed(gate.breaker, policy, callerOf(work.task, step.step), { class: 'abort' }, work.nowMs))
+}
+
 /** What an outcome makes of the breaker of a step's model or tool. Changes nothing. */
 export function breakerAfter(
   machine: Machine,

@@ -92,6 +92,8 @@ export const defaults = {
   /** Failures in a row that open the breaker of a model or tool, and how long it stays open. */
   breakerFailures: 5,
   breakerCoolDownMs: 30_000,
+  /** The longest that one Retry-After keeps all tasks from a model or tool. */
+  pauseMaxMs: 3_600_000,
   /** Tokens of a model's window, in and out, where neither the state nor the configuration nor the price list says. */
   windowTokens: 100_000,
   /** Output tokens of one model call, and the least that it is worth making for. */

@@ -27,6 +27,8 @@ export class SqliteGates {
     }
     if (!gates) return undefined
     for (const key of gates.admits) {
+      // What this commit makes of a breaker itself is held to its version, above; the row is as it was before.
+      if (changed.has(key)) continue
       const row = this.#sql.breaker.get(key)
       if (row && (row['status'] !== 'closed' || (row['pausedUntilMs'] as number) > gates.nowMs)) return none
     }
@@ -97,16 +99,26 @@ export class SqliteGates {
     }
   }
 
-  /** Calls up those who wait: all when a breaker has closed or opened, else the first, as many as there may be room for. */
+  /**
+   * Calls up those who wait: all when a breaker has closed or opened, else the first, as many as there may be room for. Also
+   * when one begins to wait: the place that it was refused may have been given back before it stood in the queue.
+   */
   wake(events: readonly Event[]): void {
     for (const { type, data, at: nowMs } of events) {
       if (type === 'breaker.changed' && data.status !== 'half-open') {
         this.#sql.wakeWaiting.run({ key: data.key, nowMs, room: -1 })
       } else if (type === 'slot.freed') {
-        const { n } = this.#sql.activeSlots.get(data.key, nowMs) as { n: number }
-        const places = (this.#sql.concurrency.get(data.key)?.['concurrency'] ?? 1) as number
-        this.#sql.wakeWaiting.run({ key: data.key, nowMs, room: Math.max(1, places - n) })
+        this.#sql.wakeWaiting.run({ key: data.key, nowMs, room: Math.max(1, this.#room(data.key, nowMs)) })
+      } else if (type === 'step.queued' && data.reason === 'busy') {
+        this.#sql.wakeWaiting.run({ key: data.key, nowMs, room: Math.max(0, this.#room(data.key, nowMs)) })
       }
     }
+  }
+
+  /** How many more calls a gate takes at once, as far as its rows say; 0 for one that only counts calls in a stretch of time. */
+  #room(key: string, nowMs: number): number {
+    const { n } = this.#sql.activeSlots.get(key, nowMs) as { n: number }
+    const { concurrency, periodMs } = this.#sql.concurrency.get(key) as Record<string, number | null>
+    return (concurrency ?? (periodMs === null ? 1 : n)) - n
   }
 }

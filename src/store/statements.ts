@@ -60,7 +60,7 @@ const texts = {
   dropEnded: `DELETE FROM slots WHERE key = ? AND status = 'ended' AND atMs <= ?`,
   // A place whose holder's deadline has passed is free, and who has not come when it was looked for has lost its turn.
   activeSlots: `SELECT count(*) AS n, min(untilMs) AS untilMs FROM slots WHERE key = ? AND status = 'active' AND untilMs > ?`,
-  concurrency: `SELECT max(concurrency) AS concurrency FROM slots WHERE key = ?`,
+  concurrency: `SELECT max(concurrency) AS concurrency, max(periodMs) AS periodMs FROM slots WHERE key = ?`,
   recentSlots: `SELECT atMs FROM slots WHERE key = ? AND status <> 'waiting' AND atMs > ? ORDER BY atMs DESC LIMIT ?`,
   ahead: `SELECT count(*) AS n FROM slots WHERE key = $key AND status = 'waiting' AND untilMs > $staleMs AND (atMs, taskId, step) < ($atMs, $taskId, $step)`,
   wakeWaiting: `UPDATE jobs SET availableAtMs = min(availableAtMs, $nowMs) WHERE lease IS NULL AND taskId IN (SELECT taskId FROM slots WHERE key = $key AND status = 'waiting' ORDER BY atMs, taskId, step LIMIT $room)`,

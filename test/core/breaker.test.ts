@@ -177,6 +177,11 @@ describe('T12: at its threshold', () => {
     expect(failed(probing.breaker, policy, 'probe', overload, 1_500)).toMatchObject({ status: 'open', untilMs: 2_500 })
   })
 
+  test('a rate limit that asks for a thousand years of quiet pauses the key, which is shared, for an hour', () => {
+    const asked = { class: 'rate-limit', retryAfterMs: 365 * 86_400_000_000 } as const
+    expect(failed(closedBreaker, policy, 'c', asked, 5)).toMatchObject({ pausedUntilMs: 5 + 3_600_000 })
+  })
+
   test('a probe that tells nothing lets another probe at once; one that is told to wait has found it well', () => {
     const probing = admit(after('fail', 'fail', 'fail'), 'probe', 1_000, 2_000)
     if (!probing.admitted) throw new Error('the probe was not admitted')

@@ -212,3 +212,30 @@ describe('a tool that takes only so many calls at once', () => {
     expect(played.all('slot.freed')).toEqual([{ key: 'tool:look', step: 2 }])
   })
 })
+
+test('a task that is cancelled while it probes lets another probe at once', () => {
+  const played = play(
+    { 'model:main': { ...open(0), breaker: { ...open(0).breaker, untilMs: nowMs } } },
+    { model: 'main' },
+  )
+  expect(played.gates.get('model:main')!.breaker).toMatchObject({ status: 'half-open', probe: 't.1' })
+  played.cancel()
+  expect(played.gates.get('model:main')!.breaker).toMatchObject({ status: 'open', untilMs: nowMs, probe: null })
+  expect(played.task.status).toBe('cancelled')
+})
+
+test('a call that waits its turn is performed although its model asked for one more than the task has steps; then $limit', () => {
+  let full = true
+  const terms: Partial<Terms> = { fullUntilMs: (step) => (full && step === 2 ? nowMs + 100 : undefined) }
+  const begun = new Play(agentOf({ on: { OK: 'act', $limit: 'late' } }), {}, terms, { steps: 2 })
+  begun.model([call('look', { at: 1 }), call('look', { at: 2 })])
+  expect(begun.task.delayed.size).toBe(1)
+  expect(begun.exits).toEqual([])
+  full = false
+  begun.nowMs += 100
+  begun.go()
+  expect(begun.open).toMatchObject({ kind: 'tool', step: 2 })
+  begun.end({ kind: 'tool', result: 1 })
+  expect(begun.exits).toEqual(['think $limit late'])
+  expect(begun.task.usage.steps).toBe(2)
+})
