@@ -702,3 +702,222 @@ describe('A60: what the log says a task cost', () => {
     expect([inputTokens, outputTokens]).toEqual([1_234, 321])
   })
 })
+
+describe('A45, T12: a breaker whose probe is followed by another call in the same commit', () => {
+  const quotas = { main: { breaker: { failures: 1, coolDown: '200ms' as const } } }
+  const downOnce = () =>
+    serve(({ number }) => (number <= 1 ? { status: 503, body: 'down' } : { calls: [{ name: 'OK' }] }))
+
+  test('is closed by the probe, and the next state asks the same model at once', async () => {
+    const server = await downOnce()
+    const once = { retry: { attempts: 1 } }
+    const agent = agentOf({ ask: asks({ ...once, on: { OK: 'two' } }), two: asks(once) })
+    const box = await open(agent, { ...over(server), quotas })
+    await (await box.start('a', {}, { id: 't1' })).result()
+    const { outcome } = await (await box.start('a', {}, { id: 't2' })).result()
+    expect(outcome).toBe('done')
+    expect(server.requests).toBe(3)
+    const changes = await all(box, 't2', 'breaker.changed')
+    expect(changes.map(({ status }) => status)).toEqual(['half-open', 'closed'])
+    // The probe, and the call after it, which the same commit permits.
+    const [closed, asked] = (await box.store.read('t2')).filter(
+      ({ type, data }) =>
+        (type === 'breaker.changed' && (data as { status: string }).status === 'closed') ||
+        (type === 'model.called' && (data as { step: number }).step === 2),
+    )
+    expect(asked!.at).toBe(closed!.at)
+  })
+
+  test('is closed also when the commit that says so is refused for another reason', async () => {
+    const server = await downOnce()
+    const path = join(folder(), 'store.db')
+    const store = await openSqlite(path)
+    onTestFinished(() => store.close())
+    const box = await open(agentOf({ ask: asks({ retry: { attempts: 1 } }) }), { store, ...over(server), quotas })
+    await (await box.start('a', {}, { id: 't1' })).result()
+    const { commit } = store
+    let spoken = false
+    store.commit = async (given) => {
+      const closes = given.events.some(
+        ({ type, data }) => type === 'breaker.changed' && 'status' in data && data.status === 'closed',
+      )
+      if (closes && !spoken) {
+        spoken = true
+        await box.signal('t2', { name: 'hello', data: {}, by: 'test' })
+      }
+      return commit.call(store, given)
+    }
+    expect((await (await box.start('a', {}, { id: 't2' })).result()).outcome).toBe('done')
+    expect(spoken).toBe(true)
+    expect((await box.gates())[0]).toMatchObject({ status: 'closed', failures: 0 })
+  })
+
+  test('is probed by another at once when the prober is cancelled', async () => {
+    const server = await serve(({ number }) =>
+      number <= 1
+        ? { status: 503, body: 'down' }
+        : { calls: [{ name: 'OK' }], ...(number === 2 ? { delayMs: 20_000 } : {}) },
+    )
+    const box = await open(agentOf({ ask: asks({ retry: { attempts: 1 } }) }), { ...over(server), quotas })
+    await (await box.start('a', {}, { id: 't1' })).result()
+    await box.start('a', {}, { id: 't2' })
+    await until(() => server.requests === 2)
+    expect((await box.gates())[0]).toMatchObject({ status: 'half-open', probe: 't2.1' })
+    await box.cancel('t2', { by: 'ana', reason: 'r' })
+    expect((await box.gates())[0]).toMatchObject({ status: 'open', probe: null })
+    expect((await (await box.start('a', {}, { id: 't3' })).result()).outcome).toBe('done')
+  })
+})
+
+describe('A25: a loop that stands still past the deadline of what stands in its way', () => {
+  const block = (clock: VirtualClock): 'DONE' => {
+    clock.advance(300)
+    return 'DONE'
+  }
+  const later = (): Promise<void> => new Promise((wake) => setImmediate(wake))
+
+  test.each(['at once', 'after a while'])(
+    'gets no result of a function that answers %s: $timeout, and the result is late',
+    async (when) => {
+      const clock = new VirtualClock()
+      const run = async () => {
+        if (when !== 'at once') await later()
+        return block(clock)
+      }
+      const box = await open(
+        agentOf({ act: { run, timeout: '50ms', on: { DONE: 'done' } }, spare: asks() }, {}, { $limit: 'spare' }),
+        {
+          runtime: clock,
+          models: { main: scriptedModel([]) },
+        },
+      )
+      const { outcome } = await clock.until((await box.start('a', {}, { id: 't' })).result())
+      expect(outcome).toBe('fallback')
+      await until(async () => (await all(box, 't', 'step.late')).length === 1)
+      expect(await all(box, 't', 'function.returned')).toEqual([])
+    },
+  )
+
+  test('gets none of a tool either, nor of one that throws', async () => {
+    const clock = new VirtualClock()
+    const busy = defineTool({
+      name: 'busy',
+      description: 'd',
+      inputSchema: z.object({}),
+      timeout: '50ms',
+      execute: (_, { taskId }) => {
+        block(clock)
+        if (taskId === 'throws') throw new Error('too late')
+        return 'late'
+      },
+    })
+    const box = await open(
+      agentOf({ act: { tool: busy, args: () => ({}), on: { DONE: 'done' } }, spare: asks() }, {}, { $limit: 'spare' }),
+      {
+        runtime: clock,
+        models: { main: scriptedModel([]) },
+      },
+    )
+    for (const id of ['answers', 'throws']) {
+      expect((await clock.until((await box.start('a', {}, { id })).result())).outcome).toBe('fallback')
+      expect((await all(box, id, 'tool.failed')).map((failed) => failed.class)).toEqual(['timeout'])
+    }
+    await until(async () => (await all(box, 'answers', 'step.late')).length === 1)
+  })
+})
+
+test('A24, M20: more cached tokens than tokens, at the prices of the list, are charged and do not stop the task', async () => {
+  let calls = 0
+  const model: Model = {
+    provider: 'p',
+    modelId: 'gpt-4o',
+    call: async () => {
+      calls += 1
+      const said = {
+        inputTokens: 10,
+        outputTokens: 5,
+        cachedInputTokens: 50,
+        cacheWriteTokens: null,
+        reasoningTokens: null,
+      }
+      const content = [{ type: 'call', id: '', name: 'OK', arguments: {} }] as const
+      return { ok: true, answer: { provider: 'p', modelId: 'gpt-4o', content, finish: 'tool-calls', usage: said } }
+    },
+  }
+  const box = await open(agentOf({ ask: asks({ model: 'gpt-4o' }) }), { models: { 'gpt-4o': model } })
+  const { outcome, usage } = await (await box.start('a', {}, { id: 't' })).result()
+  expect([outcome, calls]).toEqual(['done', 1])
+  expect(usage.costMicros).toBeGreaterThan(0)
+  expect((await all(box, 't', 'model.answered'))[0]!.usage.cachedInputTokens).toBe(null)
+})
+
+test('a place that is given back between a refusal and the place in the queue is taken at once, not when somebody looks', async () => {
+  const holds: Record<string, number> = { t1: 60, t2: 1 }
+  const busy = defineTool({
+    name: 'busy',
+    description: 'd',
+    inputSchema: z.object({}),
+    timeout: '5s',
+    concurrency: 1,
+    execute: async (_, { taskId }) => new Promise((wake) => setTimeout(wake, holds[taskId], 'x')),
+  })
+  const store = await openSqlite(join(folder(), 'store.db'))
+  onTestFinished(() => store.close())
+  const { commit } = store
+  let began = 0
+  store.commit = async (given) => {
+    // The first has its place given back before the second stands in the queue.
+    if (given.task.id === 't2' && given.events.some(({ type }) => type === 'step.queued')) {
+      await until(async () => (await store.task('t1'))!.status === 'done')
+      began = performance.now()
+    }
+    return commit.call(store, given)
+  }
+  const agent = agentOf(
+    { act: { tool: busy, args: () => ({}), on: { DONE: 'done' } }, spare: asks() },
+    {},
+    { $limit: 'spare' },
+  )
+  const box = await open(agent, { store, models: { main: scriptedModel([]) } })
+  await box.start('a', {}, { id: 't1' })
+  await until(async () => (await all(box, 't1', 'tool.called')).length === 1)
+  expect((await (await box.start('a', {}, { id: 't2' })).result()).outcome).toBe('done')
+  expect(began).toBeGreaterThan(0)
+  expect(performance.now() - began).toBeLessThan(1_000)
+})
+
+test('A60: an answer that comes while nobody has the task is charged for what it used, and the next worker charges only its own', async () => {
+  const price = { inputUsdPerMillion: 2.5, outputUsdPerMillion: 10 }
+  let calls = 0
+  let finish: () => void = () => undefined
+  const model: Model = {
+    provider: 'p',
+    modelId: 'm',
+    call: async () => {
+      calls += 1
+      if (calls === 1) await new Promise<void>((resolve) => (finish = resolve))
+      const said = {
+        inputTokens: 100,
+        outputTokens: 10,
+        cachedInputTokens: null,
+        cacheWriteTokens: null,
+        reasoningTokens: null,
+      }
+      const content = [{ type: 'call', id: '', name: 'OK', arguments: {} }] as const
+      return { ok: true, answer: { provider: 'p', modelId: 'm', content, finish: 'tool-calls', usage: said } }
+    },
+  }
+  const store = await openSqlite(join(folder(), 'store.db'))
+  onTestFinished(() => store.close())
+  const options = { store, models: { main: model }, prices: { main: price } }
+  const one = await open(agentOf({ ask: asks() }), options)
+  await one.start('a', {}, { id: 't' })
+  await until(() => calls === 1)
+  await one.stop(0)
+  finish()
+  await until(async () => (await all(one, 't', 'step.late')).length === 1)
+  const two = await open(agentOf({ ask: asks() }), options)
+  const { usage } = await two.task('t').result()
+  expect(calls).toBe(2)
+  expect(usage).toMatchObject({ costMicros: 2 * 350, inputTokens: 200, outputTokens: 20 })
+})

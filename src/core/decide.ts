@@ -230,9 +230,12 @@ export function late(work: Draft, outcome: Outcome): void {
   else {
     const { content, modelId } = outcome.answer
     const usage = countable(outcome.answer.usage)
-    const corrected = correction(work, outcome, usage, modelId)
-    const data = { ...came, result: content as unknown as Json, usage }
-    emit(work, 'step.late', { ...data, ...(corrected ? { charge: corrected.charge } : {}) }, corrected?.costMicros ?? 0)
+    // Before its worker was found gone it still has its reservation, and nothing is charged for it afterwards.
+    const asked = work.task.open.get(step)
+    const settled = asked?.attempt === attempt ? chargeFor(work, asked, usage, modelId) : undefined
+    const charged = settled ?? correction(work, outcome, usage, modelId)
+    const data = { ...came, result: content as unknown as Json, usage, ...(charged ? { charge: charged.charge } : {}) }
+    emit(work, 'step.late', data, settled ? settled.costMicros : (charged?.costMicros ?? 0))
   }
 }
 
@@ -245,8 +248,9 @@ function correction(
 ): Charged | undefined {
   const before = task.estimated.get(`${step}.${attempt}`)
   if (!before) return undefined
-  const { inputTokens, outputTokens } = before.charge
-  const held = { inputTokens, outputTokens, costMicros: before.costMicros }
+  const { inputTokens, outputTokens, priceSource } = before.charge
+  const source = priceSource ? { priceSource } : {}
+  const held = { inputTokens, outputTokens, costMicros: before.costMicros, ...source }
   const model = before.model
   const { charge: now, costMicros } = charge(ledgerOf(task), held, usage, (billed) =>
     terms.price(model, billed, modelId),
@@ -467,7 +471,9 @@ function obey(machine: Machine, work: Draft, node: NodeOf<'model'>, turn: Turn):
   }
   for (const { index, tool, input } of asked.calls) {
     if (turn.results.has(index) || isPending(work, index)) continue
-    const stopped = work.task.open.size === 0 ? judge(machine, work, tool) : undefined
+    // What was counted is performed, also where it still waits before its gate; then the limit has its say.
+    const none = work.task.open.size === 0 && work.task.delayed.size === 0
+    const stopped = none ? judge(machine, work, tool) : undefined
     if (stopped !== undefined) return stopped
     if (ceiling(work, tool)) return true
     const label = work.task.visit?.label ?? clear

@@ -163,14 +163,21 @@ function reserveFor(
   const correction = task.corrections.get(model) ?? firstCorrection
   const windowTokens = Math.min(node.windowTokens, terms.window(model))
   // The window is in the model's own tokens, the request in estimated ones.
-  const fitting = Math.floor((windowTokens - node.outputTokensMax) / Math.max(1, correction))
-  const inputTokensMax = Math.min(fitting, asked.inputTokensMax ?? Infinity)
-  const fitted = fit(visit, node, inputTokensMax)
+  const tokensEach = Math.max(1, correction)
+  const inputBeside = (outputTokens: number): number =>
+    Math.min(Math.floor((windowTokens - outputTokens) / tokensEach), asked.inputTokensMax ?? Infinity)
+  // Where not even what is pinned fits beside the longest answer, the answer makes room, down to its floor.
+  let inputTokensMax = inputBeside(node.outputTokensMax)
+  let fitted = inputTokensMax > 0 ? fit(visit, node, inputTokensMax) : undefined
+  if (!fitted) {
+    inputTokensMax = inputBeside(node.outputTokensMin)
+    fitted = fit(visit, node, inputTokensMax)
+  }
   if (!fitted) return 'window'
   const wanted = {
     estimate: fitted.tokens,
     correction,
-    outputTokensMax: node.outputTokensMax,
+    outputTokensMax: Math.min(node.outputTokensMax, windowTokens - Math.ceil(fitted.tokens * tokensEach)),
     outputTokensMin: node.outputTokensMin,
   }
   const reserved = reserve(ledgerOf(task), wanted, (usage) => terms.price(model, usage))
@@ -275,9 +282,13 @@ const sayClosure = {
   paused: 'it asked for quiet',
 } as const
 
-/** Calls a tool again because a human said that it was not done: with time of its own. */
+/**
+ * Calls a tool again because a human said that it was not done: with time of its own, also where its visit has none left.
+ */
 export function callAnew(machine: Machine, work: Draft, doubted: ToolStep): void {
-  callAgain(machine, work, doubted, false, until(work, timeoutOf(machine, doubted)))
+  const { nowMs, task } = work
+  const endMs = task.expired ? Infinity : deadlineAtMs(task)
+  callAgain(machine, work, doubted, false, Math.min(nowMs + timeoutOf(machine, doubted), endMs))
 }
 
 function timeoutOf(machine: Machine, step: ToolStep): number {
@@ -366,7 +377,10 @@ function nextModel(node: ModelNode, model: string): string | undefined {
  * whether a tool has acted, or the failure of the step.
  */
 export function failOrRetry(machine: Machine, work: Draft, step: OpenStep, failure: Failure, latencyMs: number): void {
-  const unknown = failure.class === 'timeout' || failure.class === 'abort' || (step.kind === 'tool' && step.reconciles)
+  // What never began has not acted; but to ask after an attempt and get no answer says nothing about that attempt.
+  const begun = failure.unbilled !== true
+  const cut = begun && (failure.class === 'timeout' || failure.class === 'abort')
+  const unknown = cut || (step.kind === 'tool' && step.reconciles)
   if (step.kind === 'tool' && !step.idempotent && unknown) {
     const asks = !step.reconciles && machine.tools.get(step.tool)?.tool.reconcile !== undefined
     if (asks) fail(work, step, failure, latencyMs, { delayMs: 0, atMs: work.nowMs, reason: 'reconcile' })

@@ -112,7 +112,8 @@ export const whole: Cut = { resultsBefore: 1, turnsBefore: 1, headChars: null }
 export interface Visit {
   readonly state: string
   readonly kind: StateKind
-  readonly deadlineAtMs: number | undefined
+  /** It moves by the time that a human takes over a limit or a doubt. */
+  deadlineAtMs: number | undefined
   prompt: Prompt | undefined
   /** The join of everything that was seen in this visit. */
   label: Label
@@ -415,10 +416,16 @@ function apply(task: Task, event: Event): void {
       if (visit) visit.ended = { failure: event.data }
       return
     case 'tool.called':
+      goOn(task, event.data.step, event.at)
+      if (visit?.deadlineAtMs !== undefined) {
+        // Only a human's word gives a step more time than its visit has; then the visit lasts as long.
+        visit.deadlineAtMs = Math.max(visit.deadlineAtMs, event.data.deadlineAtMs)
+      }
       open(task, { kind: 'tool', ...event.data, failures: 0, delayMs: 0, smaller: false })
       return
     case 'tool.answered':
       see(task, event.data.label)
+      goOn(task, event.data.step, event.at)
       settle(task, event.data.step, { result: event.data.result })
       return
     case 'tool.failed':
@@ -478,9 +485,15 @@ function apply(task: Task, event: Event): void {
       return
     case 'breaker.changed':
       return
-    case 'step.late':
-      correctEstimate(task, event.data)
+    case 'step.late': {
+      const { step, attempt, charge } = event.data
+      // It came before anybody found its worker gone: then it is not an estimate that it corrects.
+      const asked = task.open.get(step)
+      if (asked?.kind === 'model' && asked.attempt === attempt && asked.reserved)
+        charged(task, step, attempt, charge, event.costMicros)
+      else correctEstimate(task, event.data)
       return
+    }
     case 'step.refused':
       refuse(task, event.data)
       return
@@ -506,7 +519,7 @@ function apply(task: Task, event: Event): void {
       task.neared.add(event.data.limit)
       return
     case 'limit.raised':
-      raise(task, event.data)
+      raise(task, event.data, event.at)
       return
     case 'deadline.passed':
       task.progress += 1
@@ -533,7 +546,11 @@ function apply(task: Task, event: Event): void {
       if (approval) {
         const { arguments: input } = show as { readonly arguments: Json }
         task.approvals.set(item, { ...asked, ...approval, askedAtMs: event.at, arguments: input, agreed: [] })
-      } else task.item = { ...asked, askedAtMs: event.at }
+      } else {
+        // Asked once more, because what was decided could not be done.
+        if (limit !== undefined) goOn(task, step, event.at)
+        task.item = { ...asked, askedAtMs: event.at }
+      }
       return
     }
     case 'human.answered': {
@@ -682,13 +699,26 @@ function correctEstimate(task: Task, { step, attempt, charge }: EventData['step.
 }
 
 /** Sets a ceiling higher. A budget whose soft line is thereby ahead again may come near it again. */
-function raise(task: Task, { limit, max }: EventData['limit.raised']): void {
+function raise(task: Task, { limit, max }: EventData['limit.raised'], nowMs: number): void {
   task.limits = { ...task.limits, [raisable[limit]]: max }
-  task.item = undefined
   if (limit === 'duration') task.expired = false
+  goOn(task, undefined, nowMs)
+  task.item = undefined
   if (limit !== 'tokens' && limit !== 'cost') return
   const { settled } = ledgerOf(task)[limit]
   if (settled < task.limits.soft * max) task.neared.delete(limit)
+}
+
+/** A human let the task go on: the time that this took is nobody's, so what has a deadline has it so much later. */
+function goOn(task: Task, step: number | undefined, nowMs: number): void {
+  const { item, visit } = task
+  if (!item || item.step !== step) return
+  const tookMs = nowMs - item.askedAtMs
+  if (visit?.deadlineAtMs !== undefined) visit.deadlineAtMs += tookMs
+  for (const [number, delayed] of task.delayed) {
+    const laterMs = Math.min(delayed.step.deadlineAtMs + tookMs, task.expired ? Infinity : deadlineAtMs(task))
+    task.delayed.set(number, { ...delayed, step: { ...delayed.step, deadlineAtMs: laterMs } })
+  }
 }
 
 /** Is this the value that was there? */

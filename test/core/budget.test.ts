@@ -104,12 +104,12 @@ describe('a call is permitted', () => {
   })
 
   test('for a shorter answer when too little money is left', () => {
-    const play = new Play(agentOf({ cost: usd(0.004) }), {}, priced)
+    const play = new Play(agentOf({ cost: usd(0.0045) }), {}, priced)
     const [{ reserved, outputTokensMax }] = play.all('model.called') as [EventData['model.called']]
     expect(outputTokensMax).toBeLessThan(1_000)
     const next = { ...used(), inputTokens: reserved.inputTokens, outputTokens: outputTokensMax + 1 }
-    expect(reserved.costMicros).toBeLessThanOrEqual(4_000)
-    expect(costOf(price, { ...next, cacheWriteTokens: reserved.inputTokens })).toBeGreaterThan(4_000)
+    expect(reserved.costMicros).toBeLessThanOrEqual(4_500)
+    expect(costOf(price, { ...next, cacheWriteTokens: reserved.inputTokens })).toBeGreaterThan(4_500)
   })
 
   test('of the next model of the chain when the first is too dear', () => {
@@ -167,6 +167,28 @@ describe('A24, M20: usage that is', () => {
     ledgers(play).forEach(holds)
   })
 
+  test.each([
+    { cachedInputTokens: 50 },
+    { cacheWriteTokens: 50 },
+    { cachedInputTokens: 8, cacheWriteTokens: 8 },
+    { cachedInputTokens: 8, inputTokens: null },
+  ])('%j, parts of the input that are more than the whole, is not said', (said) => {
+    expect(countable(used(said))).toMatchObject({ cachedInputTokens: null, cacheWriteTokens: null })
+  })
+
+  test('a price that cannot be counted with when it comes to it: charged as it was reserved, flagged, with its source', () => {
+    let asked = 0
+    const price: Terms['price'] = (_, usage) => {
+      asked += 1
+      return asked <= 20 && usage.inputTokens !== 10 ? { costMicros: 7, source: 'genai-prices' } : null
+    }
+    const play = new Play(agentOf({ cost: usd(1) }), {}, { price })
+    play.model([call('look', { at: 1 })])
+    const [{ charge: charged }] = play.all('model.answered') as [EventData['model.answered']]
+    expect(charged).toEqual({ inputTokens: 10, outputTokens: 5, priceSource: 'genai-prices', estimated: true })
+    expect(play.task.usage.costMicros).toBe(7)
+  })
+
   test('half known is charged for the half that is known', () => {
     const play = new Play(agentOf({}))
     play.model([call('look', { at: 1 })], 'tool-calls', { inputTokens: 77, outputTokens: null })
@@ -197,7 +219,11 @@ describe('A60: what a failed call burned', () => {
     const play = new Play(agentOf({}), {}, priced)
     const { reserved } = play.all('model.called')[0]!
     play.end({ kind: 'failed', failure: { class: kind, message: 'm' } })
-    expect(play.all('model.failed')[0]!.charge).toMatchObject({ outputTokens: 1_000, estimated: true })
+    expect(play.all('model.failed')[0]!.charge).toMatchObject({
+      outputTokens: 1_000,
+      estimated: true,
+      priceSource: 'configured',
+    })
     expect(play.task.usage.costMicros).toBe(reserved.costMicros)
   })
 
@@ -229,6 +255,36 @@ describe('A60: what a failed call burned', () => {
     // And only once.
     play.late({ kind: 'model', answer }, open)
     expect(play.task.usage.costMicros).toBe(105)
+  })
+})
+
+describe('A60: a late answer that is written down before its worker is found gone', () => {
+  const answer = { provider: 'p', modelId: 'm', content: [call('OK')], finish: 'tool-calls' as const, usage: used() }
+
+  test('settles what was set aside, and the loss of the worker charges nothing more', () => {
+    const play = new Play(agentOf({ tokens: 100_000 }), {}, priced)
+    play.late({ kind: 'model', answer }, play.open)
+    expect(play.all('step.late')).toMatchObject([{ charge: { inputTokens: 10, outputTokens: 5 } }])
+    expect(ledgerOf(play.task).tokens).toMatchObject({ settled: 15, reserved: 0 })
+    play.crash()
+    expect(play.all('step.lost')).toEqual([{ step: 1, attempt: 1 }])
+    expect(play.task.usage).toMatchObject({ costMicros: 105, inputTokens: 10, outputTokens: 5 })
+    // And it is asked again, with a reservation of its own.
+    expect(play.open).toMatchObject({ step: 1, attempt: 2 })
+    play.model([call('OK')])
+    expect(play.task.usage.costMicros).toBe(210)
+    ledgers(play).forEach(holds)
+  })
+
+  test('that does not say what it used is charged as it was reserved, once', () => {
+    const play = new Play(agentOf({}), {}, priced)
+    const { reserved } = play.all('model.called')[0]!
+    const silent = { ...answer, usage: used({ inputTokens: null, outputTokens: null }) }
+    play.late({ kind: 'model', answer: silent }, play.open)
+    play.crash()
+    const billed = { ...used(), inputTokens: reserved.inputTokens, outputTokens: reserved.outputTokens }
+    expect(play.task.usage.costMicros).toBe(costOf(price, billed))
+    expect(play.all('step.late')[0]!.charge).toMatchObject({ estimated: true, priceSource: 'configured' })
   })
 })
 
@@ -325,6 +381,35 @@ describe('A23: the soft line', () => {
     expect(play.task.limits.tokens).toBe(20_000)
     play.model([call('nonsense')], 'tool-calls', { inputTokens: 100, outputTokens: 7_850 })
     expect(play.all('limit.neared').map(({ max }) => max)).toEqual([10_000, 20_000])
+  })
+
+  test.each([
+    ['a try that waits', (play: Play) => void play.fail('transport')],
+    ['a call whose worker died', (play: Play) => void play.crash()],
+  ])('before %s: a raise that comes after the deadline of the turn lets it go on all the same', (_, breakOff) => {
+    const play = new Play(agentOf({ tokens: 1_500 }))
+    const [called] = play.all('model.called')
+    breakOff(play)
+    const [delayed] = play.task.delayed.values()
+    if (delayed && play.task.item === undefined) {
+      play.nowMs = delayed.atMs
+      play.go()
+    }
+    expect(play.task.item).toMatchObject({ kind: 'budget', limit: 'tokens' })
+    const leftMs = called!.deadlineAtMs - play.nowMs
+    play.nowMs += 3 * 86_400_000
+    play.answer({ decision: 'raise', data: { tokens: 50_000 } })
+    // The time that the human took is not the turn's: what was left of it is left now.
+    expect(play.open).toMatchObject({ step: 1, attempt: 2, deadlineAtMs: play.nowMs + leftMs })
+    expect(play.all('model.failed').some((failed) => failed.class === 'timeout')).toBe(false)
+  })
+
+  test('a raise gives no time behind the end of the task', () => {
+    const play = new Play(agentOf({ tokens: 1_500, duration: '90s' }))
+    play.crash()
+    play.nowMs += 50_000
+    play.answer({ decision: 'raise', data: { tokens: 50_000 } })
+    expect(play.open.deadlineAtMs).toBe(1_000_000 + 90_000)
   })
 
   test('raised so little that it stays behind does not ask again', () => {

@@ -171,3 +171,50 @@ test('whatever fails how often: never more tries than the policy, never one that
     ),
   )
 })
+
+describe('A6: a doubt that a human settles with retry', () => {
+  const pay = defineTool({
+    name: 'pay',
+    description: 'd',
+    inputSchema: z.object({}),
+    effect: 'external',
+    timeout: '5s',
+    execute: () => 1,
+  })
+  const played = (): Play =>
+    new Play(
+      defineAgent({
+        name: 'a',
+        version: '1',
+        context: defineContext({}),
+        initial: 'act',
+        on: { $error: 'failed', $timeout: 'late' },
+        states: {
+          act: { tool: pay, args: () => ({}), visitTimeout: '4s', on: { DONE: 'done' } },
+          done: { type: 'final' },
+          late: { type: 'final', failure: true },
+          failed: { type: 'final', failure: true },
+        },
+      }),
+    )
+
+  test('has time of its own, also when the visit has none left, and what it answers counts', () => {
+    const play = played()
+    play.nowMs += 4_000
+    play.fail('timeout')
+    expect(play.task.item).toMatchObject({ kind: 'doubt' })
+    play.nowMs += 10 * 60_000
+    play.answer({ decision: 'retry' })
+    expect(play.open).toMatchObject({ attempt: 2, deadlineAtMs: play.nowMs + 5_000 })
+    play.nowMs += 4_900
+    play.end({ kind: 'tool', result: 'paid' })
+    expect(play.exits).toEqual(['act DONE done'])
+  })
+
+  test('is no doubt again when the call never began', () => {
+    const play = played()
+    play.end({ kind: 'failed', failure: { class: 'timeout', message: 'm', unbilled: true } })
+    expect(play.all('tool.doubted')).toEqual([])
+    expect(play.exits).toEqual(['act $timeout late'])
+  })
+})
