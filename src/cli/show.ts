@@ -1,19 +1,22 @@
-// `signalbox show TASK`: where a task stands, what it has used, what it knows and what it waits for.
+// `signalbox show TASK`: where a task stands, what it has used, what each turn cost, what it knows and what it waits for.
 
 import type { Command } from 'commander'
 import { head } from '../core/json.ts'
 import { storeCommand, withStore, type Leave } from './command.ts'
 import { exitCodes, print, printJson } from './terminal.ts'
 import { sayUsage } from './timeline.ts'
+import { sayTurns, turnsOf } from './turns.ts'
 
 export function showCommand(leave: Leave): Command {
   return storeCommand('show', 'show where a task stands')
     .argument('<task>')
     .action(async (taskId: string, flags: { store?: string; json?: boolean }) => {
-      const view = await withStore(flags.store, (box) => box.show(taskId))
+      const [view, turns] = await withStore(flags.store, async (box) => {
+        return [await box.show(taskId), turnsOf(await box.store.read(taskId))] as const
+      })
       leave(exitCodes.well)
       if (flags.json) {
-        printJson(view)
+        printJson({ ...view, turns })
         return
       }
       print(
@@ -24,6 +27,7 @@ export function showCommand(leave: Leave): Command {
       )
       print(`state    ${view.state}, at event ${view.seq}`)
       print(`used     ${sayUsage(view.usage)}`)
+      if (turns.length > 0) print(sayTurns(turns))
       for (const [key, value] of Object.entries(view.context))
         print(`context  ${key} = ${head(JSON.stringify(value), 400)}`)
       for (const { item, question, options } of view.inbox)

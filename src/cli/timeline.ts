@@ -4,9 +4,11 @@ import { sayMs } from '../core/duration.ts'
 import type { PlannedRetry } from '../core/event.ts'
 import { head, type Json } from '../core/json.ts'
 import { sayLabel } from '../core/label.ts'
+import type { Charge } from '../core/ledger.ts'
 import { sayAmount } from '../core/limits.ts'
 import type { LoggedEvent } from '../store/store.ts'
 import type { Usage } from '../core/task.ts'
+import { sayCharge, sayCost } from './charge.ts'
 import { paint } from './terminal.ts'
 
 /** One event as a line, or undefined when it says nothing to a person that another line does not say. */
@@ -33,14 +35,15 @@ function describe(event: LoggedEvent): string | undefined {
         ? `  turn ${event.data.turn}: asks ${event.data.model} again (attempt ${event.data.attempt})`
         : undefined
     case 'model.answered': {
-      const { turn, provider, modelId, usage, latencyMs } = event.data
-      const tokens = `${usage.inputTokens ?? '?'} in, ${usage.outputTokens ?? '?'} out`
-      return `  turn ${turn}: ${provider}/${modelId}, ${tokens}, ${sayCost(event.costMicros)}, ${sayMs(latencyMs)}`
+      const { turn, attempt, provider, modelId, usage, charge, latencyMs } = event.data
+      const attempts = attempt > 1 ? `, ${attempt} attempts` : ''
+      const cost = sayCharge(charge, event.costMicros, usage)
+      return `  turn ${turn}: ${provider}/${modelId}, ${cost}, ${sayMs(latencyMs)}${attempts}`
     }
     case 'model.failed':
       return paint(
         'red',
-        `  turn ${event.data.turn} failed (${event.data.class}): ${event.data.message}${again(event.data.retry)}`,
+        `  turn ${event.data.turn} failed (${event.data.class}): ${event.data.message}${again(event.data.retry)}${charged(event)}`,
       )
     case 'tool.called':
       return `  ${paint('yellow', event.data.tool)} ${short(event.data.arguments)}${event.data.attempt > 1 ? ` (attempt ${event.data.attempt})` : ''}`
@@ -58,7 +61,7 @@ function describe(event: LoggedEvent): string | undefined {
     case 'function.failed':
       return paint('red', `  function failed (${event.data.what}): ${event.data.message}`)
     case 'step.lost':
-      return paint('red', `  step ${event.data.step}: its worker went away; another takes over`)
+      return paint('red', `  step ${event.data.step}: its worker went away; another takes over${charged(event)}`)
     case 'window.cut': {
       const { tokensBefore, tokens, turnsBefore, resultsBefore, headChars, reason } = event.data
       const what = [
@@ -84,7 +87,10 @@ function describe(event: LoggedEvent): string | undefined {
       return failures === 0 ? paint('green', `  breaker ${key} is closed`) : undefined
     }
     case 'step.late':
-      return paint('yellow', `  step ${event.data.step}: its ${event.data.kind} answered late; kept, not applied`)
+      return paint(
+        'yellow',
+        `  step ${event.data.step}: its ${event.data.kind} answered late; kept, not applied${charged(event)}`,
+      )
     case 'step.refused':
       return paint(
         'red',
@@ -161,6 +167,12 @@ const sayReason = {
   busy: 'all places are taken',
 } as const
 
+function charged({ data, costMicros }: Extract<LoggedEvent, { data: { charge?: Charge } }>): string {
+  return data.charge === undefined
+    ? ''
+    : `; ${sayCharge(data.charge, costMicros, 'usage' in data ? data.usage : undefined)}`
+}
+
 function again(retry: PlannedRetry | undefined): string {
   return retry === undefined ? '' : `; again in ${sayMs(retry.delayMs)} (${retry.reason})`
 }
@@ -175,10 +187,6 @@ export function sayUsage(usage: Usage): string {
 export function sayCosts({ costMicros, unpriced }: Pick<Usage, 'costMicros' | 'unpriced'>): string {
   const known = unpriced === 0 ? sayCost(costMicros) : `${sayCost(costMicros)} and ${unpriced} calls without a price`
   return unpriced > 0 && costMicros === 0 ? 'cost unknown' : known
-}
-
-function sayCost(costMicros: number | null): string {
-  return costMicros === null ? 'cost unknown' : `$${(costMicros / 1_000_000).toFixed(6)}`
 }
 
 function short(value: Json): string {
