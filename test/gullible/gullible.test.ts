@@ -12,7 +12,7 @@ import { carriers, Office, type Carrier } from './office.ts'
 
 const mailTo = (to: string, body: string, more: object = {}): Order => ({
   name: 'send_mail',
-  arguments: { to: [to], subject: 's', body, ...more } as Json,
+  arguments: { to: [to], subject: 's', body, ...more },
 })
 const look = (name: string, input: object = {}): Order => ({ name, arguments: input as Json })
 const report = (reply: string): Order => ({ name: 'REPORT', arguments: { reply } })
