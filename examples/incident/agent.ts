@@ -1,4 +1,5 @@
-// Incident triage for people on call: looks into a log, has the finding reviewed, asks a human, and only then acts.
+// Incident triage for people on call: looks into a log, has the finding reviewed, and acts only when a human has agreed to
+// exactly what it would do. A log is anyone's words: whoever can write into it must not be able to restart anything.
 
 import { defineAgent, defineContext } from 'signalbox'
 import { z } from 'zod'
@@ -38,6 +39,7 @@ export const incident = defineAgent({
     $turns: 'unresolved',
     $refused: 'unresolved',
     $limit: 'unresolved',
+    $doubt: 'unresolved',
   },
   states: {
     investigate: {
@@ -77,7 +79,7 @@ export const incident = defineAgent({
       timeout: '60s',
       turns: 6,
       on: {
-        CONFIRMED: { target: 'approve', description: 'The log shows what the finding says.' },
+        CONFIRMED: { target: 'act', description: 'The log shows what the finding says.' },
         SENT_BACK: {
           target: 'investigate',
           description: 'Something is missing or wrong.',
@@ -85,14 +87,7 @@ export const incident = defineAgent({
         },
       },
     },
-    approve: {
-      human: {
-        question: ({ context }) => `Restart ${context.diagnosis?.service}? ${context.diagnosis?.summary}`,
-        show: ({ context }) => ({ diagnosis: context.diagnosis, findings: context.findings }),
-      },
-      reads: ['diagnosis', 'findings'],
-      on: { approve: 'act', reject: 'unresolved' },
-    },
+    // The restart reaches outside, and what was found is somebody else's words: a human sees exactly what would be done.
     act: {
       tool: restartService,
       args: ({ context }) => ({
@@ -101,6 +96,7 @@ export const incident = defineAgent({
         reportPath: context.reportPath,
         ledgerPath: context.ledgerPath,
       }),
+      reads: ['log', 'findings', 'diagnosis', 'reportPath', 'ledgerPath'],
       on: { DONE: 'resolved' },
     },
     resolved: { type: 'final' },

@@ -47,8 +47,14 @@ async function demo(): Promise<number> {
 
   title('A human is asked')
   const [item] = (await signalbox(['inbox', '--store', store, '--json'], env)).stdout.trim().split('\n')
-  const { item: id, question } = JSON.parse(item!) as { item: string; question: string }
-  const decision = yes ? 'approve' : await askHuman(question)
+  const {
+    item: id,
+    question,
+    show,
+    hash,
+  } = JSON.parse(item!) as { item: string; question: string; show: object; hash: string }
+  console.log(`\n${question}\n${JSON.stringify(show, null, 2)}\n`)
+  const decision = yes ? 'approve' : await askHuman('Do you agree?')
   if (decision === undefined) {
     console.log(
       `Nobody is here to decide (add --yes). The task waits:\n  npx signalbox answer ${id} --decision approve --by YOU --reason WHY --store ${store}`,
@@ -65,6 +71,8 @@ async function demo(): Promise<number> {
       yes ? 'demo --yes' : 'you',
       '--reason',
       'seen in the demo',
+      '--hash',
+      hash,
       '--store',
       store,
     ],

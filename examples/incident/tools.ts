@@ -1,5 +1,5 @@
-// What the agent may do: look into the log, and, once a human has agreed, write a report and restart the service. The
-// restart is simulated: it is a line in a ledger file outside the store, one for each idempotency key.
+// What the agent may do: look into the log, and, once a human has agreed, write a report and restart the service. What the log
+// says is untrusted. The restart is simulated: it is a line in a ledger file outside the store, one for each idempotency key.
 
 import { appendFile, readFile, writeFile } from 'node:fs/promises'
 import { defineTool } from 'signalbox'
@@ -10,6 +10,7 @@ const pattern = z.string().min(1).max(200).describe('words to look for, separate
 
 export const summariseLog = defineTool({
   name: 'summarise_log',
+  trust: 'untrusted',
   description: 'Groups the lines of the log by shape (numbers taken out) and shows the most frequent shapes.',
   inputSchema: z.object({ most: z.int().min(1).max(50).default(15) }),
   timeout: '20s',
@@ -31,6 +32,7 @@ export const summariseLog = defineTool({
 
 export const searchLog = defineTool({
   name: 'search_log',
+  trust: 'untrusted',
   description: 'Finds lines of the log that hold one of the words.',
   inputSchema: z.object({ pattern, limit: z.int().min(1).max(50).default(10) }),
   timeout: '20s',
@@ -49,6 +51,7 @@ export const searchLog = defineTool({
 
 export const countMatches = defineTool({
   name: 'count_matches',
+  trust: 'untrusted',
   description: 'Counts the lines of the log that hold one of the words, and names the first and the last.',
   inputSchema: z.object({ pattern }),
   timeout: '20s',
@@ -71,6 +74,8 @@ export const restartService = defineTool({
   description: 'Writes the report and restarts the service.',
   inputSchema: z.object({ service: z.string(), report: z.string(), reportPath: z.string(), ledgerPath: z.string() }),
   effect: 'external',
+  sinks: ['service', 'reportPath', 'ledgerPath'],
+  approval: { expires: '12h' },
   // The ledger is looked into first, so asking twice with one key restarts once.
   idempotent: true,
   timeout: '10s',

@@ -20,14 +20,19 @@ test.each(logs.filter((log) => existsSync(log)))(
     const input = JSON.stringify({ log })
     const waiting = await signalbox(['run', agent, '--id', 't', '--input', input, '--json'], { cwd, env })
     expect(waiting.code, waiting.stderr).toBe(3)
-    expect(waiting.json.at(-1)).toMatchObject({ taskId: 't', status: 'waiting', state: 'approve', outcome: null })
+    expect(waiting.json.at(-1)).toMatchObject({ taskId: 't', status: 'waiting', state: 'act', outcome: null })
 
     const inbox = await signalbox(['inbox', '--json'], { cwd })
-    expect(inbox.json).toMatchObject([{ taskId: 't', kind: 'question', options: ['approve', 'reject'] }])
-    const { item } = inbox.json[0] as { item: string }
-    expect(
-      (await signalbox(['answer', item, '--decision', 'approve', '--by', 'ana', '--reason', 'seen'], { cwd })).code,
-    ).toBe(0)
+    expect(inbox.json).toMatchObject([{ taskId: 't', kind: 'approval', options: ['approve', 'edit', 'reject'] }])
+    const { item, hash, show } = inbox.json[0]
+    // What a log says is anyone's words, and a restart reaches outside: exactly what would be done is shown.
+    expect(show).toMatchObject({ tool: 'restart_service', label: 'untrusted, public' })
+    expect(Object.keys(show.arguments)).toEqual(['ledgerPath', 'report', 'reportPath', 'service'])
+    expect(show.reasons.map(({ rule }: { rule: string }) => rule)).toEqual(['approval', 'provenance'])
+    const approve = ['answer', item, '--decision', 'approve', '--by', 'ana', '--reason', 'seen', '--hash']
+    // What was shown is what is approved, and nothing else.
+    expect((await signalbox([...approve, '0'.repeat(64)], { cwd })).code).toBe(1)
+    expect((await signalbox([...approve, hash], { cwd })).code).toBe(0)
     const done = await signalbox(['run', agent, '--id', 't', '--json'], { cwd, env })
     expect(done.code, done.stderr).toBe(0)
     const last = done.json.at(-1)
@@ -53,11 +58,16 @@ test.each(logs.filter((log) => existsSync(log)))(
       'investigate FOUND review',
       'review SENT_BACK investigate',
       'investigate FOUND review',
-      'review CONFIRMED approve',
-      'approve approve act',
+      'review CONFIRMED act',
       'act DONE resolved',
     ])
-    expect(of('human.answered')).toEqual([{ item, decision: 'approve', by: 'ana', reason: 'seen' }])
+    expect(of('human.answered')).toEqual([{ item, decision: 'approve', by: 'ana', reason: 'seen', hash }])
+    expect(of('answer.refused')).toMatchObject([{ by: 'ana', problem: 'other-arguments' }])
+    expect(of('tool.called').at(-1)).toMatchObject({
+      tool: 'restart_service',
+      arguments: show.arguments,
+      approval: item,
+    })
 
     // What the agent counted is what is there.
     const counted = of('tool.answered').find(({ tool }) => tool === 'count_matches').result as {
