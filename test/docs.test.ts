@@ -53,6 +53,18 @@ test('DATA names every event, every refusal and every class of failure', () => {
   expect([...types, ...reasons, ...classes].filter((name) => !data.includes(`\`${name}\``))).toEqual([])
 })
 
+test('every claim of SECURITY, and every promise of ARCHITECTURE, names a test that is there', () => {
+  for (const document of ['docs/SECURITY.md', 'docs/ARCHITECTURE.md']) {
+    const text = readFileSync(join(root, document), 'utf8')
+    const claims = [...text.matchAll(/`(test\/[\w/.-]+\.ts)`((?:,? \*[^*]+\*)+)/g)].flatMap(([, file, names]) =>
+      [...names!.matchAll(/\*([^*]+)\*/g)].map(([, name]) => ({ file: file!, name: name! })),
+    )
+    expect(claims.length).toBeGreaterThan(8)
+    const missing = claims.filter(({ file, name }) => !readFileSync(join(root, file), 'utf8').includes(name))
+    expect([document, missing]).toEqual([document, []])
+  }
+})
+
 test('the recipe of DATA proves a log, and finds an edit', async () => {
   const [, recipe] = /```js\n([\s\S]*?)```/.exec(readFileSync(join(root, 'docs/DATA.md'), 'utf8'))!
   const script = join(inside(), 'prove.mjs')

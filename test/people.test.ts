@@ -443,3 +443,47 @@ describe('a webhook', () => {
     await expect(createOrchestrator({ store: inStore(), webhook })).rejects.toThrow('CONFIG_INVALID')
   })
 })
+
+test('A56: SQL and hostile names in every id, key, filter, name and text are data: stored, found, and never run', async () => {
+  const hostile = `x'); DROP TABLE events; --`
+  const json = `$."a'); DELETE FROM tasks; --`
+  const agent = defineAgent({
+    name: 'a',
+    version: '1',
+    context: defineContext({
+      constructor: z.unknown(),
+      toString: z.unknown().optional(),
+      list: z.array(z.string()).optional(),
+    }),
+    initial: 'wait',
+    on,
+    states: {
+      wait: {
+        wait: { signal: 'go' },
+        on: { DONE: { target: 'ask', output: z.object({ list: z.array(z.string()) }) } },
+      },
+      ask: { human: { question: ({ context }) => String(context.list), assignee: hostile }, on: { yes: 'done' } },
+      ...ends,
+    },
+  })
+  const box = await open(agent, { store: inStore(), models: {} })
+  await expect(box.start(agent, { constructor: 1 } as never, { id: hostile })).rejects.toThrow('INPUT_INVALID')
+  const evil = JSON.parse(`{"__proto__":{"polluted":true},"${'a'.repeat(3)}'); --":1}`) as object
+  await box.start(agent, { constructor: evil } as never, { id: 't', by: hostile })
+  await box.signal('t', { name: 'go', data: { list: [hostile, json] }, by: hostile, key: json })
+  await box.signal('t', { name: 'go', data: { list: [] }, by: hostile, key: json })
+  await box.task('t').rest()
+  const [item] = await box.inbox({ taskId: 't' })
+  expect(item).toMatchObject({ question: `${hostile},${json}`, assignee: hostile })
+  expect(await box.inbox({ taskId: hostile })).toEqual([])
+  expect(await box.tasks({ agent: hostile, status: hostile as never })).toEqual([])
+  await expect(box.answer(hostile, say('yes'))).rejects.toThrow('ITEM_UNKNOWN')
+  await expect(box.show(hostile)).rejects.toThrow('TASK_UNKNOWN')
+  await box.answer(item!.item, { decision: 'yes', by: hostile, reason: json })
+  const view = await box.task('t').result()
+  expect(view).toMatchObject({ outcome: 'done', startedBy: hostile, context: { list: [hostile, json] } })
+  expect(JSON.stringify(view.context['constructor'])).toBe(JSON.stringify(evil))
+  expect(({} as { polluted?: boolean }).polluted).toBeUndefined()
+  expect((await box.verify()).findings).toEqual([])
+  expect((await box.store.read('t')).filter(({ type }) => type === 'signal.received').length).toBe(1)
+})

@@ -8,6 +8,7 @@ import type { Approval } from '../../src/core/approval.ts'
 import { defineContext } from '../../src/core/context.ts'
 import type { Rule } from '../../src/core/policy.ts'
 import { defineTool } from '../../src/core/tool.ts'
+import { sha256 } from '../../src/store/log.ts'
 import { call, Play } from '../play.ts'
 
 const look = defineTool({
@@ -380,4 +381,55 @@ test('a soft line that is crossed while a call waits is asked about first, and t
   expect(play.all('human.asked').map(({ kind }) => kind)).toEqual(['budget', 'approval'])
   play.answer({ decision: 'approve' })
   expect(play.all('tool.called').length).toBe(1)
+})
+
+describe('arguments that are canonically equal', () => {
+  const context = defineContext({ goal: { schema: z.string(), initial: 'g' } })
+  const loose = defineTool({
+    name: 'pay',
+    description: 'd',
+    inputSchema: z.object({ to: z.string(), amount: z.union([z.number(), z.string()]) }).loose(),
+    effect: 'external',
+    approval: 'always',
+    execute: () => null,
+  })
+  const hashOf = (text: string): string => {
+    const agent = defineAgent({
+      name: 'a',
+      version: '1',
+      context,
+      initial: 'think',
+      on: { $error: 'done' },
+      states: { think: { model: 'm', prompt: 'p', tools: [loose], on: { OK: 'done' } }, done: { type: 'final' } },
+    })
+    const play = new Play(agent, {}, { hash: sha256 })
+    play.model([call('pay', JSON.parse(text))])
+    return play.all('human.asked')[0]!.approval!.hash
+  }
+  const asked = hashOf('{"to":"bob","amount":5}')
+
+  test.each([
+    ['in another order', '{"amount":5,"to":"bob"}'],
+    ['with other white space', '{ "to" : "bob",\n\t"amount" : 5 }'],
+    ['with escapes of the same letters', '{"to":"\\u0062ob","amount":5}'],
+    ['with the same number spelled as another literal', '{"to":"bob","amount":5.0}'],
+    ['with the same number in exponents', '{"to":"bob","amount":0.5e1}'],
+  ])('pass the same approval: %s', (_, text) => {
+    expect(hashOf(text)).toBe(asked)
+  })
+
+  test.each([
+    ['a look-alike letter', '{"to":"b\u043eb","amount":5}'],
+    ['the letter as a composition', '{"to":"bo\u0308b","amount":5}'],
+    ['a space more', '{"to":"bob ","amount":5}'],
+    ['another capital', '{"to":"Bob","amount":5}'],
+    ['a number as a text', '{"to":"bob","amount":"5"}'],
+    ['a number with a fraction', '{"to":"bob","amount":5.0000001}'],
+    ['a field more', '{"to":"bob","amount":5,"note":"x"}'],
+    ['a field of nothing', '{"to":"bob","amount":5,"note":null}'],
+    ['a field of the prototype', '{"to":"bob","amount":5,"constructor":{"to":"eve"}}'],
+    ['a zero-width letter', '{"to":"bo\u200bb","amount":5}'],
+  ])('and any other difference is a new question: %s', (_, text) => {
+    expect(hashOf(text)).not.toBe(asked)
+  })
 })
