@@ -467,9 +467,9 @@ test('A56: SQL and hostile names in every id, key, filter, name and text are dat
     },
   })
   const box = await open(agent, { store: inStore(), models: {} })
-  await expect(box.start(agent, { constructor: 1 } as never, { id: hostile })).rejects.toThrow('INPUT_INVALID')
+  await expect(box.start(agent, { constructor: 1 }, { id: hostile })).rejects.toThrow('INPUT_INVALID')
   const evil = JSON.parse(`{"__proto__":{"polluted":true},"${'a'.repeat(3)}'); --":1}`) as object
-  await box.start(agent, { constructor: evil } as never, { id: 't', by: hostile })
+  await box.start(agent, { constructor: evil }, { id: 't', by: hostile })
   await box.signal('t', { name: 'go', data: { list: [hostile, json] }, by: hostile, key: json })
   await box.signal('t', { name: 'go', data: { list: [] }, by: hostile, key: json })
   await box.task('t').rest()
