@@ -149,7 +149,9 @@ export class Notifier {
       if (ok) return { ok, status, latencyMs: latencyMs() }
       return { ok: false, failure: refusalOf(response, runtime.now()), latencyMs: latencyMs() }
     } catch (thrown) {
-      const message = limit.aborted ? 'It did not answer in time.' : head(messageOf(thrown), 200)
+      const message = limit.aborted
+        ? 'It did not answer in time.'
+        : head(this.#options.terms.redact.text(messageOf(thrown)), 200)
       // A webhook that is slow today may be quick tomorrow: a timeout passes, as a lost connection does.
       return { ok: false, failure: { class: 'transport', message }, latencyMs: latencyMs() }
     }

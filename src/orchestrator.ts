@@ -19,12 +19,14 @@ import type { Tool } from './core/tool.ts'
 import { describe, type Machine } from './core/machine.ts'
 import { boundsOf, quotaProblem, type Bounds, type Quota } from './core/quota.ts'
 import type { Model } from './core/model.ts'
+import type { Redactor } from './core/redact.ts'
 import type { TaskStatus, Usage, WaitsFor } from './core/task.ts'
 import { Notifier, proveWebhook, type Webhook } from './notifier.ts'
 import type { Ports } from './perform.ts'
 import { loadPrices, loadWindows, type PriceTable } from './providers/prices.ts'
 import { resolveModel, type ModelTable } from './providers/registry.ts'
 import { systemRuntime, type Runtime } from './runtime.ts'
+import { cleanError, Secrets, type Redaction, type SecretTable } from './secrets.ts'
 import { canonical, genesis, sha256 } from './store/log.ts'
 import { openStore } from './store/open.ts'
 import { gatesOf } from './store/rows.ts'
@@ -51,6 +53,10 @@ export interface OrchestratorOptions {
   readonly policy?: readonly Rule[]
   /** Who is told, signed and until it is taken, that something waits for a human. */
   readonly webhook?: Webhook
+  /** What tools may be given by name (`secret://NAME`, `call.secret(NAME)`) and nobody else is shown: values, or functions that read them. */
+  readonly secrets?: SecretTable
+  /** What else is kept out of the log. Keys of well-known shapes are anyway. */
+  readonly redact?: Redaction
   /** Where `SIGNALBOX_BASE_URL`, `SIGNALBOX_MODEL` and `SIGNALBOX_API_KEY` are read. Default: the process's own. */
   readonly env?: Readonly<Record<string, string | undefined>>
   /** Work on tasks in this process. Default: true when there are agents. */
@@ -118,6 +124,18 @@ const conflictsMax = 50
  * written.
  */
 export async function createOrchestrator(options: OrchestratorOptions): Promise<Orchestrator> {
+  const { SIGNALBOX_API_KEY = '' } = options.env ?? process.env
+  const hidden = { SIGNALBOX_API_KEY, WEBHOOK_SECRET: options.webhook?.secret ?? '' }
+  const secrets = new Secrets(options.secrets, options.redact, hidden)
+  try {
+    return await open(options, secrets)
+  } catch (thrown) {
+    throw cleanError(thrown, secrets.redact)
+  }
+}
+
+async function open(options: OrchestratorOptions, secrets: Secrets): Promise<Orchestrator> {
+  const { redact } = secrets
   const machines = new Map<string, { agent: string; machine: Machine }>()
   for (const agent of options.agents ?? []) {
     const machine = compileChecked(agent)
@@ -128,7 +146,9 @@ export async function createOrchestrator(options: OrchestratorOptions): Promise<
   if (twice !== undefined) {
     throw new Fault('CONFIG_INVALID', `Two agents are named ${twice}.`, 'Rename one.')
   }
+  for (const [definition, { machine }] of machines) proveNames(machine, definition, redact)
   const works = options.work ?? machines.size > 0
+  if (works) for (const { machine } of machines.values()) proveSecrets(machine, secrets)
   const models = works ? await resolveModels(machines, options) : new Map<string, Model>()
   const price = await loadPrices(options.prices ?? {}, (name) => models.get(name)?.modelId)
   const bounds = readQuotas(options.quotas ?? {})
@@ -136,14 +156,17 @@ export async function createOrchestrator(options: OrchestratorOptions): Promise<
   const window = await loadWindows(options.windows ?? {}, (name) => models.get(name)?.modelId)
   const hash = sha256
   const policy = policyOf(options.policy ?? [])
-  const terms: Terms = works ? { ...noTerms, price, window, bounds, policy, hash } : { ...noTerms, hash }
+  const terms: Terms = works
+    ? { ...noTerms, price, window, bounds, policy, hash, redact }
+    : { ...noTerms, hash, redact }
   for (const { machine } of machines.values()) provePrices(machine, machine.limits.costMicros, terms)
   const runtime = options.runtime ?? systemRuntime
   const store =
     typeof options.store === 'string'
       ? await openStore(options.store, { runtime, create: options.create ?? true })
       : options.store
-  return new Orchestrator(store, machines, { runtime, terms, model: (name) => models.get(name)! }, works, options)
+  const ports: Ports = { runtime, terms, secrets, model: (name) => models.get(name)! }
+  return new Orchestrator(store, machines, ports, works, options)
 }
 
 async function resolveModels(
@@ -177,6 +200,36 @@ function readQuotas(quotas: Readonly<Record<string, Quota>>): (model: string) =>
   }
   const none = boundsOf({})
   return (model) => read.get(model) ?? none
+}
+
+/** The names that a machine is made of must come through the redactor, or its tasks could not go on. Throws CONFIG_INVALID. */
+function proveNames(machine: Machine, definition: string, redact: Redactor): void {
+  const names = new Set([machine.name, machine.version, definition, ...machine.context.keys(), ...machine.exitNames])
+  for (const name of [...machine.states.keys(), ...machine.tools.keys()]) names.add(name)
+  for (const node of machine.states.values()) {
+    if (node.kind === 'model') for (const model of node.models) names.add(model)
+    if (node.kind === 'wait' && node.signal !== undefined) names.add(node.signal)
+  }
+  const touched = [...names].find((name) => redact.text(name) !== name)
+  if (touched === undefined) return
+  throw new Fault(
+    'CONFIG_INVALID',
+    `A name of the agent ${machine.name} would be taken for a secret: ${touched}.`,
+    'Choose another name, or another secret or pattern to redact.',
+  )
+}
+
+/** Throws CONFIG_INVALID when a tool lists a secret that is not there. */
+function proveSecrets(machine: Machine, secrets: Secrets): void {
+  for (const { tool } of machine.tools.values()) {
+    const unknown = tool.secrets?.find((name) => !secrets.has(name))
+    if (unknown === undefined) continue
+    throw new Fault(
+      'CONFIG_INVALID',
+      `The tool ${tool.name} lists the secret ${unknown}, which is not there.`,
+      `Give it: secrets: { ${unknown}: … }.`,
+    )
+  }
 }
 
 /** Where money has a ceiling every model needs a price. Throws PRICE_UNKNOWN. */
@@ -229,7 +282,9 @@ export class Orchestrator {
     this.#runtime = ports.runtime
     this.#terms = ports.terms
     this.#ownsStore = typeof options.store === 'string'
-    const onFault = options.onFault ?? ((fault) => console.error(fault instanceof Error ? fault.message : fault))
+    const tellFault =
+      options.onFault ?? ((fault: unknown) => console.error(fault instanceof Error ? fault.message : fault))
+    const onFault = (fault: unknown, taskId?: string): void => tellFault(cleanError(fault, ports.terms.redact), taskId)
     if (options.webhook) {
       const { runtime, terms } = ports
       this.#notifier = new Notifier({ store, runtime, terms, webhook: options.webhook, pollMs, onFault })
@@ -258,6 +313,10 @@ export class Orchestrator {
     input: InputOf<Shape>,
     options: StartOptions = {},
   ): Promise<TaskHandle> {
+    return this.#clean(() => this.#start(agent, input, options))
+  }
+
+  async #start(agent: Agent<any, any> | string, input: unknown, options: StartOptions): Promise<TaskHandle> {
     const name = typeof agent === 'string' ? agent : agent.name
     const found = [...this.#machines].find(([, entry]) => entry.agent === name)
     if (!found) {
@@ -393,24 +452,26 @@ export class Orchestrator {
    */
   async answer(item: string, given: HumanAnswer): Promise<void> {
     let refused: Fault | undefined
-    const taskId = item.slice(0, Math.max(0, item.lastIndexOf('.')))
-    if (taskId === '' || (await this.store.task(taskId)) === undefined) {
-      throw new Fault('ITEM_UNKNOWN', `There is no inbox item ${item}.`, 'See what waits: signalbox inbox.')
-    }
-    await this.#say(taskId, 'answer', (work) => {
-      refused = answer(work, item, given)
+    await this.#clean(async () => {
+      const taskId = item.slice(0, Math.max(0, item.lastIndexOf('.')))
+      if (taskId === '' || (await this.store.task(taskId)) === undefined) {
+        throw new Fault('ITEM_UNKNOWN', `There is no inbox item ${item}.`, 'See what waits: signalbox inbox.')
+      }
+      await this.#say(taskId, 'answer', (work) => {
+        refused = answer(work, item, given)
+      })
+      if (refused) throw refused
     })
-    if (refused) throw refused
   }
 
   /** Signals a task. A signal that nobody waits for yet is kept; one whose key was seen before counts once. */
   async signal(taskId: string, given: Signal): Promise<void> {
-    await this.#say(taskId, 'signal', (work) => signal(work, given))
+    await this.#clean(() => this.#say(taskId, 'signal', (work) => signal(work, given)))
   }
 
   /** Ends a task. What it is doing is called off; what comes late is not applied. Throws TASK_ENDED. */
   async cancel(taskId: string, given: { by: string; reason: string }): Promise<void> {
-    await this.#say(taskId, 'cancel', (work) => cancel(work, given))
+    await this.#clean(() => this.#say(taskId, 'cancel', (work) => cancel(work, given)))
   }
 
   /** The gates of models and tools: breakers, calls at once, calls that wait. */
@@ -485,6 +546,15 @@ export class Orchestrator {
     decide(work)
     if (work.events.length === 0) return true
     return (await commitSurely(this.store, { point, head, events: work.events, task })).ok
+  }
+
+  /** What was said may be quoted in what is thrown; the secrets in it are not. */
+  async #clean<T>(act: () => Promise<T>): Promise<T> {
+    try {
+      return await act()
+    } catch (thrown) {
+      throw cleanError(thrown, this.#terms.redact)
+    }
   }
 
   async #row(taskId: string): Promise<TaskRow> {

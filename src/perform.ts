@@ -2,17 +2,21 @@
 // nothing; whatever happens comes back as an outcome, also what was thrown, and never later than the deadline.
 
 import { leavingOf, type Ending, type Outcome } from './core/decide.ts'
-import { messageOf } from './core/fault.ts'
+import { isFault, messageOf } from './core/fault.ts'
 import { head, toJson, type Json, type JsonObject } from './core/json.ts'
 import { defaults } from './core/limits.ts'
 import type { Terms } from './core/draft.ts'
-import type { Machine, Node } from './core/machine.ts'
-import type { Failure, Model } from './core/model.ts'
+import type { Machine, MachineTool, Node } from './core/machine.ts'
+import type { Failure, Model, Offer } from './core/model.ts'
 import { readOn } from './core/read-on.ts'
+import type { Redactor } from './core/redact.ts'
 import type { OpenStep, Task, Visit } from './core/task.ts'
 import { readable } from './core/reading.ts'
+import type { ToolCall } from './core/tool.ts'
 import { assemble } from './core/window.ts'
+import { egressDoor } from './egress.ts'
 import type { Runtime } from './runtime.ts'
+import type { Secrets } from './secrets.ts'
 
 /** What a step may need from outside. */
 export interface Ports {
@@ -20,6 +24,8 @@ export interface Ports {
   readonly model: (name: string) => Model
   /** What is known outside of a task and a decision needs. */
   readonly terms: Terms
+  /** What tools may be given. */
+  readonly secrets: Secrets
 }
 
 /**
@@ -71,7 +77,7 @@ export async function perform(
       },
       (thrown: unknown) => {
         expire()
-        finish(failed(signal.aborted ? aborted(signal) : { class: 'error', message: say(thrown) }))
+        finish(failed(signal.aborted ? aborted(signal) : failureOf(thrown, ports.terms.redact)))
       },
     )
   })
@@ -92,7 +98,7 @@ async function carryOut(
     case 'model':
       return askModel(step, task, node, ports, signal)
     case 'tool':
-      return callTool(step, task, machine, context, signal)
+      return callTool(step, task, machine, context, ports, signal)
     case 'function':
       return runFunction(node, context, signal)
   }
@@ -107,9 +113,10 @@ async function askModel(
 ): Promise<Ending> {
   if (node.kind !== 'model' || !task.visit)
     return failed({ class: 'error', message: 'The task is not in a model state.' })
-  const reply = await ports
-    .model(step.model)
-    .call(assemble(task.visit, node, step.outputTokensMax, ports.terms.hash), signal)
+  const request = assemble(task.visit, node, step.outputTokensMax, ports.terms.hash)
+  // The rest of it was in the log, and is clean; what is on offer comes from the author.
+  const offers = request.offers.map((offer) => clean(offer, ports.terms.redact))
+  const reply = await ports.model(step.model).call({ ...request, offers }, signal)
   if (!reply.ok) return failed(reply.failure)
   return { kind: 'model', answer: reply.answer }
 }
@@ -119,26 +126,42 @@ async function callTool(
   task: Task,
   machine: Machine,
   context: JsonObject,
+  ports: Ports,
   signal: AbortSignal,
 ): Promise<Ending> {
   const tool = machine.tools.get(step.tool)
   if (!tool) return failed({ class: 'error', message: `There is no tool ${step.tool}.` })
   if (step.tool === readOn.name && task.visit) return readResult(task.visit, step.arguments)
-  const { idempotencyKey } = step
-  const call = {
+  const call = callOf(step, task, context, tool, ports, signal)
+  // Here, and nowhere before, a handle becomes what it stands for.
+  const input = ports.secrets.resolve(step.arguments, tool.tool)
+  if (!step.reconciles) return toolEnding(await tool.tool.execute(input, call))
+  const found = await tool.tool.reconcile?.(input, call)
+  if (found?.done === true) return toolEnding(found.result)
+  return found?.done === false ? { kind: 'undone' } : failed({ class: 'lost', message: 'The tool does not know.' })
+}
+
+/** What a tool's body is given besides its input. */
+function callOf(
+  { step, attempt, idempotencyKey }: Extract<OpenStep, { kind: 'tool' }>,
+  task: Task,
+  context: JsonObject,
+  { tool }: MachineTool,
+  { secrets }: Ports,
+  signal: AbortSignal,
+): ToolCall {
+  return {
     taskId: task.id,
-    step: step.step,
-    attempt: step.attempt,
+    step,
+    attempt,
     idempotencyKey,
     toolCallId: idempotencyKey,
     context,
+    secret: (name) => secrets.give(name, tool),
+    fetch: egressDoor(tool.name, tool.egress, signal),
     signal,
     abortSignal: signal,
   }
-  if (!step.reconciles) return toolEnding(await tool.tool.execute(step.arguments, call))
-  const found = await tool.tool.reconcile?.(step.arguments, call)
-  if (found?.done === true) return toolEnding(found.result)
-  return found?.done === false ? { kind: 'undone' } : failed({ class: 'lost', message: 'The tool does not know.' })
 }
 
 /** The engine's own tool: what was too large to be shown is read from the task. */
@@ -173,6 +196,21 @@ function aborted(signal: AbortSignal): Failure {
   return timeout ? timedOut : { class: 'abort', message: 'The step was called off.' }
 }
 
-function say(thrown: unknown): string {
-  return head(messageOf(thrown).toWellFormed(), 500)
+/** What was thrown, as a failure. It is cut only when no secret is in it: half of one is harder to find. */
+function failureOf(thrown: unknown, redact: Redactor): Failure {
+  // What a door refused is refused again.
+  const refused = isFault(thrown, 'SECRET_REFUSED') || isFault(thrown, 'EGRESS_REFUSED')
+  const message = head(redact.text(messageOf(thrown).toWellFormed()), 500)
+  return { class: refused ? 'invalid-request' : 'error', message }
+}
+
+const cleaned = new WeakMap<Redactor, WeakMap<Offer, Offer>>()
+
+/** An offer without secrets; the same each time. */
+function clean(offer: Offer, redact: Redactor): Offer {
+  const known = cleaned.get(redact) ?? new WeakMap<Offer, Offer>()
+  cleaned.set(redact, known)
+  const kept = known.get(offer) ?? { ...offer, ...(redact.value({ ...offer }) as object) }
+  known.set(offer, kept)
+  return kept
 }

@@ -34,13 +34,15 @@ const below: Readonly<Record<string, readonly string[]>> = {
   runtime: [],
   store: ['core', 'runtime'],
   providers: ['core'],
-  perform: ['providers', 'core', 'runtime'],
+  egress: ['core'],
+  secrets: ['core'],
+  perform: ['egress', 'secrets', 'providers', 'core', 'runtime'],
   gates: ['store', 'core'],
   worker: ['perform', 'gates', 'store', 'runtime', 'core'],
   notifier: ['worker', 'providers', 'store', 'runtime', 'core'],
-  orchestrator: ['notifier', 'worker', 'perform', 'providers', 'store', 'runtime', 'core'],
-  index: ['orchestrator', 'notifier', 'graph', 'providers', 'store', 'runtime', 'core'],
-  cli: ['orchestrator', 'graph', 'providers', 'store', 'runtime', 'core'],
+  orchestrator: ['notifier', 'worker', 'perform', 'secrets', 'providers', 'store', 'runtime', 'core'],
+  index: ['orchestrator', 'notifier', 'secrets', 'graph', 'providers', 'store', 'runtime', 'core'],
+  cli: ['orchestrator', 'secrets', 'graph', 'providers', 'store', 'runtime', 'core'],
 }
 
 test('every room has its place in the plan', () => {

@@ -5,6 +5,7 @@ import { Command, Option } from 'commander'
 import { createOrchestrator, type Orchestrator } from '../orchestrator.ts'
 import { systemRuntime } from '../runtime.ts'
 import { openStore } from '../store/open.ts'
+import { tellUsage } from './terminal.ts'
 
 /** Where a command leaves its exit code. */
 export type Leave = (code: number) => void
@@ -14,7 +15,10 @@ export const defaultStore = 'sqlite:./signalbox.db'
 
 /** A command with the flag --json. */
 export function command(name: string, description: string): Command {
-  return new Command(name).description(description).option('--json', 'print machine-readable output on stdout')
+  return new Command(name)
+    .description(description)
+    .configureOutput({ writeErr: tellUsage })
+    .option('--json', 'print machine-readable output on stdout')
 }
 
 /** The flag that names a store. */

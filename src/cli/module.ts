@@ -8,6 +8,9 @@ import { Fault, isFault, messageOf } from '../core/fault.ts'
 import type { PriceTable } from '../providers/prices.ts'
 import type { Quota } from '../core/quota.ts'
 import type { ModelTable } from '../providers/registry.ts'
+import { knownValues, type Redaction, type SecretTable } from '../secrets.ts'
+import { redactor } from '../core/redact.ts'
+import { redactWith } from './terminal.ts'
 
 /** What a module says. */
 export interface Loaded {
@@ -16,10 +19,12 @@ export interface Loaded {
   readonly prices: PriceTable
   readonly quotas: Readonly<Record<string, Quota>>
   readonly windows: Readonly<Record<string, number>>
+  readonly secrets: SecretTable
+  readonly redact: Redaction
   readonly store: string | undefined
 }
 
-const configKeys = ['agents', 'models', 'prices', 'quotas', 'windows', 'store']
+const configKeys = ['agents', 'models', 'prices', 'quotas', 'windows', 'secrets', 'redact', 'store']
 
 /** Imports a file of the user's. Throws MODULE_MISSING or MODULE_FAILED. */
 export async function importFile(file: string): Promise<Record<string, unknown>> {
@@ -58,7 +63,16 @@ export async function loadModule(file: string): Promise<Loaded> {
 }
 
 function readConfig(file: string, value: unknown): Loaded {
-  const none = { agents: [], models: {}, prices: {}, quotas: {}, windows: {}, store: undefined }
+  const none = {
+    agents: [],
+    models: {},
+    prices: {},
+    quotas: {},
+    windows: {},
+    secrets: {},
+    redact: {},
+    store: undefined,
+  }
   if (value === undefined || isAgent(value)) return none
   const invalid = (problem: string): Fault => {
     return new Fault(
@@ -76,6 +90,8 @@ function readConfig(file: string, value: unknown): Loaded {
     prices = {},
     quotas = {},
     windows = {},
+    secrets = {},
+    redact = {},
     store,
   } = value as Readonly<Record<string, unknown>>
   if (!Array.isArray(agents) || !agents.every(isAgent)) throw invalid('agents is not a list of agents')
@@ -83,6 +99,14 @@ function readConfig(file: string, value: unknown): Loaded {
   if (typeof prices !== 'object' || prices === null) throw invalid('prices is not an object')
   if (typeof quotas !== 'object' || quotas === null) throw invalid('quotas is not an object')
   if (typeof windows !== 'object' || windows === null) throw invalid('windows is not an object')
+  if (typeof secrets !== 'object' || secrets === null) throw invalid('secrets is not an object')
+  if (typeof redact !== 'object' || redact === null) throw invalid('redact is not an object')
+  const { patterns = [] } = redact as { readonly patterns?: unknown }
+  if (!Array.isArray(patterns) || !patterns.every((pattern) => pattern instanceof RegExp)) {
+    throw invalid('redact.patterns is not a list of regular expressions')
+  }
+  // From here on nothing of it is told to anyone.
+  redactWith(redactor({ secrets: knownValues(secrets as SecretTable), patterns }))
   if (store !== undefined && typeof store !== 'string') throw invalid('store is not a text')
   return {
     agents,
@@ -90,6 +114,8 @@ function readConfig(file: string, value: unknown): Loaded {
     prices: prices as PriceTable,
     quotas: quotas as Loaded['quotas'],
     windows: windows as Loaded['windows'],
+    secrets: secrets as SecretTable,
+    redact: { patterns },
     store,
   }
 }

@@ -62,7 +62,7 @@ export function runCommand(leave: Leave): Command {
 }
 
 async function run(file: string, flags: RunFlags): Promise<number> {
-  const { agents, models, prices, quotas, windows, store: configured } = await loadModule(file)
+  const { agents, models, prices, quotas, windows, secrets, redact, store: configured } = await loadModule(file)
   const input = flags.input === undefined ? undefined : parseJson('--input', flags.input)
   const agent = chooseAgent(agents, flags.agent)
   const id = flags.id ?? systemRuntime.id()
@@ -76,6 +76,8 @@ async function run(file: string, flags: RunFlags): Promise<number> {
     prices,
     quotas,
     windows,
+    secrets,
+    redact,
     only: id,
     create: input !== undefined || flags.id === undefined,
     ...(flags.lease ? { leaseMs: flags.lease } : {}),

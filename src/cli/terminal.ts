@@ -6,6 +6,8 @@ import { userInfo } from 'node:os'
 import { Fault, isFault, type FaultCode } from '../core/fault.ts'
 import { toMs, type Duration } from '../core/duration.ts'
 import type { Json } from '../core/json.ts'
+import { plainRedactor, type Redactor } from '../core/redact.ts'
+import { cleanError } from '../secrets.ts'
 
 /** 0 done well; 1 did not end well; 2 wrong usage; 3 waits for a human; 130 stopped by Ctrl-C. */
 export const exitCodes = { well: 0, badly: 1, usage: 2, waits: 3, interrupted: 130 } as const
@@ -30,6 +32,13 @@ const usageFaults: ReadonlySet<FaultCode> = new Set<FaultCode>([
   'TASK_UNKNOWN',
 ])
 
+let redact = plainRedactor
+
+/** From now on nothing that was thrown is told with what this takes out. */
+export function redactWith(given: Redactor): void {
+  redact = given
+}
+
 /** A value for machines, on one line of stdout. */
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`)
@@ -45,6 +54,11 @@ export function tell(line: string): void {
   process.stderr.write(`${line}\n`)
 }
 
+/** What is wrong with a command line, which may be quoted in it. */
+export function tellUsage(text: string): void {
+  process.stderr.write(redact.text(text))
+}
+
 /** Colours a text, where the terminal wants colours. */
 export function paint(
   format: Parameters<typeof styleText>[0],
@@ -56,9 +70,11 @@ export function paint(
 
 /** Says what went wrong, and how the process should exit. Defects of ours keep their stack. */
 export function report(thrown: unknown, json: boolean): number {
+  cleanError(thrown, redact)
   if (!isFault(thrown)) {
-    tell(thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown))
-    if (json) printJson({ error: { code: 'DEFECT', message: String(thrown) } })
+    const message = redact.text(String(thrown))
+    tell(thrown instanceof Error ? (thrown.stack ?? message) : message)
+    if (json) printJson({ error: { code: 'DEFECT', message } })
     return exitCodes.badly
   }
   tell(paint('red', thrown.message))

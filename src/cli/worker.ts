@@ -29,7 +29,7 @@ export function workerCommand(leave: Leave): Command {
 }
 
 async function work(file: string, flags: WorkerFlags): Promise<number> {
-  const { agents, models, prices, quotas, windows, store: configured } = await loadModule(file)
+  const { agents, models, prices, quotas, windows, secrets, redact, store: configured } = await loadModule(file)
   const store = flags.store ?? configured ?? defaultStore
   const { concurrency, lease: leaseMs } = flags
   const box = await createOrchestrator({
@@ -39,6 +39,8 @@ async function work(file: string, flags: WorkerFlags): Promise<number> {
     prices,
     quotas,
     windows,
+    secrets,
+    redact,
     ...(concurrency ? { concurrency } : {}),
     ...(leaseMs ? { leaseMs } : {}),
   })

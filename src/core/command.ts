@@ -124,7 +124,11 @@ export interface Signal {
 /** Records a signal; one that nobody waits for yet is kept. False when its key was seen before. Throws TASK_ENDED. */
 export function signal(work: Draft, given: Signal): boolean {
   refuseEnded(work, 'be signalled')
-  const { name, data, by, key } = given
+  const { data, by } = given
+  // As they will be in the log: there it is looked whether a key was seen before.
+  const { text } = work.terms.redact
+  const name = text(given.name)
+  const key = given.key === undefined ? undefined : text(given.key)
   if (key !== undefined && work.task.signalKeys.has(`${name}\n${key}`)) return false
   emit(work, 'signal.received', key === undefined ? { name, data, by } : { name, data, by, key })
   return true

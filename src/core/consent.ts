@@ -24,7 +24,9 @@ export interface Wanted {
 }
 
 /** Makes a call, asks about it, or refuses it. False when nothing more is to be done now. */
-export function want(machine: Machine, work: Draft, node: Node, wanted: Wanted): boolean {
+export function want(machine: Machine, work: Draft, node: Node, given: Wanted): boolean {
+  // What people are asked about is what is in the log.
+  const wanted = { ...given, input: work.terms.redact.value(given.input) }
   const { tool, input, label } = wanted
   const ruling = judgeCall(machine, work, node, tool, input, label)
   if (ruling.verdict === 'allow') {

@@ -92,7 +92,7 @@ export interface Start {
 
 /** Starts a task: its first events. Throws INPUT_INVALID, naming what does not fit, before anything is written. */
 export function start(machine: Machine, given: Start, nowMs: number, terms: Terms = noTerms): Draft {
-  proveStart(machine, given)
+  proveStart(machine, given, terms)
   const values = readInput(machine, given.input)
   const begun = draft(emptyTask(given.taskId), nowMs, terms)
   const input = Object.fromEntries(
@@ -116,13 +116,16 @@ export function start(machine: Machine, given: Start, nowMs: number, terms: Term
   return begun
 }
 
-function proveStart(machine: Machine, { taskId, limits }: Start): void {
+function proveStart(machine: Machine, { taskId, limits }: Start, { redact }: Terms): void {
   if (!/^[\w.:-]{1,128}$/.test(taskId)) {
     throw new Fault(
       'INPUT_INVALID',
       `${JSON.stringify(taskId)} cannot be a task's id.`,
       'Use 1 to 128 letters, digits, ".", ":", "_" or "-".',
     )
+  }
+  if (redact.text(taskId) !== taskId) {
+    throw new Fault('INPUT_INVALID', `A task's id holds a secret, or what looks like one.`, 'Choose another id.')
   }
   for (const { field, problem, cure } of limitProblems(limits ?? {}, [...machine.states.keys()])) {
     throw new Fault('INPUT_INVALID', `limits.${field}: ${problem}`, cure)

@@ -4,9 +4,11 @@
 import type { Event, EventData, EventType, Fact } from './event.ts'
 import { openGate, type Gate } from './breaker.ts'
 import { defaults } from './limits.ts'
+import type { Json } from './json.ts'
 import type { Rule } from './policy.ts'
 import type { Pricing } from './price.ts'
 import { boundsOf, type Bounds } from './quota.ts'
+import { plainRedactor, type Redactor } from './redact.ts'
 import { evolve, type Task } from './task.ts'
 
 /** What is known outside of the task: values and pure functions, so that the core asks nobody. */
@@ -24,6 +26,8 @@ export interface Terms {
   readonly hash: (text: string) => string
   /** Until when there is no place for a step, as its store said; undefined: it did not say. */
   readonly fullUntilMs: (step: number) => number | undefined
+  /** Takes secrets out of everything that is decided, before it is folded in. */
+  readonly redact: Redactor
 }
 
 /** Terms under which nothing is known: no prices, no bounds, every gate open to all. */
@@ -35,6 +39,7 @@ export const noTerms: Terms = {
   policy: { rules: [], version: '' },
   hash: (text) => text,
   fullUntilMs: () => undefined,
+  redact: plainRedactor,
 }
 
 /** What the commit of a draft depends on besides the log: places that must be free when it is written. */
@@ -64,7 +69,7 @@ export function draft(task: Task, nowMs: number, terms: Terms = noTerms): Draft 
   return { task, nowMs, terms, events: [], gates: new Map(), admits: new Set(), takes: [] }
 }
 
-/** Decides one event. `costMicros` is what it cost, in millionths of a dollar; null when a price is unknown. */
+/** Decides one event, without the secrets that may be in it. `costMicros` is what it cost, in millionths of a dollar; null when a price is unknown. */
 export function emit<Type extends EventType>(
   draft: Draft,
   type: Type,
@@ -72,8 +77,28 @@ export function emit<Type extends EventType>(
   costMicros: number | null = 0,
 ): void {
   const { task } = draft
-  const fact = { type, data, at: draft.nowMs, costMicros } as Fact
+  const fact = { type, data: clean(data, task.id, draft.terms.redact), at: draft.nowMs, costMicros } as Fact
   const event: Event = { ...fact, taskId: task.id, seq: task.seq + 1 }
   evolve(task, event)
   draft.events.push(event)
+}
+
+// Made of hashes and of the task's id, never of what somebody said: the task hangs on them.
+const ours: ReadonlySet<string> = new Set(['definition', 'idempotencyKey'])
+
+function clean<Data extends object>(data: Data, taskId: string, redact: Redactor): Data {
+  let changed: Record<string, unknown> | undefined
+  for (const [field, value] of Object.entries(data) as [string, Json | undefined][]) {
+    if (value === undefined || ours.has(field) || (field === 'item' && isItemOf(value, taskId))) continue
+    const kept = redact.value(value)
+    if (kept === value) continue
+    changed ??= { ...(data as Record<string, unknown>) }
+    changed[field] = kept
+  }
+  return (changed as Data | undefined) ?? data
+}
+
+/** An item's id may also be what somebody made up. */
+function isItemOf(item: Json, taskId: string): boolean {
+  return typeof item === 'string' && item.startsWith(`${taskId}.`) && /^\d{1,15}$/.test(item.slice(taskId.length + 1))
 }

@@ -23,6 +23,10 @@ export interface ToolCall {
   readonly idempotencyKey: string
   /** The context keys that the calling state may read, frozen. */
   readonly context: Readonly<Record<string, any>>
+  /** The value of a secret that the tool lists. Throws SECRET_REFUSED for any other. */
+  readonly secret: (name: string) => string
+  /** Speaks to the hosts that the tool lists in `egress`. Throws EGRESS_REFUSED for any other, redirects included. */
+  readonly fetch: (address: string | URL, init?: RequestInit) => Promise<Response>
   /** Aborted when the deadline has passed or the task was cancelled. */
   readonly signal: AbortSignal
   /** The same signal under the AI SDK's name. */

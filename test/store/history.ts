@@ -14,6 +14,7 @@ import type { Json } from '../../src/core/json.ts'
 import type { AnswerPart } from '../../src/core/model.ts'
 import { told } from '../../src/core/notice.ts'
 import { boundsOf } from '../../src/core/quota.ts'
+import { plainRedactor } from '../../src/core/redact.ts'
 import { isEnded, type OpenStep, type Task } from '../../src/core/task.ts'
 import { defineTool, type Tool } from '../../src/core/tool.ts'
 import { genesis, sha256 } from '../../src/store/log.ts'
@@ -98,6 +99,7 @@ const termsOf = (store: Store, nowMs: number, full: () => boolean): Terms => ({
   policy: { rules: [], version: '' },
   hash: sha256,
   fullUntilMs: () => (full() ? nowMs + 1_000 : undefined),
+  redact: plainRedactor,
 })
 
 /** Draws the next choice: a number below `n`. */
