@@ -29,6 +29,7 @@ export function egressDoor(tool: string, hosts: readonly string[] | undefined, s
     return judgement.url
   }
   return async (address, init = {}) => {
+    if (typeof address !== 'string' && !(address instanceof URL)) throw refused('it is neither a text nor a URL')
     let url = judged(String(address))
     const signals = init.signal ? [signal, init.signal] : [signal]
     let request: RequestInit = { ...init, headers: new Headers(init.headers), signal: AbortSignal.any(signals) }

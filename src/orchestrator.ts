@@ -559,7 +559,7 @@ export class Orchestrator {
 
   async #row(taskId: string): Promise<TaskRow> {
     const row = await this.store.task(taskId)
-    if (!row) throw unknownTask(taskId)
+    if (!row) throw unknownTask(this.#terms.redact.text(taskId))
     return row
   }
 

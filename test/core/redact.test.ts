@@ -9,10 +9,11 @@ import { draw } from '../../src/core/resilience.ts'
 import { plainRedactor, redactor } from '../../src/core/redact.ts'
 import { openSqlite } from '../../src/store/sqlite.ts'
 import { folder } from '../folder.ts'
-import { keys } from '../keys.ts'
+import { keysOf } from '../keys.ts'
 import { playHistory } from '../store/history.ts'
 
 const value = 'tr0ub4dor & "three"/ünï+?=xyz'
+const { keys } = keysOf(1)
 const redact = redactor({ secrets: { DB: value, PIN: 'hunter2' } })
 const base64 = (text: string): string => Buffer.from(text).toString('base64')
 
