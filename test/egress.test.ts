@@ -141,16 +141,23 @@ test('A53: a model that hands every kind of address to a tool reaches the listed
   expect(evil.heard).toEqual([])
   const events = await box.store.read('t')
   const failed = events.flatMap(({ type, data }) => (type === 'tool.failed' ? [data] : []))
-  // Each was refused once: what a door refuses is not tried again.
-  expect(failed).toHaveLength(calls.length)
+  const refused = events.flatMap(({ type, data }) => (type === 'step.refused' ? [data] : []))
+  // Each was refused once, before it was permitted or at the door; what is refused is not tried again.
+  expect(failed.length + refused.length).toBe(calls.length)
+  expect(failed.length).toBeGreaterThan(0)
   for (const failure of failed) {
     expect(failure.class).toBe('invalid-request')
     expect(failure.message).toMatch(/^EGRESS_REFUSED The tool (get|attach) may not speak to that address: /)
     expect(failure.message).not.toContain('/?data=')
   }
+  for (const { reason, rule } of refused) expect([reason, rule]).toEqual(['policy-denied', 'egress'])
   expect(events.filter(({ type }) => type === 'tool.answered')).toHaveLength(honest.length)
   expect(good.heard.filter(({ path }) => path === '/honest')).toHaveLength(2)
   expect(good.heard.filter(({ path }) => path === '/files/report.txt')).toHaveLength(1)
+  // The door alone refuses them all as well.
+  const door = egressDoor('get', [good.host], never)
+  for (const url of addresses) expect(await refusal(door(url)), url).toContain('may not speak to that address')
+  expect(evil.heard).toEqual([])
   // The count can count: without the door the same addresses arrive.
   const arrived = await Promise.all(
     [addresses[0]!, addresses[1]!, addresses[4]!, addresses[11]!].map((url) => fetch(url).then(() => 1)),

@@ -346,6 +346,27 @@ describe('at the command line', () => {
     expect(flag.said).not.toContain(key)
   })
 
+  test('what a person says to a task is logged without the secrets of a module that is named', async () => {
+    const cwd = folder()
+    writeFileSync(
+      join(cwd, 'agent.ts'),
+      module
+        .replace("initial: 'use'", "initial: 'wait'")
+        .replace('states: {', "states: { wait: { wait: { signal: 'go' }, on: { DONE: 'use' } },"),
+    )
+    const options = { cwd, env: { MY_TOKEN: token } }
+    await signalbox(['run', 'agent.ts', '--input', '{"goal":"a"}', '--id', 't'], options)
+    const said = await signalbox(
+      ['signal', 't', 'other', '--data', JSON.stringify({ [token]: cli['github-token'] }), '--secrets-of', 'agent.ts'],
+      options,
+    )
+    expect(said.code).toBe(0)
+    const { json } = await signalbox(['log', 't', '--json'], options)
+    expect(json.find(({ type }) => type === 'signal.received').data.data).toEqual({
+      'secret://TOKEN': '[redacted: github-token]',
+    })
+  })
+
   test('a secret without a value is named before anything is written', async () => {
     const { code, said, cwd } = await run(['--input', '{"goal":"a"}'], {})
     expect(code).toBe(2)

@@ -1,7 +1,7 @@
 // `signalbox answer ITEM`: a human decides. Who, what and why go into the log.
 
 import type { Command } from 'commander'
-import { storeCommand, withStore, type Leave } from './command.ts'
+import { secretsOption, storeCommand, withStore, type Leave } from './command.ts'
 import { exitCodes, parseJson, printJson, tell } from './terminal.ts'
 
 interface AnswerFlags {
@@ -12,6 +12,7 @@ interface AnswerFlags {
   hash?: string
   store?: string
   json?: boolean
+  secretsOf?: string
 }
 
 export function answerCommand(leave: Leave): Command {
@@ -22,11 +23,16 @@ export function answerCommand(leave: Leave): Command {
     .requiredOption('--reason <why>', 'why')
     .option('--data <json>', 'what the decision hands over, where it takes something; to edit, the other arguments')
     .option('--hash <hash>', 'of an approval: what was shown; with another, nothing is approved')
+    .addOption(secretsOption())
     .action(async (item: string, flags: AnswerFlags) => {
       const { decision, by, reason } = flags
       const data = flags.data === undefined ? {} : { data: parseJson('--data', flags.data) }
       const hash = flags.hash === undefined ? {} : { hash: flags.hash }
-      await withStore(flags.store, (box) => box.answer(item, { decision, by, reason, ...data, ...hash }))
+      await withStore(
+        flags.store,
+        (box) => box.answer(item, { decision, by, reason, ...data, ...hash }),
+        flags.secretsOf,
+      )
       tell(`Recorded: ${by} decided ${decision}. A worker goes on with the task.`)
       if (flags.json) printJson({ item, decision, by, reason })
       leave(exitCodes.well)

@@ -5,6 +5,7 @@ import { Command, Option } from 'commander'
 import { createOrchestrator, type Orchestrator } from '../orchestrator.ts'
 import { systemRuntime } from '../runtime.ts'
 import { openStore } from '../store/open.ts'
+import { loadModule } from './module.ts'
 import { tellUsage } from './terminal.ts'
 
 /** Where a command leaves its exit code. */
@@ -31,10 +32,26 @@ export function storeCommand(name: string, description: string): Command {
   return command(name, description).addOption(storeOption())
 }
 
-/** Opens a store that exists, does something with it, and closes it. No work is done on its tasks. */
-export async function withStore<T>(address: string | undefined, look: (box: Orchestrator) => Promise<T>): Promise<T> {
+/** The flag that names the secrets that somebody might say by mistake. */
+export function secretsOption(): Option {
+  return new Option(
+    '--secrets-of <file>',
+    'a module whose secrets, and what it redacts, are kept out of what is said here',
+  )
+}
+
+/**
+ * Opens a store that exists, does something with it, and closes it. No work is done on its tasks. `file` is a module whose
+ * secrets are kept out of what is said.
+ */
+export async function withStore<T>(
+  address: string | undefined,
+  look: (box: Orchestrator) => Promise<T>,
+  file?: string,
+): Promise<T> {
+  const { secrets, redact } = file === undefined ? { secrets: {}, redact: {} } : await loadModule(file)
   const store = await openStore(address ?? defaultStore, { runtime: systemRuntime, create: false })
-  const box = await createOrchestrator({ store, work: false })
+  const box = await createOrchestrator({ store, work: false, secrets, redact })
   try {
     return await look(box)
   } finally {

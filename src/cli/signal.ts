@@ -1,7 +1,7 @@
 // `signalbox signal TASK NAME`: tells a task something from outside.
 
 import type { Command } from 'commander'
-import { storeCommand, withStore, type Leave } from './command.ts'
+import { secretsOption, storeCommand, withStore, type Leave } from './command.ts'
 import { exitCodes, parseJson, printJson, tell, whoami } from './terminal.ts'
 
 export function signalCommand(leave: Leave): Command {
@@ -11,16 +11,17 @@ export function signalCommand(leave: Leave): Command {
     .option('--data <json>', 'what it says (default: {})')
     .option('--by <who>', 'who sends it (default: you)')
     .option('--key <key>', 'two signals of one name with the same key count once')
+    .addOption(secretsOption())
     .action(
       async (
         taskId: string,
         name: string,
-        flags: { data?: string; by?: string; key?: string; store?: string; json?: boolean },
+        flags: { data?: string; by?: string; key?: string; store?: string; json?: boolean; secretsOf?: string },
       ) => {
         const data = parseJson('--data', flags.data ?? '{}')
         const by = flags.by ?? `cli:${whoami()}`
         const key = flags.key === undefined ? {} : { key: flags.key }
-        await withStore(flags.store, (box) => box.signal(taskId, { name, data, by, ...key }))
+        await withStore(flags.store, (box) => box.signal(taskId, { name, data, by, ...key }), flags.secretsOf)
         tell(`Sent ${name} to ${taskId}.`)
         if (flags.json) printJson({ taskId, name, by })
         leave(exitCodes.well)

@@ -6,6 +6,8 @@ import { Fault, isFault, messageOf } from './fault.ts'
 import { defaults, isCeiling, limitProblems } from './limits.ts'
 import { candidatesOf, compile, kindOf, outputKeys, type Machine, type Node } from './machine.ts'
 import { readOn } from './read-on.ts'
+import { hostProblem } from './egress.ts'
+import { nameProblem } from './known-secrets.ts'
 import { quotaProblem } from './quota.ts'
 import { isSchema, toJsonSchema, validate } from './schema.ts'
 import { toMs, type Duration } from './duration.ts'
@@ -406,7 +408,27 @@ function checkTool(tool: Tool, place: string, report: Report): boolean {
     )
   }
   checkSchema(tool.inputSchema, `${where}.inputSchema`, report)
+  checkDoors(tool, where, report)
   return true
+}
+
+/** What a tool may speak to and be given. */
+function checkDoors({ egress = [], secrets = [] }: Tool, where: string, report: Report): void {
+  for (const host of egress) {
+    const problem = hostProblem(String(host))
+    if (problem === undefined) continue
+    report(
+      'TOOL_INVALID',
+      `${where}.egress`,
+      `${JSON.stringify(host)}: ${problem}.`,
+      'Name a host, and nothing around it.',
+    )
+  }
+  for (const name of secrets) {
+    const problem = nameProblem(String(name))
+    if (problem !== undefined)
+      report('TOOL_INVALID', `${where}.secrets`, `${JSON.stringify(name)}: ${problem}.`, 'Rename it.')
+  }
 }
 
 function checkTargets(agent: Agent, place: string, exit: unknown, report: Report): void {

@@ -14,9 +14,16 @@ const pieceLength = 12
 const lengthMin = 6
 const lengthMax = 65_536
 
+/** What is wrong with the name of a secret; undefined when nothing is. */
+export function nameProblem(name: string): string | undefined {
+  if (isHandle(handleOf(name))) return undefined
+  return 'a name has 1 to 64 letters, digits or "_", and begins with no digit'
+}
+
 /** What is wrong with a secret; undefined when nothing is. The value is never quoted. */
 export function secretProblem(name: string, value: unknown): string | undefined {
-  if (!/^[A-Za-z_]\w{0,63}$/.test(name)) return 'a name has 1 to 64 letters, digits or "_", and begins with no digit'
+  const problem = nameProblem(name)
+  if (problem !== undefined) return problem
   if (typeof value !== 'string' || value === '') return 'it has no value'
   if (!value.isWellFormed()) return 'its value holds half of a surrogate pair'
   if (value.length < lengthMin)
@@ -27,6 +34,11 @@ export function secretProblem(name: string, value: unknown): string | undefined 
 /** The handle that stands for a secret wherever it is kept. */
 export function handleOf(name: string): string {
   return `secret://${name}`
+}
+
+/** Is this a handle, and nothing else? It stands for a value, and leads nowhere. */
+export function isHandle(text: string): boolean {
+  return /^secret:\/\/[A-Za-z_]\w{0,63}$/.test(text)
 }
 
 /** Values of secrets by name; several where a secret was changed. */

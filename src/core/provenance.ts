@@ -4,6 +4,7 @@
 
 import { hostAllowed } from './egress.ts'
 import type { Json } from './json.ts'
+import { isHandle } from './known-secrets.ts'
 import type { MachineTool, Node } from './machine.ts'
 import type { Task } from './task.ts'
 
@@ -120,7 +121,7 @@ const link =
 
 /** The links in a text. */
 export function linksIn(text: string): string[] {
-  return [...text.matchAll(link)].map(([found]) => found.replace(/[.,;:!?]+$/, ''))
+  return [...text.matchAll(link)].map(([found]) => found.replace(/[.,;:!?]+$/, '')).filter((found) => !isHandle(found))
 }
 
 /** A text whose links that are not ours are taken out, and how many they were. */
@@ -130,7 +131,7 @@ export function withoutLinks(value: Json, origin: Origin): { readonly value: Jso
     if (typeof inner === 'string') {
       return inner.replaceAll(link, (found) => {
         const bare = found.replace(/[.,;:!?]+$/, '')
-        if (origin.texts.some((text) => quotes(text, bare))) return found
+        if (isHandle(bare) || origin.texts.some((text) => quotes(text, bare))) return found
         links.push(bare)
         return `[link removed]${found.slice(bare.length)}`
       })
