@@ -5,6 +5,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
+import { severityOf, type ProblemCode } from '../src/core/problem.ts'
 import { openSqlite } from '../src/store/sqlite.ts'
 import { root } from './cli/signalbox.ts'
 import { folder } from './folder.ts'
@@ -62,6 +63,17 @@ test('every claim of SECURITY, and every promise of ARCHITECTURE, names a test t
     expect(claims.length).toBeGreaterThan(8)
     const missing = claims.filter(({ file, name }) => !readFileSync(join(root, file), 'utf8').includes(name))
     expect([document, missing]).toEqual([document, []])
+  }
+})
+
+test('CHECK tells every problem that check may report, and no other, with its severity', () => {
+  const table = [...readFileSync(join(root, 'docs/CHECK.md'), 'utf8').matchAll(/^\| `([A-Z_]+)`( \(warning\))? \|/gm)]
+  const source = readFileSync(join(root, 'src/core/problem.ts'), 'utf8')
+  const codes = [...source.matchAll(/^ {2}\| '([A-Z_]+)'$/gm)].map((match) => match[1]!)
+  expect(codes.length).toBeGreaterThan(20)
+  expect(table.map((match) => match[1]!).sort()).toEqual(codes.sort())
+  for (const [, code, warning] of table) {
+    expect(severityOf(code as ProblemCode), code).toBe(warning === undefined ? 'error' : 'warning')
   }
 })
 

@@ -1,34 +1,90 @@
-// `signalbox check FILE`: proves the machines of a file sound before they run.
+// `signalbox check FILE`: proves the machines of a file sound before they run, and says the worst that each can come to.
 
 import type { Command } from 'commander'
-import { check } from '../core/check.ts'
+import type { Agent } from '../core/agent.ts'
+import { examine, type Examination } from '../core/check.ts'
+import { sayMs } from '../core/duration.ts'
+import { isFault } from '../core/fault.ts'
+import { kindOf } from '../core/machine.ts'
+import type { Ceilings, Known, Worst } from '../core/worst.ts'
+import { loadPrices, loadWindows } from '../providers/prices.ts'
+import { resolveModel } from '../providers/registry.ts'
 import { command, type Leave } from './command.ts'
-import { loadModule } from './module.ts'
-import { exitCodes, paint, printJson, tell } from './terminal.ts'
+import { loadModule, type Loaded } from './module.ts'
+import { exitCodes, paint, printJson, table, tell } from './terminal.ts'
 
 export function checkCommand(leave: Leave): Command {
   return command('check', 'prove the machines of a file sound before they run; exit 1 on an error')
     .argument('<file>', 'a TypeScript or JavaScript module that exports agents')
     .action(async (file: string, flags: { json?: boolean }) => {
-      const { agents, windows } = await loadModule(file)
-      const checked = agents.map((agent) => ({
-        name: agent.name,
-        version: agent.version,
-        problems: check(agent, windows),
-      }))
-      for (const { name, version, problems } of checked) {
-        const errors = problems.filter((problem) => problem.severity === 'error').length
-        for (const { severity, code, place, problem, cure } of problems) {
-          tell(`${paint(severity === 'error' ? 'red' : 'yellow', `${severity} ${code}`)} ${place}: ${problem} ${cure}`)
-        }
-        tell(
-          errors === 0
-            ? paint('green', `${name} v${version} is sound.`)
-            : `${name} v${version} has ${errors} error${errors === 1 ? '' : 's'}.`,
-        )
-      }
-      const ok = checked.every(({ problems }) => problems.every((problem) => problem.severity !== 'error'))
+      const loaded = await loadModule(file)
+      const known = await knownOf(loaded)
+      const checked = loaded.agents.map((agent) => {
+        const examination = examine(agent, known, loaded.windows)
+        tellExamination(agent, examination)
+        return { name: agent.name, version: agent.version, ...examination }
+      })
+      const ok = checked.every(({ problems }) => problems.every(({ severity }) => severity !== 'error'))
       if (flags.json) printJson({ ok, agents: checked })
       leave(ok ? exitCodes.well : exitCodes.badly)
     })
+}
+
+/** Prices and windows as a run would have them. A model that is nowhere to be found is not a reason not to check. */
+async function knownOf({ agents, models, prices, windows }: Loaded): Promise<Known> {
+  const ids = new Map<string, string>()
+  for (const name of new Set(agents.flatMap(modelNames))) {
+    try {
+      ids.set(name, (await resolveModel(name, { models, env: process.env })).modelId)
+    } catch (thrown) {
+      if (!isFault(thrown)) throw thrown
+    }
+  }
+  const price = await loadPrices(prices, (name) => ids.get(name))
+  return { price, window: await loadWindows(windows, (name) => ids.get(name)) }
+}
+
+function modelNames({ states }: Agent): readonly string[] {
+  return Object.values(states).flatMap((state) => {
+    const names = kindOf(state) === 'model' ? state.model : []
+    return [names ?? []].flat().filter((name) => typeof name === 'string')
+  })
+}
+
+function tellExamination({ name, version }: Agent, { problems, worst }: Examination): void {
+  const errors = problems.filter((problem) => problem.severity === 'error').length
+  for (const { severity, code, place, problem, cure } of problems) {
+    tell(`${paint(severity === 'error' ? 'red' : 'yellow', `${severity} ${code}`)} ${place}: ${problem} ${cure}`)
+  }
+  if (worst) tell(tableOf(worst))
+  tell(
+    errors === 0
+      ? paint('green', `${name} v${version} is sound.`)
+      : `${name} v${version} has ${errors} error${errors === 1 ? '' : 's'}.`,
+  )
+}
+
+function tableOf({ states, total, loops }: Worst): string {
+  const rows = states.map((worst) => [worst.state, String(worst.visits), ...cells(worst, worst.asks)])
+  const asks = states.some((state) => state.asks)
+  const head = ['at worst', 'visits', 'turns', 'steps', 'tokens', 'money', 'time', 'rests on the defaults of']
+  const all = [head, ...rows, ['the task', '', ...cells(total, asks)]]
+  const looped = loops.map(({ visits }) => {
+    const bounds = visits.map(({ state, max, isDefault }) => `${state} ${max}${isDefault ? ' (default)' : ''}`)
+    return `loop: ${bounds.join(', ')} visits`
+  })
+  const people = asks ? ['+ people: and however long people take who are asked.'] : []
+  return [table(all), ...looped, ...people].join('\n')
+}
+
+function cells({ turns, steps, tokens, costMicros, durationMs, defaults }: Ceilings, asks: boolean): string[] {
+  const time = durationMs === null ? 'people' : `${sayMs(durationMs)}${asks ? ' + people' : ''}`
+  return [
+    turns.toLocaleString('en'),
+    steps.toLocaleString('en'),
+    tokens.toLocaleString('en'),
+    costMicros === null ? 'unknown' : `$${(costMicros / 1_000_000).toFixed(2)}`,
+    time,
+    defaults.join(', '),
+  ]
 }

@@ -2,87 +2,88 @@
 // do not exist, states nobody can reach, ways that never end, names that mean two things.
 
 import { engineExits, type Agent, type ModelState, type State } from './agent.ts'
+import { checkAgentBoundary, checkKeyBoundary, checkStateBoundary, checkToolBoundary } from './boundary.ts'
+import { durationProblem, type Duration } from './duration.ts'
 import { Fault, isFault, messageOf } from './fault.ts'
+import { checkFields } from './field.ts'
 import { defaults, isCeiling, limitProblems } from './limits.ts'
+import { isUnbounded, loopsOf } from './loop.ts'
 import { candidatesOf, compile, kindOf, outputKeys, type Machine, type Node } from './machine.ts'
+import { severityOf, type Problem, type Report } from './problem.ts'
+import { placesMax, prove, type Flow, type Proof } from './proof.ts'
+import { quarantineProblems } from './quarantine.ts'
 import { readOn } from './read-on.ts'
-import { hostProblem } from './egress.ts'
-import { nameProblem } from './known-secrets.ts'
 import { quotaProblem } from './quota.ts'
 import { isSchema, toJsonSchema, validate } from './schema.ts'
-import { toMs, type Duration } from './duration.ts'
 import { estimateTokens, offerTokens } from './tokens.ts'
 import type { Tool } from './tool.ts'
+import { reach, waysOf } from './way.ts'
 import { systemText } from './window.ts'
+import { worstOf, type Known, type Worst } from './worst.ts'
 
-/** What can be wrong with a machine. */
-export type ProblemCode =
-  | 'NAME_INVALID'
-  | 'NAME_RESERVED'
-  | 'NAME_TWICE'
-  | 'STATE_KIND'
-  | 'STATE_UNREACHABLE'
-  | 'STATE_DEAD_END'
-  | 'FINAL_MISSING'
-  | 'INITIAL_UNKNOWN'
-  | 'TARGET_UNKNOWN'
-  | 'EXIT_MISSING'
-  | 'EXIT_INVALID'
-  | 'KEY_UNKNOWN'
-  | 'KEY_INVALID'
-  | 'WRITE_UNDECLARED'
-  | 'TOOL_INVALID'
-  | 'SCHEMA_INVALID'
-  | 'LIMIT_INVALID'
-  | 'ROUTE_MISSING'
-  | 'FIELD_UNKNOWN'
-
-/** One thing that is wrong, where, and how to mend it. A warning does not keep the machine from running. */
-export interface Problem {
-  readonly severity: 'error' | 'warning'
-  readonly code: ProblemCode
-  /** `investigator.states.search.on.FOUND`. */
-  readonly place: string
-  readonly problem: string
-  readonly cure: string
+/** All that can be said about an agent before it runs. What needs a machine is there where one could be made. */
+export interface Examination {
+  readonly problems: readonly Problem[]
+  readonly proof: Pick<Proof, 'looked' | 'exact'> | undefined
+  readonly worst: Worst | undefined
 }
 
-type Report = (code: ProblemCode, place: string, problem: string, cure: string) => void
+type Windows = Readonly<Record<string, number>>
 
 /**
  * Everything that is wrong with an agent; no errors means that it can run. `windows` are the tokens of the models' windows, as
  * far as they are known.
  */
-export function check(agent: Agent, windows: Readonly<Record<string, number>> = {}): readonly Problem[] {
+export function check(agent: Agent<any, any>, windows: Windows = {}): readonly Problem[] {
+  return find(agent, windows).problems
+}
+
+/** Everything that is wrong with an agent, and the worst that it can come to, with prices and windows where `known` says them. */
+export function examine(agent: Agent<any, any>, known?: Known, windows: Windows = {}): Examination {
+  const { problems, machine, proof } = find(agent, windows)
+  const worst = machine && worstOf(agent, machine, known)
+  return { problems, proof: proof && { looked: proof.looked, exact: proof.exact }, worst }
+}
+
+interface Found {
+  readonly problems: readonly Problem[]
+  readonly machine?: Machine
+  readonly proof?: Proof
+}
+
+function find(agent: Agent, windows: Windows): Found {
   const problems: Problem[] = []
   const root = typeof agent.name === 'string' && agent.name !== '' ? agent.name : 'agent'
   const report: Report = (code, place, problem, cure) => {
-    problems.push({
-      severity: code === 'ROUTE_MISSING' ? 'warning' : 'error',
-      code,
-      place: `${root}${place}`,
-      problem,
-      cure,
-    })
+    problems.push({ severity: severityOf(code), code, place: `${root}${place}`, problem, cure })
   }
   checkHead(agent, report)
   checkContext(agent, report)
   for (const [name, state] of Object.entries(agent.states)) checkState(agent, name, state, report)
+  checkAgentBoundary(agent, report)
   checkTools(agent, report)
-  if (problems.length > 0) return problems
+  if (problems.length > 0) return { problems }
   const machine = compile(agent)
   for (const node of machine.states.values()) {
     checkNode(machine, node, report)
     if (node.kind === 'model') checkFit(node, windows, report)
   }
   checkPaths(machine, report)
-  return problems
+  checkLoops(machine, report)
+  const proof = prove(machine)
+  checkFlows(machine, proof, report)
+  return { problems, machine, proof }
 }
 
-/** Makes an agent ready to run. Throws AGENT_UNSOUND, naming every error, when it is not sound. */
+/**
+ * Makes an agent ready to run. Throws AGENT_UNSOUND, naming every error, when it is not sound. One whose only errors are
+ * flows into tools that name their sinks may run: where such a call would go to is judged again when it is made.
+ */
 export function compileChecked(agent: Agent): Machine {
-  const errors = check(agent).filter((problem) => problem.severity === 'error')
-  if (errors.length === 0) return compile(agent)
+  const { problems, machine, proof } = find(agent, {})
+  const errors = problems.filter((problem) => problem.severity === 'error')
+  const others = errors.filter(({ code }) => code !== 'FLOW_UNGATED')
+  if (machine && others.length === 0 && proof?.ungated.every(({ hasSinks }) => hasSinks)) return machine
   const list = errors.map(({ code, place, problem, cure }) => `\n  ${code} ${place}: ${problem} ${cure}`).join('')
   throw new Fault(
     'AGENT_UNSOUND',
@@ -95,48 +96,6 @@ export function compileChecked(agent: Agent): Machine {
 const isName = (name: unknown): boolean => typeof name === 'string' && /^[A-Za-z][\w.-]{0,63}$/.test(name)
 /** What every provider takes as a tool's name. */
 const isCallName = (name: unknown): boolean => typeof name === 'string' && /^[A-Za-z_][\w-]{0,63}$/.test(name)
-
-const common = ['on', 'reads', 'writes', 'visits', 'timeout', 'visitTimeout', 'repeats', 'checkpoint', 'onFailure']
-
-/** Every field that means something; another would be passed over in silence, and might be a limit or a gate. */
-const fields = {
-  agent: ['name', 'version', 'context', 'initial', 'limits', 'policy', 'strict', 'onFailure', 'on', 'states'],
-  limits: ['steps', 'toolCalls', 'handovers', 'duration', 'tokens', 'cost', 'soft', 'onSoft'],
-  exit: ['target', 'description', 'output', 'guard'],
-  model: [
-    ...common,
-    'model',
-    'instructions',
-    'prompt',
-    'tools',
-    'turns',
-    'refusals',
-    'retry',
-    'outputTokens',
-    'outputTokensMin',
-    'windowTokens',
-    'temperature',
-    'declassify',
-  ],
-  tool: [...common, 'tool', 'args', 'exit'],
-  run: [...common, 'run', 'declassify'],
-  human: [...common, 'human'],
-  wait: [...common, 'wait'],
-  final: ['type', 'failure'],
-} as const
-
-function checkFields(kind: keyof typeof fields, value: object, place: string, report: Report): void {
-  const known: readonly string[] = fields[kind]
-  for (const field of Object.keys(value)) {
-    if (known.includes(field)) continue
-    report(
-      'FIELD_UNKNOWN',
-      `${place}.${field}`,
-      `${field} means nothing here.`,
-      `Remove it; there may be: ${known.join(', ')}.`,
-    )
-  }
-}
 
 function checkHead(agent: Agent, report: Report): void {
   checkFields('agent', agent, '', report)
@@ -197,6 +156,7 @@ function checkContext(agent: Agent, report: Report): void {
       continue
     }
     if (isSchema(key)) continue
+    checkKeyBoundary(key, place, report)
     if (key.merge !== undefined && key.merge !== 'replace' && key.merge !== 'append') {
       report('KEY_INVALID', place, `There is no merge ${JSON.stringify(key.merge)}.`, 'Use replace or append.')
     }
@@ -239,6 +199,7 @@ function checkState(agent: Agent, name: string, state: State, report: Report): v
   }
   checkFields(kind, state, place, report)
   if (kind === 'final') return
+  checkStateBoundary(agent, state, place, report)
   const { on, reads, writes, visits, timeout, visitTimeout, repeats } = state as Exclude<State, { type: 'final' }>
   for (const [exit, definition] of Object.entries(on ?? {})) {
     const where = `${place}.on.${exit}`
@@ -333,11 +294,7 @@ function checkWindow(state: ModelState, place: string, report: Report): void {
 }
 
 /** What is said and offered on every turn must fit beside the shortest answer, or the model is never asked. */
-function checkFit(
-  node: Extract<Node, { kind: 'model' }>,
-  windows: Readonly<Record<string, number>>,
-  report: Report,
-): void {
+function checkFit(node: Extract<Node, { kind: 'model' }>, windows: Windows, report: Report): void {
   const least = estimateTokens(systemText(node)) + offerTokens([...node.offers, readOn.offer]) + node.outputTokensMin
   for (const model of node.models) {
     const windowTokens = Math.min(node.windowTokens, windows[model] ?? Infinity)
@@ -358,7 +315,7 @@ function checkTools(agent: Agent, report: Report): void {
     const tools = state.model !== undefined ? (state.tools ?? []) : state.tool !== undefined ? [state.tool] : []
     const here = new Set(state.model === undefined ? [] : [readOn.name, ...Object.keys(state.on ?? {})])
     for (const tool of tools) {
-      if (!checkTool(tool, `${place}.tools`, report)) continue
+      if (!checkTool(agent, tool, `${place}.tools`, report)) continue
       if (here.has(tool.name))
         report(
           'NAME_TWICE',
@@ -379,7 +336,7 @@ function checkTools(agent: Agent, report: Report): void {
   }
 }
 
-function checkTool(tool: Tool, place: string, report: Report): boolean {
+function checkTool(agent: Agent, tool: Tool, place: string, report: Report): boolean {
   if (typeof tool !== 'object' || tool === null || !isCallName(tool.name)) {
     report(
       'TOOL_INVALID',
@@ -408,27 +365,8 @@ function checkTool(tool: Tool, place: string, report: Report): boolean {
     )
   }
   checkSchema(tool.inputSchema, `${where}.inputSchema`, report)
-  checkDoors(tool, where, report)
+  checkToolBoundary(agent, tool, where, report)
   return true
-}
-
-/** What a tool may speak to and be given. */
-function checkDoors({ egress = [], secrets = [] }: Tool, where: string, report: Report): void {
-  for (const host of egress) {
-    const problem = hostProblem(String(host))
-    if (problem === undefined) continue
-    report(
-      'TOOL_INVALID',
-      `${where}.egress`,
-      `${JSON.stringify(host)}: ${problem}.`,
-      'Name a host, and nothing around it.',
-    )
-  }
-  for (const name of secrets) {
-    const problem = nameProblem(String(name))
-    if (problem !== undefined)
-      report('TOOL_INVALID', `${where}.secrets`, `${JSON.stringify(name)}: ${problem}.`, 'Rename it.')
-  }
 }
 
 function checkTargets(agent: Agent, place: string, exit: unknown, report: Report): void {
@@ -487,12 +425,8 @@ function checkCeiling(value: unknown, place: string, report: Report): void {
 }
 
 function checkDuration(value: Duration | undefined, place: string, report: Report): void {
-  if (value === undefined) return
-  try {
-    toMs(value)
-  } catch (thrown) {
-    report('LIMIT_INVALID', place, messageOf(thrown), 'Change it.')
-  }
+  const problem = value === undefined ? undefined : durationProblem(value)
+  if (problem !== undefined) report('LIMIT_INVALID', place, problem, 'Change it.')
 }
 
 // What follows needs a machine that compiles.
@@ -531,6 +465,9 @@ function checkNode(machine: Machine, node: Node, report: Report): void {
       }
     }
   }
+  for (const { problem, cure } of quarantineProblems(node)) {
+    report('DECLASSIFY_INVALID', `${place}.declassify`, problem, cure)
+  }
   for (const route of node.kind === 'model' || node.kind === 'tool' || node.kind === 'run'
     ? ['$error', '$timeout']
     : []) {
@@ -545,19 +482,56 @@ function checkNode(machine: Machine, node: Node, report: Report): void {
   }
 }
 
+function checkLoops(machine: Machine, report: Report): void {
+  for (const loop of loopsOf(machine).filter(isUnbounded)) {
+    const [first] = loop.states
+    const states = loop.states.join(', ')
+    report(
+      'LOOP_DEFAULT',
+      `.states.${first}`,
+      `Nobody said how often the loop of ${states} may be gone; each may be entered ${defaults.visits} times, the default.`,
+      'Set visits on one of its states, and route $visits.',
+    )
+  }
+}
+
+function checkFlows(machine: Machine, proof: Proof, report: Report): void {
+  const about = proof.exact
+    ? ''
+    : ` (There are more than ${placesMax} cases to look at, so they were joined: this may be a flow that no task has.)`
+  const say = (code: 'FLOW_UNGATED' | 'SINKS_MISSING', flow: Flow, problem: string, cure: string): void => {
+    const tools = machine.states.get(flow.state)?.kind === 'tool' ? 'tool' : 'tools'
+    report(code, `.states.${flow.state}.${tools}.${flow.tool}`, `${problem} The path: ${flow.path}.${about}`, cure)
+  }
+  for (const flow of proof.ungated) {
+    const { state, tool, untrusted, private: personal } = flow
+    say(
+      'FLOW_UNGATED',
+      flow,
+      `${tool} acts outside, and nobody is asked, where untrusted words (${untrusted}) and private data (${personal}) have met.`,
+      `Give the tool approval: 'always', let a human state read it before, let ${state} read less, or declassify it in a quarantine.`,
+    )
+  }
+  for (const flow of proof.unsunk) {
+    say(
+      'SINKS_MISSING',
+      flow,
+      `${flow.tool} acts outside after untrusted words (${flow.untrusted}), and says of none of its arguments that it matters whose words they are.`,
+      "Name the arguments that decide who gets what in sinks, or give it approval: 'always'.",
+    )
+  }
+}
+
 function checkPaths(machine: Machine, report: Report): void {
   const next = new Map<string, Set<string>>()
   for (const node of machine.states.values()) {
-    const targets = [...node.exits.values()].flatMap((exit) => exit.candidates.map((candidate) => candidate.target))
-    const { onSoft } = machine.limits
-    const soft = node.kind !== 'final' && machine.states.has(onSoft) ? [onSoft] : []
-    next.set(node.name, new Set([...targets, ...soft]))
+    next.set(node.name, new Set(waysOf(machine, node).map(({ target }) => target)))
   }
-  const reachable = closure([machine.initial], next)
+  const reachable = reach([machine.initial], next)
   const before = new Map<string, Set<string>>([...next.keys()].map((name) => [name, new Set()]))
   for (const [source, targets] of next) for (const target of targets) before.get(target)?.add(source)
   const finals = [...machine.states.values()].filter((node) => node.kind === 'final').map((node) => node.name)
-  const ending = closure(finals, before)
+  const ending = reach(finals, before)
   for (const name of machine.states.keys()) {
     const place = `.states.${name}`
     if (!reachable.has(name))
@@ -565,12 +539,6 @@ function checkPaths(machine: Machine, report: Report): void {
     else if (!ending.has(name))
       report('STATE_DEAD_END', place, 'No way leads from this state to a final one.', 'Add an exit that ends the task.')
   }
-}
-
-function closure(from: readonly string[], next: ReadonlyMap<string, ReadonlySet<string>>): Set<string> {
-  const seen = new Set(from)
-  for (const name of seen) for (const other of next.get(name) ?? []) seen.add(other)
-  return seen
 }
 
 function isEngineExit(name: string): boolean {

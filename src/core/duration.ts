@@ -1,6 +1,6 @@
 // A duration is written as a person says it ('20s', '5m') and kept as whole milliseconds.
 
-import { Fault } from './fault.ts'
+import { Fault, messageOf } from './fault.ts'
 
 /** Milliseconds, or a number with its unit: `'500ms'`, `'20s'`, `'5m'`, `'2h'`, `'1d'`. */
 export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
@@ -21,6 +21,16 @@ export function toMs(duration: Duration): number {
     )
   }
   return ms
+}
+
+/** What is wrong with a duration, or undefined. */
+export function durationProblem(duration: Duration): string | undefined {
+  try {
+    toMs(duration)
+    return undefined
+  } catch (thrown) {
+    return messageOf(thrown)
+  }
 }
 
 function parse(text: unknown): number {

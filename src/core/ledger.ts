@@ -65,6 +65,11 @@ const margin = 1.2
 /** The correction of a model that has not answered yet: nobody knows which tokenizer it has. */
 export const firstCorrection = 1.25
 
+/** The most input that can be reserved where `fitting` tokens fit, by the model's own count. */
+export function worstInput(fitting: number): number {
+  return Math.ceil(fitting * margin)
+}
+
 /** The running correction of a model: it rises at once to what was counted, and comes down by halves. */
 export function correct(before: number, estimate: number, counted: number): number {
   const seen = counted / Math.max(1, estimate)
@@ -108,8 +113,8 @@ export function reserve(ledger: Ledger, wanted: Wanted, priced: Priced): Reserva
   return held(low)
 }
 
-/** Input may be dearer when the provider writes it into its cache. */
-function worstCost(inputTokens: number, outputTokens: number, priced: Priced): Cost | null {
+/** What a call can cost at most. Input may be dearer when the provider writes it into its cache. */
+export function worstCost(inputTokens: number, outputTokens: number, priced: Priced): Cost | null {
   const usage = { inputTokens, outputTokens, cachedInputTokens: null, cacheWriteTokens: null, reasoningTokens: null }
   const [plain, written] = [priced(usage), priced({ ...usage, cacheWriteTokens: inputTokens })]
   return plain && written && written.costMicros > plain.costMicros ? written : plain

@@ -114,6 +114,38 @@ test('check names what is wrong and exits 1, or says that the machine is sound a
   expect(bad.stderr).toContain('INITIAL_UNKNOWN waiter.initial: There is no state nowhere.')
 })
 
+test('check prints the worst case of every state and of the task, with prices, and a path that leaks', async () => {
+  const leaking = `
+    import { defineAgent, defineContext, defineTool, usd } from '${index}'
+    import { z } from '${zod}'
+    const tool = (more) => defineTool({ description: 'd', inputSchema: z.object({ to: z.string() }), execute: () => null, ...more })
+    const read = tool({ name: 'read', trust: 'untrusted', privacy: 'private' })
+    const send = tool({ name: 'send', effect: 'external', sinks: ['to'] APPROVAL })
+    export const desk = defineAgent({ name: 'desk', version: '1', context: defineContext({ note: z.string().optional() }), initial: 'first',
+      limits: { steps: 9, tokens: 100_000 }, on: { $error: 'end', $timeout: 'end' },
+      states: {
+        first: { model: 'main', prompt: 'p', tools: [read], on: { OK: { target: 'reply', output: z.object({ note: z.string() }) } } },
+        reply: { tool: send, args: () => ({ to: 'x' }), on: { DONE: 'end' } },
+        end: { type: 'final' } } })
+    export default { prices: { main: { inputUsdPerMillion: 1, outputUsdPerMillion: 5 } }, windows: { main: 8_000 } }`
+  const asked = leaking.replace('APPROVAL', `, approval: 'always'`)
+  const cwd = folderWith({ 'leaks.ts': leaking.replace('APPROVAL', ''), 'asks.ts': asked })
+  const leaks = await signalbox(['check', 'leaks.ts'], { cwd })
+  expect(leaks.code).toBe(1)
+  expect(leaks.stderr).toContain('error FLOW_UNGATED desk.states.reply.tool.send')
+  expect(leaks.stderr).toContain('The path: first -OK-> reply.')
+  const asks = await signalbox(['check', 'asks.ts', '--json'], { cwd })
+  expect(asks.code).toBe(0)
+  const [{ problems, proof, worst }] = asks.json[0].agents
+  expect([problems, proof.exact]).toEqual([[], true])
+  expect(worst.total).toMatchObject({ steps: 9, tokens: 100_000, defaults: expect.arrayContaining(['turns']) })
+  expect(worst.total.costMicros).toBeLessThanOrEqual(500_100)
+  const [head, first, , task] = asks.stderr.split('\n')
+  expect(head).toMatch(/^at worst +visits +turns +steps +tokens +money +time +rests on the defaults of$/)
+  expect(first).toMatch(/^first +1 +9 +9 +100,000 +\$0\.\d\d +30 min 0 s +/)
+  expect(task).toMatch(/^the task +9 +9 +100,000 +/)
+})
+
 test('graph draws the machine for mermaid', async () => {
   const ran = await signalbox(['graph', join(root, 'examples/incident/agent.ts')])
   expect(ran.code).toBe(0)

@@ -254,8 +254,8 @@ describe('an escalation ladder', () => {
       acts({
         assignee: 'ana',
         escalate: [
-          { after: '1h', to: 'cto' },
           { after: '10m', to: 'ben' },
+          { after: '1h', to: 'cto' },
         ],
         expires: '2h',
       }),

@@ -3,8 +3,9 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, type Agent } from '../../src/core/agent.ts'
-import { check, type ProblemCode } from '../../src/core/check.ts'
+import { check } from '../../src/core/check.ts'
 import { defineContext } from '../../src/core/context.ts'
+import type { ProblemCode } from '../../src/core/problem.ts'
 import { defineTool } from '../../src/core/tool.ts'
 
 const look = defineTool({ name: 'look', description: 'd', inputSchema: z.object({}), execute: () => null })
@@ -239,7 +240,233 @@ const cases: readonly (readonly [string, Change, ProblemCode, string])[] = [
   ['a key of a name that could be mistaken', context({ __proto: z.string() }), 'NAME_INVALID', '.context.__proto'],
 ]
 
-test.each(cases)('%s is found', (_, change, code, place) => {
+const withTool = (change: Change) => first({ tools: [{ ...look, ...change }] })
+const tools = '.states.first.tools.look'
+const person = (human: Change, change: Change = {}) => ({
+  states: { ...sound.states, second: { human: { question: '?', ...human }, on: { yes: 'end' }, ...change } },
+})
+const judge = () => undefined
+const ladder = (...afters: unknown[]) => afters.map((after) => ({ after, to: 'lead' }))
+const why = { trust: 'trusted', reason: 'a choice' }
+/** A quarantine whose output is this, with the context key that it is written to. */
+const quarantine = (list: z.ZodType, change: Change = {}) => ({
+  ...context({ list }),
+  ...first({
+    tools: [],
+    declassify: why,
+    on: { OK: { target: 'second', output: z.object({ list }) } },
+    ...change,
+  }),
+})
+const declassify = '.states.first.declassify'
+
+const boundaries: typeof cases = [
+  ['a trust nobody knows', withTool({ trust: 'low' }), 'LABEL_INVALID', `${tools}.trust`],
+  ['a privacy nobody knows', withTool({ privacy: 'hidden' }), 'LABEL_INVALID', `${tools}.privacy`],
+  ['a label of a key', context({ k: { schema: z.any(), privacy: true } }), 'LABEL_INVALID', '.context.k.privacy'],
+  [
+    'a word of a key that means nothing',
+    context({ k: { schema: z.any(), privat: 1 } }),
+    'FIELD_UNKNOWN',
+    '.context.k.privat',
+  ],
+  [
+    'a key that is outward perhaps',
+    context({ k: { schema: z.any(), outward: 'yes' } }),
+    'LABEL_INVALID',
+    '.context.k.outward',
+  ],
+  ['a strictness that is none', { strict: 'yes' }, 'LABEL_INVALID', '.strict'],
+  ['an origin nobody knows', withTool({ origin: 'mcp' }), 'TOOL_INVALID', `${tools}.origin`],
+  ['an undo that is no function', withTool({ undo: true }), 'TOOL_INVALID', `${tools}.undo`],
+  ['sinks that are a text', withTool({ sinks: 'to' }), 'SINK_INVALID', `${tools}.sinks`],
+  ['a sink that the input does not have', withTool({ sinks: ['to'] }), 'SINK_INVALID', `${tools}.sinks.to`],
+  [
+    'a sink below one that the input has',
+    withTool({ inputSchema: z.object({ to: z.array(z.object({ mail: z.string() })) }), sinks: ['to.name'] }),
+    'SINK_INVALID',
+    `${tools}.sinks.to.name`,
+  ],
+  [
+    'a sink whose set is no key',
+    withTool({ inputSchema: z.object({ to: z.string() }), sinks: { to: { in: 'nope' } } }),
+    'KEY_UNKNOWN',
+    `${tools}.sinks.to.in`,
+  ],
+  [
+    'a sink whose set is untrusted',
+    {
+      ...withTool({ inputSchema: z.object({ to: z.string() }), sinks: { to: { in: 'set' } } }),
+      ...context({ set: { schema: z.any(), trust: 'untrusted' } }),
+    },
+    'SINK_INVALID',
+    `${tools}.sinks.to.in`,
+  ],
+  [
+    'a sink that is false',
+    withTool({ inputSchema: z.object({ to: z.string() }), sinks: { to: false } }),
+    'SINK_INVALID',
+    `${tools}.sinks.to`,
+  ],
+  [
+    'a word of a sink that means nothing',
+    withTool({ inputSchema: z.object({ to: z.string() }), sinks: { to: { in: 'goal', or: 'x' } } }),
+    'FIELD_UNKNOWN',
+    `${tools}.sinks.to.or`,
+  ],
+  ...['https://a.example', 'a.example/x', 'a.*.example', 'A.example', 'a.example:443', '', '*', 3].map(
+    (host) => [`the host ${host}`, withTool({ egress: [host] }), 'EGRESS_INVALID', `${tools}.egress`] as const,
+  ),
+  ['hosts that are a text', withTool({ egress: 'a.example' }), 'EGRESS_INVALID', `${tools}.egress`],
+  ['secrets that are not named', withTool({ secrets: ['my key'] }), 'NAME_INVALID', `${tools}.secrets`],
+  ['an approval that is none', withTool({ approval: 'never' }), 'APPROVAL_INVALID', `${tools}.approval`],
+  ['an approval sometimes', withTool({ approval: { when: 'friday' } }), 'APPROVAL_INVALID', `${tools}.approval.when`],
+  ['an approval by nobody', withTool({ approval: { by: [] } }), 'APPROVAL_INVALID', `${tools}.approval.by`],
+  [
+    'an approval by one person twice',
+    withTool({ approval: { by: ['a', 'a'] } }),
+    'APPROVAL_INVALID',
+    `${tools}.approval.by`,
+  ],
+  ['a quorum of none', withTool({ approval: { quorum: 0 } }), 'APPROVAL_INVALID', `${tools}.approval.quorum`],
+  ['half a quorum', withTool({ approval: { quorum: 1.5 } }), 'APPROVAL_INVALID', `${tools}.approval.quorum`],
+  [
+    'a quorum of more than there are',
+    withTool({ approval: { by: ['a', 'b'], quorum: 3 } }),
+    'APPROVAL_INVALID',
+    `${tools}.approval.quorum`,
+  ],
+  [
+    'an approval that expires at once',
+    withTool({ approval: { expires: 0 } }),
+    'APPROVAL_INVALID',
+    `${tools}.approval.expires`,
+  ],
+  [
+    'an approval that nobody is to give',
+    withTool({ approval: { assignee: '' } }),
+    'APPROVAL_INVALID',
+    `${tools}.approval.assignee`,
+  ],
+  [
+    'a word of an approval that means nothing',
+    withTool({ approval: { who: 'a' } }),
+    'FIELD_UNKNOWN',
+    `${tools}.approval.who`,
+  ],
+  [
+    'a ladder out of order',
+    withTool({ approval: { escalate: ladder('2h', '1h') } }),
+    'ESCALATION_INVALID',
+    `${tools}.approval.escalate`,
+  ],
+  [
+    'a ladder behind the end',
+    withTool({ approval: { escalate: ladder('2d') } }),
+    'ESCALATION_INVALID',
+    `${tools}.approval.escalate`,
+  ],
+  [
+    'a ladder that is none',
+    withTool({ approval: { escalate: 'lead' } }),
+    'ESCALATION_INVALID',
+    `${tools}.approval.escalate`,
+  ],
+  [
+    'a rung without a time',
+    person({ escalate: ladder(undefined) }),
+    'ESCALATION_INVALID',
+    '.states.second.human.escalate',
+  ],
+  ['a rung to nobody', person({ escalate: [{ after: '1h' }] }), 'ESCALATION_INVALID', '.states.second.human.escalate'],
+  [
+    'a rung behind the end of a question',
+    person({ escalate: ladder('1h') }, { timeout: '1h' }),
+    'ESCALATION_INVALID',
+    '.states.second.human.escalate',
+  ],
+  [
+    'a word of a rung that means nothing',
+    person({ escalate: [{ after: '1h', to: 'a', by: 'b' }] }),
+    'FIELD_UNKNOWN',
+    '.states.second.human.escalate.by',
+  ],
+  ['a word of a question that means nothing', person({ options: [] }), 'FIELD_UNKNOWN', '.states.second.human.options'],
+  ['a checkpoint without a name', first({ checkpoint: '' }), 'NAME_INVALID', '.states.first.checkpoint'],
+  [
+    'two checkpoints of one name',
+    {
+      states: {
+        ...sound.states,
+        ...first({ checkpoint: 'c' }).states,
+        second: { ...sound.states.second, checkpoint: 'c' },
+      },
+    },
+    'NAME_TWICE',
+    '.states.second.checkpoint',
+  ],
+  ['a failure that leads nowhere', first({ onFailure: 'nope' }), 'TARGET_UNKNOWN', '.states.first.onFailure'],
+  ['a failure of any state that leads nowhere', { onFailure: 'toString' }, 'TARGET_UNKNOWN', '.onFailure'],
+  ['a policy that is no list', { policy: {} }, 'POLICY_INVALID', '.policy'],
+  ['a rule without a name', { policy: [{ judge }] }, 'POLICY_INVALID', '.policy.0'],
+  ['a rule without a judge', { policy: [{ name: 'r' }] }, 'POLICY_INVALID', '.policy.0'],
+  [
+    'two rules of one name',
+    {
+      policy: [
+        { name: 'r', judge },
+        { name: 'r', judge },
+      ],
+    },
+    'POLICY_INVALID',
+    '.policy.1',
+  ],
+  ['a declassification that is none', quarantine(z.boolean(), { declassify: true }), 'DECLASSIFY_INVALID', declassify],
+  [
+    'one without a reason',
+    quarantine(z.boolean(), { declassify: { trust: 'trusted' } }),
+    'DECLASSIFY_INVALID',
+    declassify,
+  ],
+  [
+    'one that makes nothing weaker',
+    quarantine(z.boolean(), { declassify: { trust: 'untrusted', privacy: 'secret', reason: 'r' } }),
+    'DECLASSIFY_INVALID',
+    declassify,
+  ],
+  [
+    'a label of one that nobody knows',
+    quarantine(z.boolean(), { declassify: { ...why, privacy: 'x' } }),
+    'LABEL_INVALID',
+    `${declassify}.privacy`,
+  ],
+  [
+    'a word of one that means nothing',
+    quarantine(z.boolean(), { declassify: { ...why, by: 'x' } }),
+    'FIELD_UNKNOWN',
+    `${declassify}.by`,
+  ],
+  ['one with tools', quarantine(z.boolean(), { tools: [look] }), 'DECLASSIFY_INVALID', declassify],
+  ...(
+    [
+      ['a text', z.string()],
+      ['a pattern', z.string().regex(/^a+$/)],
+      ['a text or nothing', z.string().nullable()],
+      ['a text among choices', z.union([z.literal('a'), z.string()])],
+      ['a list without a maximum', z.array(z.boolean())],
+      ['a list of texts', z.array(z.string()).max(3)],
+      ['a text inside', z.object({ deep: z.object({ text: z.string() }) })],
+      ['any properties', z.record(z.string(), z.boolean())],
+      ['more properties', z.looseObject({ a: z.boolean() })],
+      ['anything', z.any()],
+    ] as const
+  ).map(
+    ([what, schema]) =>
+      [`one that lets ${what} through`, quarantine(schema), 'DECLASSIFY_INVALID', declassify] as const,
+  ),
+]
+
+test.each([...cases, ...boundaries])('%s is found', (_, change, code, place) => {
   const problems = check({ ...sound, ...change } as Agent)
   expect(problems.map((problem) => `${problem.severity} ${problem.code} ${problem.place}`)).toContain(
     `error ${code} ${String(change['name'] ?? 'a')}${place}`,
@@ -248,6 +475,66 @@ test.each(cases)('%s is found', (_, change, code, place) => {
     expect(problem).not.toBe('')
     expect(cure).not.toBe('')
   }
+})
+
+test('what is declared rightly is no problem, and an AI SDK tool may have fields of its own', () => {
+  const inputSchema = z.object({ message: z.object({ to: z.array(z.object({ mail: z.string() })) }), url: z.string() })
+  const change = {
+    inputSchema,
+    trust: 'untrusted',
+    privacy: 'secret',
+    origin: 'outside',
+    sinks: { 'message.to.mail': { in: 'goal' }, url: true },
+    egress: ['a.example', '*.b.example', 'localhost', '10.0.0.1', '[::1]'],
+    secrets: ['API_KEY', '_x'],
+    approval: {
+      when: 'always',
+      by: ['ana', 'ben'],
+      quorum: 2,
+      expires: '2d',
+      assignee: 'ana',
+      escalate: [{ after: '1h', to: 'ben' }, ...ladder('1d')],
+    },
+    undo: () => null,
+    toModelOutput: () => null,
+  }
+  const { states } = sound
+  const agent = {
+    ...sound,
+    strict: true,
+    onFailure: 'rollback',
+    policy: [{ name: 'r', judge, more: 1 }],
+    states: {
+      ...states,
+      first: { ...states.first, tools: [{ ...look, ...change }], checkpoint: 'begin', onFailure: 'end' },
+      second: { human: { question: '?', escalate: ladder('1m', '2m') }, timeout: '3m', on: { yes: 'end' } },
+    },
+  }
+  expect(check(agent as never)).toEqual([])
+})
+
+test('a quarantine may hand over choices, numbers, booleans, and lists and objects of them', () => {
+  const closed = z.object({
+    list: z.object({
+      verdict: z.enum(['spam', 'ham']),
+      score: z.number(),
+      sure: z.boolean().optional(),
+      kind: z.union([z.literal('a'), z.literal(1), z.null()]),
+      codes: z.array(z.int()).max(5),
+      pair: z.tuple([z.boolean(), z.enum(['x'])]),
+      one: z.discriminatedUnion('k', [z.object({ k: z.literal('a') }), z.strictObject({ k: z.literal('b') })]),
+    }),
+  })
+  const change = quarantine(closed.shape.list)
+  expect(check({ ...sound, ...change } as never)).toEqual([])
+  const run = { run: () => 'OK', declassify: why, on: { OK: { target: 'second', output: closed } } }
+  expect(check({ ...sound, ...change, states: { ...sound.states, first: run } } as never)).toEqual([])
+  const bare = { ...run, on: { ...run.on, NO: 'end' } }
+  const [problem] = check({ ...sound, ...change, states: { ...sound.states, first: bare } } as never)
+  expect([problem?.code, problem?.problem]).toEqual([
+    'DECLASSIFY_INVALID',
+    'What leaves by NO is not closed: it has no output schema.',
+  ])
 })
 
 test('a missing route for $error or $timeout is a warning, not an error', () => {

@@ -2,7 +2,6 @@
 
 import fc from 'fast-check'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { compileChecked } from '../../src/core/check.ts'
 import { start } from '../../src/core/decide.ts'
 import { draft, emit, type Draft } from '../../src/core/draft.ts'
 import type { Json } from '../../src/core/json.ts'
@@ -25,7 +24,7 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
     return opened
   }
   const begin = (taskId = 't', nowMs = 1_000): Draft =>
-    start(compileChecked(everyKind), { taskId, definition: 'd', input: { goal: 'x' }, by: 'test', seed: 1 }, nowMs)
+    start(machine, { taskId, definition: 'd', input: { goal: 'x' }, by: 'test', seed: 1 }, nowMs)
   const first = ({ events, task }: Draft): Commit => ({ point: 'start', head: genesis, events, task })
   const claim = { worker: 'w', lease: 'l1', leaseMs: 1_000, limit: 10, definitions: ['d'], nowMs: 2_000 }
   /** A task as its log says, ready to be decided on. */
