@@ -33,9 +33,10 @@ export class Play {
   /** The gates of models and tools, as the log so far has made them. */
   readonly gates = new Map<string, Gate>()
 
-  constructor(agent: Agent<any, any>, input: unknown = {}, terms: Partial<Terms> = {}, limits: Limits = {}) {
+  /** Takes a machine too, for one that `check` would not let run. */
+  constructor(agent: Agent<any, any> | Machine, input: unknown = {}, terms: Partial<Terms> = {}, limits: Limits = {}) {
     this.terms = { ...noTerms, gate: (key) => this.gates.get(key) ?? openGate, ...terms }
-    this.machine = compileChecked(agent)
+    this.machine = 'exitNames' in agent ? agent : compileChecked(agent)
     const begun = start(this.machine, { taskId: 't', definition: 'd', input, by: 'test', seed: 1, limits }, this.nowMs)
     this.task = begun.task
     this.log.push(...begun.events)

@@ -64,7 +64,10 @@ export function checkToolBoundary(agent: Agent, tool: Tool, place: string, repor
   checkEgress(tool.egress, `${place}.egress`, report)
   checkSecrets(tool.secrets, `${place}.secrets`, report)
   checkApproval(tool.approval, `${place}.approval`, report)
-  for (const field of ['reconcile', 'undo'] as const) {
+  if (tool.pin !== undefined && !isText(tool.pin)) {
+    report('TOOL_INVALID', `${place}.pin`, `${JSON.stringify(tool.pin)} is not a pin.`, 'Give what pinOf answers.')
+  }
+  for (const field of ['reconcile', 'undo', 'current'] as const) {
     if (tool[field] === undefined || typeof tool[field] === 'function') continue
     report('TOOL_INVALID', `${place}.${field}`, `${field} is not a function.`, 'Give a function, or remove it.')
   }

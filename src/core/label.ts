@@ -35,6 +35,14 @@ export function join(a: Label, b: DeclaredLabel | undefined): Label {
   return trust === a.trust && most === a.privacy ? a : { trust, privacy: most }
 }
 
+/** The label as it is declared to be, its trust and its privacy each where that is weaker. */
+export function weaken(label: Label, { trust, privacy }: DeclaredLabel): Label {
+  const trusted = trust === 'trusted' && label.trust === 'untrusted'
+  const lower = privacy !== undefined && privacies.indexOf(privacy) < privacies.indexOf(label.privacy)
+  if (!trusted && !lower) return label
+  return { trust: trusted ? 'trusted' : label.trust, privacy: lower ? privacy : label.privacy }
+}
+
 /** Is this the label of our own words? */
 export function isClear({ trust, privacy }: Label): boolean {
   return trust === 'trusted' && privacy === 'public'

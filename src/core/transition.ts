@@ -6,7 +6,7 @@ import type { EventData, RefusalReason } from './event.ts'
 import { messageOf } from './fault.ts'
 import { freeAll } from './gate.ts'
 import type { Json, JsonObject } from './json.ts'
-import { clear, join, labelled, type DeclaredLabel, type Label } from './label.ts'
+import { clear, join, labelled, weaken, type Label } from './label.ts'
 import { raisable, sayAmount, type LimitName, type RaisableLimit } from './limits.ts'
 import type { Machine, MachineExit, Node } from './machine.ts'
 import type { Refusal } from './refusal.ts'
@@ -71,16 +71,6 @@ function write(machine: Machine, work: Draft, node: Node, key: string, value: Js
   const label = join(join(to, known.label), known.merge === 'append' ? kept?.label : undefined)
   const version = (kept?.version ?? 0) + 1
   emit(work, 'context.written', { key, version, value, source: 'exit', ...labelled(label) })
-}
-
-/** The label as it is declared to be, where that is weaker. */
-function weaken(label: Label, { trust, privacy }: DeclaredLabel): Label {
-  const weaker = { trust: trust ?? label.trust, privacy: privacy ?? label.privacy }
-  return isSame(join(label, weaker), label) && !isSame(weaker, label) ? weaker : label
-}
-
-function isSame(a: Label, b: Label): boolean {
-  return a.trust === b.trust && a.privacy === b.privacy
 }
 
 /** What is under way when a state is left: places are given back, and nobody is asked any more. */

@@ -278,6 +278,8 @@ const boundaries: typeof cases = [
   ],
   ['a strictness that is none', { strict: 'yes' }, 'LABEL_INVALID', '.strict'],
   ['an origin nobody knows', withTool({ origin: 'mcp' }), 'TOOL_INVALID', `${tools}.origin`],
+  ['a pin that is none', withTool({ pin: 7 }), 'TOOL_INVALID', `${tools}.pin`],
+  ['a text that is not asked for', withTool({ current: {} }), 'TOOL_INVALID', `${tools}.current`],
   ['an undo that is no function', withTool({ undo: true }), 'TOOL_INVALID', `${tools}.undo`],
   ['sinks that are a text', withTool({ sinks: 'to' }), 'SINK_INVALID', `${tools}.sinks`],
   ['a sink that the input does not have', withTool({ sinks: ['to'] }), 'SINK_INVALID', `${tools}.sinks.to`],

@@ -10,6 +10,7 @@ import { defineContext } from '../../src/core/context.ts'
 import { compile } from '../../src/core/machine.ts'
 import { prove } from '../../src/core/proof.ts'
 import { defineTool, type Tool } from '../../src/core/tool.ts'
+import { call, Play, used } from '../play.ts'
 
 const inputSchema = z.object({ to: z.string(), text: z.string() })
 const tool = (name: string, more: Partial<Tool> = {}): Tool =>
@@ -412,6 +413,7 @@ const plan: fc.Arbitrary<Plan> = fc.record({
   onFailure: seldom(target),
 }) as fc.Arbitrary<Plan>
 
+const words = { to: 'x', text: 'y' }
 const nameOf = (index: number): string => states[index] ?? 'end'
 const exitName = (index: number): string => `E${index}`
 
@@ -447,7 +449,7 @@ function build(given: Plan): Agent {
     const declassify = state.declassify ? { declassify: { ...state.declassify, reason: 'r' } } : {}
     const kinds = {
       model: { model: 'm', prompt: 'p', tools: state.tools.map((one) => tools[one]), ...declassify },
-      tool: { tool: tools[state.tools[0] ?? 0], args: () => ({}), ...(state.mapper ? { exit: () => 'E0' } : {}) },
+      tool: { tool: tools[state.tools[0] ?? 0], args: () => words, ...(state.mapper ? { exit: () => 'E0' } : {}) },
       run: { run: () => 'E0', ...declassify },
       human: { human: { question: '?' } },
       signal: { wait: { signal: 's' } },
@@ -604,4 +606,79 @@ test('A55 on 1,000 random machines the search finds what brute force finds, by p
   expect(counts.withFlows).toBeGreaterThan(200)
   expect(counts.withFlows).toBeLessThan(900)
   expect(counts.long).toBeGreaterThan(50)
+})
+
+// ---- Against the engine ----------------------------------------------------------------------------------------------
+
+/** What a state hands over by an exit: all that it names, or what it must. */
+function handOver(at: Plan['states'][number], exit: number, all: boolean): Record<string, string[]> {
+  const { schema, keys } = at.exits[exit]!
+  const named = schema === 'none' ? [] : keys.filter(({ optional }) => all || !optional)
+  return Object.fromEntries(named.map(({ name }) => [name, ['z']]))
+}
+
+/** Plays a task by a row of numbers, with a person who says yes to every call and answers no question. */
+function playOut(given: Plan, row: readonly number[]): Play {
+  const play = new Play(compile(build(given)))
+  for (const move of row) {
+    const { task } = play
+    const at = given.states[Number(task.state.slice(1))]
+    const [step] = task.open.values()
+    if (!at || task.outcome !== undefined) break
+    const exit = move % at.exits.length
+    const output = handOver(at, exit, move % 2 === 0)
+    if (step?.kind === 'model') {
+      const asked =
+        at.tools.length > 0 && move % 3 > 0 ? call(`t${at.tools[move % at.tools.length]}`, words) : undefined
+      const content = [asked ?? call(exitName(exit), output)]
+      play.end(
+        { kind: 'model', answer: { provider: 'p', modelId: 'm', content, finish: 'tool-calls', usage: used() } },
+        step,
+      )
+    } else if (step?.kind === 'tool') play.end({ kind: 'tool', result: move }, step)
+    else if (step) play.end({ kind: 'function', leaving: { exit: exitName(exit), output } }, step)
+    else if (task.approvals.size > 0) play.answer({ decision: 'approve' })
+    else if (task.item) break
+    else if (at.kind === 'signal' && move % 2 === 0) play.signal({ name: 's', data: output })
+    else {
+      play.nowMs = Math.max(task.wait?.untilMs ?? 0, play.nowMs + 1)
+      play.go()
+    }
+  }
+  return play
+}
+
+/** Machines whose policy seldom stands in the way: no sinks, no approvals, nothing secret. */
+const careless = plan.map((given): Plan => {
+  const open = <T extends Label>(one: T): T => ({ ...one, privacy: one.privacy === 'secret' ? 'private' : one.privacy })
+  const { k0, k1, k2 } = given.keys
+  const tools = given.tools.map((one) => ({ ...open(one), sinks: false, approval: 'none' }))
+  return { ...given, keys: { k0: open(k0), k1: open(k1), k2: open(k2) }, tools }
+})
+
+test('what the engine lets untrusted and private windows do unasked has been told by the proof, on random machines', () => {
+  const counts = { calls: 0, leaks: 0 }
+  const rows = fc.array(fc.nat(1_000), { minLength: 40, maxLength: 40 })
+  fc.assert(
+    fc.property(fc.noBias(careless), fc.noBias(rows), (given, row) => {
+      const told = new Set(prove(compile(build(given))).ungated.map(({ state, tool: name }) => `${name} in ${state}`))
+      const outward = (name: string): boolean => {
+        const { effect, egress } = given.tools[Number(name.slice(1))]!
+        return effect === 'external' || egress
+      }
+      let state = ''
+      for (const { type, data } of playOut(given, row).log) {
+        if (type === 'state.entered') state = data.state
+        if (type !== 'tool.called' || !outward(data.tool)) continue
+        counts.calls += 1
+        const { trust, privacy } = data.label ?? clear
+        if (trust === 'trusted' || privacy === 'public' || data.approval !== undefined) continue
+        counts.leaks += 1
+        expect(told).toContain(`${data.tool} in ${state}`)
+      }
+    }),
+    { numRuns: 1_000 },
+  )
+  expect(counts.calls).toBeGreaterThan(100)
+  expect(counts.leaks).toBeGreaterThan(50)
 })
