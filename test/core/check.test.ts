@@ -206,24 +206,6 @@ const cases: readonly (readonly [string, Change, ProblemCode, string])[] = [
   ['endless steps', { limits: { steps: Infinity } }, 'LIMIT_INVALID', '.limits.steps'],
   ['a timeout that is no duration', first({ timeout: 'soon' }), 'LIMIT_INVALID', '.states.first.timeout'],
   ['a timeout of no time', first({ timeout: 0 }), 'LIMIT_INVALID', '.states.first.timeout'],
-  [
-    'a host that is an address',
-    first({ tools: [{ ...look, egress: ['https://a.example/'] }] }),
-    'TOOL_INVALID',
-    '.states.first.tools.look.egress',
-  ],
-  [
-    'a host that is everybody',
-    first({ tools: [{ ...look, egress: ['*'] }] }),
-    'TOOL_INVALID',
-    '.states.first.tools.look.egress',
-  ],
-  [
-    'a secret of no name',
-    first({ tools: [{ ...look, secrets: ['a/b'] }] }),
-    'TOOL_INVALID',
-    '.states.first.tools.look.secrets',
-  ],
   ['a key without a schema', context({ bad: {} }), 'SCHEMA_INVALID', '.context.bad'],
   [
     'a key whose initial value does not fit',
@@ -316,7 +298,7 @@ const boundaries: typeof cases = [
     'FIELD_UNKNOWN',
     `${tools}.sinks.to.or`,
   ],
-  ...['https://a.example', 'a.example/x', 'a.*.example', 'A.example', 'a.example:443', '', '*', 3].map(
+  ...['https://a.example', 'a.example/x', 'a.*.example', 'a.example:99999999', '', '*', 3].map(
     (host) => [`the host ${host}`, withTool({ egress: [host] }), 'EGRESS_INVALID', `${tools}.egress`] as const,
   ),
   ['hosts that are a text', withTool({ egress: 'a.example' }), 'EGRESS_INVALID', `${tools}.egress`],

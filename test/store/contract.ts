@@ -9,7 +9,7 @@ import { draw } from '../../src/core/resilience.ts'
 import { fold, emptyTask } from '../../src/core/task.ts'
 import { genesis } from '../../src/store/log.ts'
 import type { Commit, Store } from '../../src/store/store.ts'
-import { everyKind, machine, playHistory } from './history.ts'
+import { machine, playHistory } from './history.ts'
 
 /** A store that a test opened, and a dump of every row of every table that follows from the log. */
 export interface Opened {
