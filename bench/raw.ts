@@ -17,7 +17,7 @@ export function readCommits(path: string, taskId?: string): readonly RawCommit[]
   const db = new DatabaseSync(path, { readOnly: true })
   const bodies = new Map(
     db
-      .prepare('SELECT taskId, seq, hash, body FROM payloads')
+      .prepare('SELECT taskId, seq, hash, salt, body FROM payloads')
       .all()
       .map((row) => [`${row['taskId'] as string} ${row['seq'] as number} ${row['hash'] as string}`, row as Row]),
   )
@@ -54,14 +54,14 @@ export function writeRaw(path: string, commits: readonly RawCommit[], group: num
   }[])
     db.exec(`DROP TRIGGER ${name}`)
   const task = db.prepare(
-    `INSERT INTO tasks VALUES (?, 'bench', '1', ?, 'bench', 'running', 'work', NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, ?)`,
+    `INSERT INTO tasks VALUES (?, 'bench', '1', ?, 'bench', 'running', 'work', NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ?)`,
   )
   const hash = '0'.repeat(64)
   for (const id of new Set(commits.map(({ events }) => events[0]!['taskId']!))) task.run(id, hash, hash)
   const event = db.prepare(
     'INSERT INTO events (taskId, seq, atMs, type, data, costMicros, prevHash, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
   )
-  const payload = db.prepare('INSERT INTO payloads (taskId, seq, hash, body) VALUES (?, ?, ?, ?)')
+  const payload = db.prepare('INSERT INTO payloads (taskId, seq, hash, salt, body) VALUES (?, ?, ?, ?, ?)')
   const update = db.prepare(
     'UPDATE tasks SET steps = ?, turns = ?, inputTokens = ?, outputTokens = ?, updatedAtMs = ?, seq = ?, hash = ? WHERE taskId = ?',
   )
@@ -69,7 +69,7 @@ export function writeRaw(path: string, commits: readonly RawCommit[], group: num
   for (let at = 0; at < commits.length; at += group) {
     db.exec('BEGIN IMMEDIATE')
     for (const { events, payloads } of commits.slice(at, at + group)) {
-      for (const row of payloads) payload.run(row['taskId']!, row['seq']!, row['hash']!, row['body']!)
+      for (const row of payloads) payload.run(row['taskId']!, row['seq']!, row['hash']!, row['salt']!, row['body']!)
       for (const row of events)
         event.run(
           row['taskId']!,

@@ -45,12 +45,22 @@ export type { Ceilings, Known, StateWorst, Worst } from './core/worst.ts'
 export { graph } from './graph.ts'
 export type { Webhook } from './notifier.ts'
 export { createOrchestrator, pinOf } from './orchestrator.ts'
-export type { Orchestrator, OrchestratorOptions, StartOptions, TaskHandle, TaskView } from './orchestrator.ts'
+export type {
+  Audit,
+  Orchestrator,
+  OrchestratorOptions,
+  StartOptions,
+  TaskHandle,
+  TaskView,
+  VerifyOptions,
+} from './orchestrator.ts'
 export { fromAiSdk } from './providers/ai-sdk.ts'
 export { startMockServer } from './providers/mock-server.ts'
 export { scriptedModel } from './providers/scripted.ts'
 export type { Script, ScriptAnswer, ScriptRequest } from './providers/scripted.ts'
+export { createKeys } from './store/key.ts'
+export type { Checkpoint } from './store/register.ts'
 export { systemRuntime } from './runtime.ts'
 export type { Runtime } from './runtime.ts'
 export type { Redaction, SecretSource, SecretTable } from './secrets.ts'
-export type { GateRow, InboxRow, LoggedEvent, Store, TaskRow } from './store/store.ts'
+export type { Finding, GateRow, InboxRow, LoggedEvent, Store, TaskRow } from './store/store.ts'

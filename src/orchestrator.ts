@@ -1,6 +1,7 @@
 // Wires the house together: agents, models, a store and a worker. Everything that a caller may ask for is one method
 // here, and each writes through the same door: load, decide, commit, and again if somebody else was first.
 
+import { anchor, anchorsIn, judge, type Checkpointed } from './anchors.ts'
 import type { Agent } from './core/agent.ts'
 import { closedBreaker, openGate } from './core/breaker.ts'
 import { compileChecked } from './core/check.ts'
@@ -8,6 +9,7 @@ import { answer, cancel, resetBreaker, signal, type HumanAnswer, type Signal } f
 import type { ContextShape, InputOf } from './core/context.ts'
 import { start } from './core/decide.ts'
 import { draft, noTerms, type Draft, type Terms } from './core/draft.ts'
+import { erase } from './core/erasure.ts'
 import { Fault } from './core/fault.ts'
 import type { JsonObject } from './core/json.ts'
 import { clear, isClear, join, type DeclaredLabel, type Label } from './core/label.ts'
@@ -27,6 +29,8 @@ import { loadPrices, loadWindows, type PriceTable } from './providers/prices.ts'
 import { resolveModel, type ModelTable } from './providers/registry.ts'
 import { systemRuntime, type Runtime } from './runtime.ts'
 import { cleanError, Secrets, type Redaction, type SecretTable } from './secrets.ts'
+import { erasable } from './store/erasable.ts'
+import { keysOf, signerOf } from './store/key.ts'
 import { canonical, genesis, sha256 } from './store/log.ts'
 import { openStore } from './store/open.ts'
 import { gatesOf } from './store/rows.ts'
@@ -98,6 +102,8 @@ export interface TaskView {
   /** What is known of the context's keys, where it is not trusted and public. */
   readonly labels: Readonly<Record<string, Label>>
   readonly usage: Usage
+  /** How many of its payloads were erased. */
+  readonly erased: number
   readonly startedBy: string
   readonly startedAtMs: number
   readonly updatedAtMs: number
@@ -115,6 +121,34 @@ export interface TaskHandle {
   /** Fulfilled when the task has ended, or waits for a human or a signal. */
   rest(): Promise<TaskView>
 }
+
+/** What to hold a log against. */
+export interface VerifyOptions {
+  /** Told the number of tasks done. */
+  readonly progress?: (tasks: number) => void
+  /** The path of an anchors file. */
+  readonly anchors?: string
+  /** The keys, as PEM, whose signatures count. Without any, anchors are believed as they are. */
+  readonly publicKeys?: readonly string[]
+}
+
+/** What `verify` looked at and found, and what nobody can know from what it was given. */
+export interface Audit extends Verification {
+  /** How many anchors the store was held against. */
+  readonly anchors: number
+  readonly notProved: readonly string[]
+}
+
+/** What a log cannot say of itself. */
+const unanchored: readonly string[] = [
+  'that no tail was cut off together with the head that remembers it',
+  'that no task was removed with all its rows',
+  'that the store is not an older copy that was put back, or one that has gone on by itself',
+  'that no chain was computed anew after an edit, by somebody who can write to the store',
+]
+
+/** The write points of what is said from outside. */
+type SayPoint = 'answer' | 'signal' | 'cancel' | 'erase'
 
 const pollMs = 200
 const conflictsMax = 50
@@ -416,7 +450,7 @@ export class Orchestrator {
     const row = await this.#row(taskId)
     const context = await this.store.context(taskId)
     const { agent, version, status, state, outcome, waitsFor, startedBy, startedAtMs, updatedAtMs, seq } = row
-    const { steps, turns, inputTokens, outputTokens, costMicros, unpriced } = row
+    const { steps, turns, inputTokens, outputTokens, costMicros, unpriced, erased } = row
     return {
       taskId,
       agent,
@@ -428,6 +462,7 @@ export class Orchestrator {
       context: Object.fromEntries(context.map(({ key, value }) => [key, value])),
       labels: Object.fromEntries(context.flatMap(({ key, label }) => (isClear(label) ? [] : [[key, label]]))),
       usage: { steps, turns, inputTokens, outputTokens, costMicros, unpriced },
+      erased,
       startedBy,
       startedAtMs,
       updatedAtMs,
@@ -493,9 +528,54 @@ export class Orchestrator {
     }
   }
 
-  /** Proves the log of one task, or of all, whole. */
-  verify(taskId?: string, progress?: (tasks: number) => void): Promise<Verification> {
-    return this.store.verify(taskId, progress)
+  /**
+   * Erases payloads of a task that has ended: all, or those that event `seq` carries. `wiped` is false while another process
+   * keeps the store's write-ahead log from being emptied; asking again tries again. Throws TASK_RUNNING or PAYLOAD_UNKNOWN.
+   */
+  async erase(
+    taskId: string,
+    given: { seq?: number; by: string; reason: string },
+  ): Promise<{ erased: number; wiped: boolean }> {
+    for (let tries = 1; ; tries += 1) {
+      const sealed = await this.store.readSealed(taskId)
+      const places = erasable(taskId, sealed, await this.store.read(taskId, { limit: sealed.length }), given.seq)
+      let stale = false
+      const said = await this.#sayOnce(taskId, 'erase', (work) => {
+        // What came late in the meantime is to be erased, too.
+        stale = work.task.seq !== sealed.length
+        if (!stale) erase(work, places, given)
+      })
+      if (said && !stale) return { erased: places.length, wiped: await this.store.wipe() }
+      if (tries >= conflictsMax) throw conflict(taskId, tries)
+    }
+  }
+
+  /**
+   * Signs the heads of all tasks that have gone on, and appends to the file `anchors` every checkpoint that it does not have.
+   * `key` is a private key as PEM. Throws KEY_INVALID, ANCHORS_INVALID, ANCHORS_AHEAD or ANCHORS_FAILED.
+   */
+  checkpoint({ key, anchors }: { key: string; anchors: string }): Promise<Checkpointed> {
+    return anchor(this.store, anchors, signerOf(key), this.#runtime.now())
+  }
+
+  /** Proves the log of one task, or of all, whole; with anchors, also what no log can say of itself. Throws ANCHORS_INVALID. */
+  async verify(taskId?: string, options: VerifyOptions = {}): Promise<Audit> {
+    const keys = options.publicKeys && keysOf(options.publicKeys)
+    // Read before the store: what is anchored while we look is then not taken for missing.
+    const anchors = options.anchors === undefined ? undefined : anchorsIn(options.anchors)
+    const proved = await this.store.verify(taskId, options.progress)
+    if (!anchors) return { ...proved, anchors: 0, notProved: unanchored }
+    const verdict = await judge(this.store, anchors, keys, taskId)
+    const rest = Math.max(0, proved.events - verdict.events)
+    return {
+      ...proved,
+      anchors: anchors.length,
+      findings: [...proved.findings, ...verdict.findings],
+      notProved: [
+        ...(keys ? [] : ['that the anchors were signed by the holder of the key: give --public-key']),
+        ...(rest > 0 ? [`that ${rest} events are as they were written: they are newer than the last anchor`] : []),
+      ],
+    }
   }
 
   /** Throws DEFINITION_CHANGED unless one of the agents here is the one that the task was started with. */
@@ -525,7 +605,7 @@ export class Orchestrator {
 
   // ---- The one door ------------------------------------------------------------------------------------------------
 
-  async #say(taskId: string, point: 'answer' | 'signal' | 'cancel', decide: (work: Draft) => void): Promise<void> {
+  async #say(taskId: string, point: SayPoint, decide: (work: Draft) => void): Promise<void> {
     for (let tries = 1; ; tries += 1) {
       if (await this.#sayOnce(taskId, point, decide)) return
       if (tries >= conflictsMax) throw conflict(taskId, tries)
@@ -533,11 +613,7 @@ export class Orchestrator {
   }
 
   /** False when somebody else was first; then nothing was written. */
-  async #sayOnce(
-    taskId: string,
-    point: 'answer' | 'signal' | 'cancel',
-    decide: (work: Draft) => void,
-  ): Promise<boolean> {
+  async #sayOnce(taskId: string, point: SayPoint, decide: (work: Draft) => void): Promise<boolean> {
     const { task, head } = await loadTask(this.store, taskId)
     if (head.seq === 0) throw unknownTask(taskId)
     // Only a cancellation touches a gate: whoever probes for the task is called off.

@@ -15,6 +15,8 @@ export const writePoints = [
   'answer',
   'signal',
   'cancel',
+  'erase',
+  'checkpoint',
 ] as const
 
 /** One of the places where the engine writes. */

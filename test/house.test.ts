@@ -38,9 +38,10 @@ const below: Readonly<Record<string, readonly string[]>> = {
   secrets: ['core'],
   perform: ['egress', 'secrets', 'providers', 'core', 'runtime'],
   gates: ['store', 'core'],
+  anchors: ['store', 'core'],
   worker: ['perform', 'gates', 'store', 'runtime', 'core'],
   notifier: ['worker', 'providers', 'store', 'runtime', 'core'],
-  orchestrator: ['notifier', 'worker', 'perform', 'secrets', 'providers', 'store', 'runtime', 'core'],
+  orchestrator: ['notifier', 'worker', 'anchors', 'perform', 'secrets', 'providers', 'store', 'runtime', 'core'],
   index: ['orchestrator', 'notifier', 'secrets', 'graph', 'providers', 'store', 'runtime', 'core'],
   cli: ['orchestrator', 'secrets', 'graph', 'providers', 'store', 'runtime', 'core'],
 }

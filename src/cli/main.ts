@@ -6,8 +6,11 @@ import { answerCommand } from './answer.ts'
 import { breakersCommand } from './breakers.ts'
 import { cancelCommand } from './cancel.ts'
 import { checkCommand } from './check.ts'
+import { checkpointCommand } from './checkpoint.ts'
+import { eraseCommand } from './erase.ts'
 import { graphCommand } from './graph.ts'
 import { inboxCommand } from './inbox.ts'
+import { keygenCommand } from './keygen.ts'
 import { logCommand } from './log.ts'
 import { mockModelCommand } from './mock-model.ts'
 import { runCommand } from './run.ts'
@@ -32,6 +35,9 @@ const commands = [
   checkCommand,
   graphCommand,
   verifyCommand,
+  keygenCommand,
+  checkpointCommand,
+  eraseCommand,
   mockModelCommand,
 ]
 

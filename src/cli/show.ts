@@ -1,6 +1,7 @@
 // `signalbox show TASK`: where a task stands, what it has used, what each turn cost, what it knows and what it waits for.
 
 import type { Command } from 'commander'
+import { isErased } from '../core/erasure.ts'
 import { head } from '../core/json.ts'
 import { storeCommand, withStore, type Leave } from './command.ts'
 import { exitCodes, print, printJson } from './terminal.ts'
@@ -28,8 +29,9 @@ export function showCommand(leave: Leave): Command {
       print(`state    ${view.state}, at event ${view.seq}`)
       print(`used     ${sayUsage(view.usage)}`)
       if (turns.length > 0) print(sayTurns(turns))
+      if (view.erased > 0) print(`erased   ${view.erased} payloads are gone; see signalbox log ${view.taskId}`)
       for (const [key, value] of Object.entries(view.context))
-        print(`context  ${key} = ${head(JSON.stringify(value), 400)}`)
+        print(`context  ${key} = ${isErased(value) ? '(erased)' : head(JSON.stringify(value), 400)}`)
       for (const { item, question, options } of view.inbox)
         print(`waits    ${item}: ${question} [${options.join(', ')}]`)
     })

@@ -14,6 +14,7 @@ export const exitCodes = { well: 0, badly: 1, usage: 2, waits: 3, interrupted: 1
 
 const usageFaults: ReadonlySet<FaultCode> = new Set<FaultCode>([
   'AGENT_UNKNOWN',
+  'ANCHORS_INVALID',
   'BREAKER_UNKNOWN',
   'CONFIG_INVALID',
   'DECISION_UNKNOWN',
@@ -21,9 +22,12 @@ const usageFaults: ReadonlySet<FaultCode> = new Set<FaultCode>([
   'FLAG_INVALID',
   'INPUT_INVALID',
   'ITEM_UNKNOWN',
+  'KEY_EXISTS',
+  'KEY_INVALID',
   'MODEL_UNKNOWN',
   'MODULE_MISSING',
   'NODE_TOO_OLD',
+  'PAYLOAD_UNKNOWN',
   'PRICE_UNKNOWN',
   'SCRIPT_INVALID',
   'STORE_MISSING',

@@ -1,6 +1,7 @@
 // A task's events, told to a person: one line an event, the ones that matter.
 
 import { sayMs } from '../core/duration.ts'
+import { isErased } from '../core/erasure.ts'
 import type { PlannedRetry } from '../core/event.ts'
 import { head, type Json } from '../core/json.ts'
 import { sayLabel } from '../core/label.ts'
@@ -114,7 +115,7 @@ function describe(event: LoggedEvent): string | undefined {
     case 'signal.received':
       return `  signal ${event.data.name} from ${event.data.by} ${short(event.data.data)}`
     case 'human.asked':
-      return `  ${paint('magenta', 'asks a human')}: ${event.data.question} [${event.data.options.join(', ')}]`
+      return `  ${paint('magenta', 'asks a human')}: ${isErased(event.data.question) ? '(erased)' : event.data.question} [${event.data.options.join(', ')}]`
     case 'human.answered': {
       const { by, decision, reason, more } = event.data
       const rest = more === undefined ? '' : ` (${more} more must agree)`
@@ -135,7 +136,12 @@ function describe(event: LoggedEvent): string | undefined {
       return paint('yellow', `  ${key} from ${state}: ${sayLabel(from)} → ${sayLabel(to)} (${reason})`)
     }
     case 'links.removed':
-      return paint('yellow', `  ${event.data.links.length} links were taken out of ${event.data.key}`)
+      return paint(
+        'yellow',
+        `  ${isErased(event.data.links) ? 'erased' : event.data.links.length} links were taken out of ${event.data.key}`,
+      )
+    case 'payload.erased':
+      return paint('yellow', `  payload of event ${event.data.seq} erased by ${event.data.by}: ${event.data.reason}`)
     case 'task.cancelled':
       return paint('red', `cancelled by ${event.data.by}: ${event.data.reason}`)
     case 'task.ended':
@@ -190,5 +196,5 @@ export function sayCosts({ costMicros, unpriced }: Pick<Usage, 'costMicros' | 'u
 }
 
 function short(value: Json): string {
-  return paint('dim', head(JSON.stringify(value), 140))
+  return paint('dim', isErased(value) ? '(erased)' : head(JSON.stringify(value), 140))
 }

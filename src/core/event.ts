@@ -415,6 +415,14 @@ export interface EventData {
     /** How many others must agree before it counts. */
     readonly more?: number
   }
+  /** A payload was taken out of the store for good. The event that carries it stays, and its hash. */
+  'payload.erased': {
+    /** Where it was stored: with which event, and under which hash. */
+    readonly seq: number
+    readonly hash: string
+    readonly by: string
+    readonly reason: string
+  }
   'task.cancelled': { readonly by: string; readonly reason: string }
   'task.ended': { readonly outcome: string; readonly status: 'done' | 'failed' | 'cancelled' }
 }

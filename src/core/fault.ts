@@ -6,6 +6,9 @@
 export type FaultCode =
   | 'AGENT_UNKNOWN'
   | 'AGENT_UNSOUND'
+  | 'ANCHORS_AHEAD'
+  | 'ANCHORS_FAILED'
+  | 'ANCHORS_INVALID'
   | 'BREAKER_UNKNOWN'
   | 'CONFIG_INVALID'
   | 'DEFINITION_CHANGED'
@@ -16,11 +19,14 @@ export type FaultCode =
   | 'ITEM_CLOSED'
   | 'ITEM_UNKNOWN'
   | 'DECISION_UNKNOWN'
+  | 'KEY_EXISTS'
+  | 'KEY_INVALID'
   | 'LOG_CONFLICT'
   | 'MODEL_UNKNOWN'
   | 'MODULE_FAILED'
   | 'MODULE_MISSING'
   | 'NODE_TOO_OLD'
+  | 'PAYLOAD_UNKNOWN'
   | 'PEER_MISSING'
   | 'PORT_TAKEN'
   | 'PRICE_UNKNOWN'
@@ -41,6 +47,7 @@ export type FaultCode =
   | 'STORE_ALTERED'
   | 'TASK_ENDED'
   | 'TASK_EXISTS'
+  | 'TASK_RUNNING'
   | 'TASK_UNKNOWN'
 
 const brand = Symbol.for('signalbox.fault')

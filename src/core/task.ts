@@ -203,6 +203,8 @@ export interface Task {
   /** Steps that hold a place at a gate, or wait for one, and the gate's key. */
   readonly slots: Map<number, string>
   handovers: number
+  /** How many of its payloads were erased. */
+  erased: number
   /** The task's own deadline has passed and was acted on. */
   expired: boolean
   /** Why the state that the task stands at was not entered. */
@@ -262,6 +264,7 @@ export function emptyTask(id: string): Task {
     toolCalls: new Map(),
     slots: new Map(),
     handovers: 0,
+    erased: 0,
     expired: false,
     door: undefined,
     handedFrom: undefined,
@@ -572,6 +575,9 @@ function apply(task: Task, event: Event): void {
     case 'answer.refused':
     case 'notice.sent':
     case 'notice.failed':
+      return
+    case 'payload.erased':
+      task.erased += 1
       return
     case 'task.cancelled':
       return

@@ -29,7 +29,10 @@ export function openFile(path: string, now: () => number): DatabaseSync {
       )
     }
     if (read('journal_mode') !== ('wal' as unknown)) db.exec('PRAGMA journal_mode = WAL')
-    db.exec('PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -65536')
+    // What is deleted is overwritten: an erased payload must be gone, and what a full page leaves behind when it is split.
+    db.exec(
+      'PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -65536; PRAGMA secure_delete = ON',
+    )
     migrate(db, path, version, now)
     return db
   } catch (thrown) {

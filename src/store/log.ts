@@ -1,10 +1,12 @@
 // The log's form: how an event is hashed and chained, and how that is proved again later. An event is hashed as
 // canonical JSON (RFC 8785) of { at, costMicros, data, prevHash, seq, taskId, type }; large values are payloads, kept
-// apart under the SHA-256 of their canonical JSON, and the event carries that hash in their place.
+// apart with a salt, and the event carries the SHA-256 of both in their place. So a payload can be erased with its salt,
+// the chain holds all the same, and the hash that is left says nothing about what it was.
 
 import { hash as digest } from 'node:crypto'
 import canonicalize from 'canonicalize'
 import { payloadFields, type Event } from '../core/event.ts'
+import { erased } from '../core/erasure.ts'
 import { assert } from '../core/fault.ts'
 import type { Json, JsonObject } from '../core/json.ts'
 import type { Finding, Head, LoggedEvent, SealedEvent } from './store.ts'
@@ -24,34 +26,57 @@ export function sha256(text: string): string {
   return digest('sha256', text, 'hex')
 }
 
+/** The hash of a payload: of its salt and its canonical JSON, one behind the other. */
+export function commitment(salt: string, body: string): string {
+  return sha256(salt + body)
+}
+
 /** Where a payload is: with which event it was stored, and its hash. */
 export interface Place {
   readonly seq: number
   readonly hash: string
 }
 
+/** A payload as it is stored. Both are null once it is erased. */
+export interface Payload {
+  readonly salt: string | null
+  readonly body: string | null
+}
+
 /** Finds a payload, or does not. */
-export type Fetch = (place: Place) => string | undefined
+export type Fetch = (place: Place) => Payload | undefined
+
+/** A payload that is to be stored. `content` is the hash of its body alone: for finding it again, and never stored. */
+export interface NewPayload extends Place {
+  readonly salt: string
+  readonly body: string
+  readonly content: string
+}
 
 /** Events in their final form, and the payloads that are to be stored with them. */
 export interface Sealed {
   readonly events: readonly SealedEvent[]
-  readonly payloads: readonly (Place & { readonly body: string })[]
+  readonly payloads: readonly NewPayload[]
   readonly head: Head
 }
 
 /**
- * Puts events behind a head: takes their payloads out and hashes each event onto the one before. A payload whose hash
+ * Puts events behind a head: takes their payloads out and hashes each event onto the one before. A payload whose content
  * is `known` to be stored with an earlier event is not stored again; the reference says with which.
  */
-export function seal(head: Head, events: readonly Event[], known: (hash: string) => number | undefined): Sealed {
-  const payloads: (Place & { readonly body: string })[] = []
+export function seal(
+  head: Head,
+  events: readonly Event[],
+  known: (content: string) => Place | undefined,
+  salt: () => string,
+): Sealed {
+  const payloads: NewPayload[] = []
   const sealed: SealedEvent[] = []
   let { seq, hash } = head
   for (const event of events) {
     seq += 1
     assert(event.seq === seq, `event ${event.seq} of task ${event.taskId} goes behind event ${seq - 1}`)
-    const data = canonical(takeOut(event, payloads, known))
+    const data = canonical(takeOut(event, payloads, known, salt))
     const { taskId, at, type, costMicros } = event
     const row = { taskId, seq, at, type, data, costMicros, prevHash: hash }
     hash = hashOf(row)
@@ -62,8 +87,9 @@ export function seal(head: Head, events: readonly Event[], known: (hash: string)
 
 function takeOut(
   event: Event,
-  payloads: (Place & { readonly body: string })[],
-  known: (hash: string) => number | undefined,
+  payloads: NewPayload[],
+  known: (content: string) => Place | undefined,
+  salt: () => string,
 ): JsonObject {
   const fields: readonly string[] | undefined = payloadFields[event.type]
   const data = event.data as unknown as JsonObject
@@ -73,10 +99,16 @@ function takeOut(
     const value = slim[field]
     if (value === undefined) continue
     const body = canonical(value)
-    const hash = sha256(body)
-    const seq = known(hash) ?? payloads.find((payload) => payload.hash === hash)?.seq
-    if (seq === undefined) payloads.push({ seq: event.seq, hash, body })
-    slim[field] = seq === undefined || seq === event.seq ? { $payload: hash } : { $payload: hash, seq }
+    const content = sha256(body)
+    let place = known(content) ?? payloads.find((payload) => payload.content === content)
+    if (!place) {
+      const own = salt()
+      const stored = { seq: event.seq, hash: commitment(own, body), salt: own, body, content }
+      payloads.push(stored)
+      place = stored
+    }
+    const { seq, hash } = place
+    slim[field] = seq === event.seq ? { $payload: hash } : { $payload: hash, seq }
   }
   return slim
 }
@@ -102,15 +134,20 @@ export function payloadsOf(event: SealedEvent): ReadonlyMap<string, Place> {
   return found
 }
 
-/** Puts the payloads back in their places. */
+/** Puts the payloads back in their places; where one was erased, what says so. */
 export function unseal(event: SealedEvent, payload: Fetch): LoggedEvent {
   const data = JSON.parse(event.data) as Record<string, Json>
   for (const field of (payloadFields[event.type as Event['type']] ?? []) as readonly string[]) {
     const place = placeOf(data[field], event.seq)
-    const body = place && payload(place)
-    if (body !== undefined) data[field] = JSON.parse(body) as Json
+    const stored = place && payload(place)
+    if (stored) data[field] = read(stored)
   }
   return { ...event, data } as unknown as LoggedEvent
+}
+
+/** A stored payload as a value. */
+export function read({ body }: Pick<Payload, 'body'>): Json {
+  return body === null ? erased : (JSON.parse(body) as Json)
 }
 
 /** Reads a reference. Without a sequence number the payload was stored with the event itself. */
@@ -119,11 +156,30 @@ function placeOf(value: Json | undefined, seq: number): Place | undefined {
   return { hash: String(value['$payload']), seq: typeof value['seq'] === 'number' ? value['seq'] : seq }
 }
 
+/** What the proof of one task looked at and found. */
+export interface Proof {
+  readonly events: number
+  /** Payloads that are gone, as the log says. */
+  readonly erased: number
+  readonly finding: Finding | undefined
+}
+
 /**
  * Proves one task's events: dense from 1, each hashed onto the one before, ending at the head that the task's row
- * remembers. Names the first event that is not as it was written, or undefined when all are.
+ * remembers; every payload as its event says, or erased as a later one says. Names the first event that is not as it was
+ * written.
  */
 export function verifyChain(
+  taskId: string,
+  events: readonly SealedEvent[],
+  head: Head | undefined,
+  payload: Fetch,
+): Proof {
+  const finding = findProblem(taskId, events, head, payload)
+  return { events: events.length, erased: finding ? 0 : erasuresOf(events).size, finding }
+}
+
+function findProblem(
   taskId: string,
   events: readonly SealedEvent[],
   head: Head | undefined,
@@ -131,6 +187,7 @@ export function verifyChain(
 ): Finding | undefined {
   const found = (kind: Finding['kind'], seq: number, problem: string): Finding => ({ taskId, seq, kind, problem })
   const places = new Map(events.map((event) => [event.hash, event.seq]))
+  const erasures = erasuresOf(events)
   let previous = genesis
   for (const event of events) {
     const { seq, prevHash, hash } = event
@@ -149,7 +206,7 @@ export function verifyChain(
       const moved = successor !== undefined && successor.seq !== seq + 1
       return found(moved ? 'moved' : 'edited', seq, `event ${seq} (${event.type}) is not what was written there`)
     }
-    const problem = payloadProblem(event, payload)
+    const problem = payloadProblem(event, payload, erasures)
     if (problem) return found('payload', seq, problem)
     previous = { seq, hash }
   }
@@ -162,11 +219,30 @@ export function verifyChain(
     : found('edited', previous.seq, 'the last event is not the one that was recorded')
 }
 
-function payloadProblem(event: SealedEvent, payload: Fetch): string | undefined {
+/** The payloads that a log says were erased, with the number of the event that says so. */
+export function erasuresOf(events: readonly SealedEvent[]): ReadonlyMap<string, number> {
+  const found = new Map<string, number>()
+  for (const { type, data, seq } of events) {
+    if (type === 'payload.erased') found.set(keyOf(JSON.parse(data) as Place), seq)
+  }
+  return found
+}
+
+function keyOf({ seq, hash }: Place): string {
+  return `${seq} ${hash}`
+}
+
+function payloadProblem(event: SealedEvent, payload: Fetch, erasures: ReadonlyMap<string, number>): string | undefined {
   for (const [field, place] of payloadsOf(event)) {
-    const body = payload(place)
-    if (body === undefined) return `the ${field} of event ${event.seq} (${event.type}) is missing`
-    if (sha256(body) !== place.hash) return `the ${field} of event ${event.seq} (${event.type}) was edited`
+    const what = `the ${field} of event ${event.seq} (${event.type})`
+    const { salt, body } = payload(place) ?? { salt: null, body: null }
+    const erasure = erasures.get(keyOf(place))
+    if (erasure !== undefined) {
+      if (salt === null && body === null) continue
+      return `${what} is there, though event ${erasure} erased it`
+    }
+    if (salt === null || body === null) return `${what} is missing, and no event says that it was erased`
+    if (commitment(salt, body) !== place.hash) return `${what} was edited`
   }
   return undefined
 }

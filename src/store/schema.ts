@@ -1,6 +1,7 @@
-// The tables, as numbered migrations that only go forward. `events` and `payloads` are the truth; every other table
-// follows from them and can be written again (`rebuild`). Those two keep SQLite's rowid and so grow at their end: when
-// many tasks share a commit, that touches half as many pages as rows that lie where their task lies.
+// The tables, as numbered migrations that only go forward. `events` and `payloads` are the truth, `checkpoints` says
+// what was signed of it; every other table follows and can be written again (`rebuild`). The first two keep SQLite's rowid and so grow at their end: when
+// many tasks share a commit, that touches half as many pages as rows that lie where their task lies. No table but
+// `payloads` holds a payload, so that one that is erased is gone.
 
 import { sha256 } from './log.ts'
 
@@ -26,7 +27,7 @@ const sqliteMigrations: readonly Migration[] = [
       ) STRICT;
 
       CREATE TABLE payloads (
-        taskId TEXT NOT NULL, seq INTEGER NOT NULL, hash TEXT NOT NULL, body TEXT NOT NULL,
+        taskId TEXT NOT NULL, seq INTEGER NOT NULL, hash TEXT NOT NULL, salt TEXT, body TEXT,
         PRIMARY KEY (taskId, seq, hash)
       ) STRICT;
 
@@ -37,16 +38,46 @@ const sqliteMigrations: readonly Migration[] = [
       CREATE TRIGGER events_dense BEFORE INSERT ON events
         WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) + 1 FROM events WHERE taskId = NEW.taskId)
         BEGIN SELECT RAISE(ABORT, 'the event log is append-only: the next sequence number only'); END;
+      CREATE INDEX erasures ON events (taskId, json_extract(data, '$.seq'), json_extract(data, '$.hash'))
+        WHERE type = 'payload.erased';
       CREATE TRIGGER payloads_no_update BEFORE UPDATE ON payloads
+        WHEN NOT (
+          NEW.taskId = OLD.taskId AND NEW.seq = OLD.seq AND NEW.hash = OLD.hash AND NEW.salt IS NULL AND NEW.body IS NULL
+          AND EXISTS (
+            SELECT 1 FROM events WHERE type = 'payload.erased' AND taskId = OLD.taskId
+              AND json_extract(data, '$.seq') = OLD.seq AND json_extract(data, '$.hash') = OLD.hash
+          )
+        )
+        BEGIN SELECT RAISE(ABORT, 'a payload is never changed'); END;
+      CREATE TRIGGER payloads_once BEFORE INSERT ON payloads
+        WHEN EXISTS (SELECT 1 FROM payloads WHERE taskId = NEW.taskId AND seq = NEW.seq AND hash = NEW.hash)
         BEGIN SELECT RAISE(ABORT, 'a payload is never changed'); END;
       CREATE TRIGGER payloads_no_delete BEFORE DELETE ON payloads
         BEGIN SELECT RAISE(ABORT, 'a payload is never removed'); END;
+
+      CREATE TABLE checkpoints (
+        number INTEGER NOT NULL PRIMARY KEY, atMs INTEGER NOT NULL, tasks INTEGER NOT NULL, events INTEGER NOT NULL,
+        prevRoot TEXT NOT NULL, root TEXT NOT NULL, keyId TEXT NOT NULL, signature TEXT NOT NULL
+      ) STRICT;
+      CREATE TABLE checkpointHeads (
+        taskId TEXT NOT NULL, number INTEGER NOT NULL, seq INTEGER NOT NULL, hash TEXT NOT NULL,
+        PRIMARY KEY (taskId, number)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX checkpointHeads_by_number ON checkpointHeads (number);
+      CREATE TRIGGER checkpoints_no_update BEFORE UPDATE ON checkpoints
+        BEGIN SELECT RAISE(ABORT, 'a checkpoint is never changed'); END;
+      CREATE TRIGGER checkpoints_no_delete BEFORE DELETE ON checkpoints
+        BEGIN SELECT RAISE(ABORT, 'a checkpoint is never removed'); END;
+      CREATE TRIGGER checkpointHeads_no_update BEFORE UPDATE ON checkpointHeads
+        BEGIN SELECT RAISE(ABORT, 'a checkpoint is never changed'); END;
+      CREATE TRIGGER checkpointHeads_no_delete BEFORE DELETE ON checkpointHeads
+        BEGIN SELECT RAISE(ABORT, 'a checkpoint is never removed'); END;
 
       CREATE TABLE tasks (
         taskId TEXT NOT NULL PRIMARY KEY, agent TEXT NOT NULL, version TEXT NOT NULL, definition TEXT NOT NULL,
         startedBy TEXT NOT NULL, status TEXT NOT NULL, state TEXT NOT NULL, outcome TEXT, waitsFor TEXT,
         steps INTEGER NOT NULL, turns INTEGER NOT NULL, inputTokens INTEGER NOT NULL, outputTokens INTEGER NOT NULL,
-        costMicros INTEGER NOT NULL, unpriced INTEGER NOT NULL, startedAtMs INTEGER NOT NULL, updatedAtMs INTEGER NOT NULL,
+        costMicros INTEGER NOT NULL, unpriced INTEGER NOT NULL, erased INTEGER NOT NULL, startedAtMs INTEGER NOT NULL, updatedAtMs INTEGER NOT NULL,
         seq INTEGER NOT NULL, hash TEXT NOT NULL
       ) STRICT, WITHOUT ROWID;
       CREATE INDEX tasks_by_start ON tasks (startedAtMs);
@@ -76,7 +107,7 @@ const sqliteMigrations: readonly Migration[] = [
 
       CREATE TABLE inbox (
         item TEXT NOT NULL PRIMARY KEY, taskId TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,
-        question TEXT NOT NULL, show TEXT, options TEXT NOT NULL, assignee TEXT,
+        questionSeq INTEGER NOT NULL, questionHash TEXT NOT NULL, showSeq INTEGER, showHash TEXT, options TEXT NOT NULL, assignee TEXT,
         openedAtMs INTEGER NOT NULL, expiresAtMs INTEGER, status TEXT NOT NULL,
         decision TEXT, decidedBy TEXT, reason TEXT, hash TEXT, agreed TEXT NOT NULL,
         noticeAtMs INTEGER, noticeAttempts INTEGER NOT NULL, noticeDelayMs INTEGER NOT NULL, noticeId TEXT NOT NULL

@@ -5,18 +5,19 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { assert, Fault } from '../core/fault.ts'
+import { assert, Fault, messageOf } from '../core/fault.ts'
 import type { Probe, WritePoint } from '../runtime.ts'
-import { dueAtMs, emptyTask, evolve, isEnded, type Task } from '../core/task.ts'
-import type { Event } from '../core/event.ts'
-import type { Json } from '../core/json.ts'
-import { clear, type Label } from '../core/label.ts'
+import type { Label } from '../core/label.ts'
+import { emptyTask, fold } from '../core/task.ts'
+import { Derived } from './derived.ts'
 import { isBusy, toFault } from './fault.ts'
 import { openFile } from './file.ts'
-import { SqliteGates } from './gates.ts'
-import { canonical, payloadsOf, seal, unseal, verifyChain, type Place, type Sealed } from './log.ts'
-import { changingColumns, inboxChange, taskColumns, taskRow } from './rows.ts'
+import { read, seal, unseal, verifyChain, type Payload, type Place, type Proof, type Sealed } from './log.ts'
+import { nextCheckpoint, type Checkpoint, type HeldHead, type Signer, type TaskHead } from './register.ts'
+import { taskRow } from './rows.ts'
+import { randomSalts } from './salt.ts'
 import { derivedTables } from './schema.ts'
+import { Shadow } from './shadow.ts'
 import { prepare, type Statements } from './statements.ts'
 import type {
   Claim,
@@ -46,10 +47,13 @@ export interface SqliteOptions {
   readonly lockTimeoutMs?: number
   readonly probe?: Probe
   readonly now?: () => number
+  /** Makes the salts of payloads. Default: from the system's randomness; a simulated world brings its own. */
+  readonly salt?: () => string
 }
 
 /** How many payloads are remembered as stored. */
 const recentMax = 4_096
+const wipePauseMs = 20
 
 /** Opens a store at a path. Throws a Fault that starts with `STORE_` when it cannot be, and leaves the file as it was. */
 export async function openSqlite(path: string, options: SqliteOptions = {}): Promise<Store> {
@@ -67,6 +71,7 @@ export async function openSqlite(path: string, options: SqliteOptions = {}): Pro
         path,
         lockTimeoutMs,
         options.probe ?? (() => undefined),
+        options.salt ?? randomSalts(),
       )
     } catch (thrown) {
       if (!isBusy(thrown) || performance.now() >= untilMs) throw toFault(thrown, path)
@@ -80,18 +85,22 @@ class SqliteStore implements Store {
   readonly #path: string
   readonly #sql: Statements
   readonly #writer: Writer
-  readonly #gates: SqliteGates
+  readonly #derived: Derived
+  readonly #lockTimeoutMs: number
+  readonly #salt: () => string
   /** By task; those of the empty name hear of every task. */
   readonly #listeners = new Map<string, Set<(row: TaskRow) => void>>()
-  readonly #recent = new Map<string, number>()
+  readonly #recent = new Map<string, Place>()
   #closing: Promise<void> | undefined
   #closed = false
 
-  constructor(db: DatabaseSync, path: string, lockTimeoutMs: number, probe: Probe) {
+  constructor(db: DatabaseSync, path: string, lockTimeoutMs: number, probe: Probe, salt: () => string) {
     this.#db = db
     this.#path = path
     this.#sql = prepare(db)
-    this.#gates = new SqliteGates(this.#sql)
+    this.#derived = new Derived(this.#sql)
+    this.#lockTimeoutMs = lockTimeoutMs
+    this.#salt = salt
     this.#writer = new Writer(db, path, lockTimeoutMs, probe)
   }
 
@@ -103,22 +112,26 @@ class SqliteStore implements Store {
 
   async commit(commit: Commit): Promise<Committed> {
     const { task } = commit
-    const sealed = seal(commit.head, commit.events, (hash) => this.#recent.get(`${task.id} ${hash}`))
+    // Where something was erased nothing is taken for known: it may be what is gone.
+    const known = (content: string): Place | undefined =>
+      task.erased > 0 ? undefined : this.#recent.get(`${task.id} ${content}`)
+    const sealed = seal(commit.head, commit.events, known, this.#salt)
     const row = taskRow(task, sealed.head)
     const result = await this.#write(commit.point, (): Committed => {
       const refusal = this.#refusal(commit)
       if (refusal) return { ok: false, reason: refusal }
-      const full = this.#gates.refusal(commit)
+      const full = this.#derived.gates.refusal(commit)
       if (full) return { ok: false, reason: 'gates', full }
       this.#insert(task.id, sealed)
-      this.#writeRow(row, commit.head.seq === 0)
-      this.#writeDerived(commit.events, sealed.events)
-      this.#writeJob(task, commit)
-      this.#gates.wake(commit.events)
+      this.#erase(task.id, commit.events)
+      this.#derived.writeRow(row, commit.head.seq === 0)
+      this.#derived.write(commit.events, sealed.events)
+      this.#derived.writeJob(task, commit)
+      this.#derived.gates.wake(commit.events)
       return { ok: true, head: sealed.head }
     })
     if (!result.ok) return result
-    for (const { hash, seq } of sealed.payloads) this.#remember(`${task.id} ${hash}`, seq)
+    for (const { content, seq, hash } of sealed.payloads) this.#remember(`${task.id} ${content}`, { seq, hash })
     this.#tell(row)
     return result
   }
@@ -131,77 +144,26 @@ class SqliteStore implements Store {
   }
 
   #insert(taskId: string, { events, payloads }: Sealed): void {
-    for (const { seq, hash, body } of payloads) this.#sql.insertPayload.run(taskId, seq, hash, body)
+    for (const { seq, hash, salt, body } of payloads) this.#sql.insertPayload.run(taskId, seq, hash, salt, body)
     for (const { seq, at, type, data, costMicros, prevHash, hash } of events) {
       this.#sql.insertEvent.run(taskId, seq, at, type, data, costMicros, prevHash, hash)
     }
   }
 
+  /** Takes out what events say is erased. The database allows it only when they are written. */
+  #erase(taskId: string, events: Commit['events']): void {
+    for (const { type, data } of events)
+      if (type === 'payload.erased') this.#sql.erasePayload.run(taskId, data.seq, data.hash)
+  }
+
   /** Payloads stored lately, so that what comes again is not stored again. Found by their place, never by their hash. */
-  #remember(key: string, seq: number): void {
-    this.#recent.set(key, seq)
+  #remember(key: string, place: Place): void {
+    this.#recent.set(key, place)
     if (this.#recent.size <= recentMax) return
     for (const oldest of this.#recent.keys()) {
       this.#recent.delete(oldest)
       return
     }
-  }
-
-  #writeRow(row: TaskRow, first: boolean): void {
-    if (first) this.#sql.insertTask.run(...taskColumns.map((column) => row[column]))
-    else this.#sql.updateTask.run(...changingColumns.map((column) => row[column]), row.taskId)
-  }
-
-  /** The context and inbox rows that follow from events. */
-  #writeDerived(events: readonly Event[], sealed: readonly SealedEvent[]): void {
-    for (const [index, event] of events.entries()) {
-      if (event.type === 'context.written') {
-        const { seq, hash } = payloadsOf(sealed[index]!).get('value')!
-        const { key, version, label = clear } = event.data
-        this.#sql.writeContext.run(event.taskId, key, version, seq, hash, label.trust, label.privacy)
-        continue
-      }
-      this.#gates.write(event)
-      const change = inboxChange(event)
-      if (change?.kind === 'open') {
-        const { item, kind, state, question, show, options, assignee, expiresAtMs, approval } = change.asked.data
-        this.#sql.openItem.run(
-          item,
-          event.taskId,
-          kind,
-          state,
-          question,
-          canonical(show ?? null),
-          canonical(options),
-          assignee ?? null,
-          event.at,
-          expiresAtMs ?? null,
-          approval?.hash ?? null,
-          event.at,
-          `${item}.${event.seq}`,
-        )
-      } else if (change?.kind === 'answer') {
-        const { item, decision, by, reason } = change.answered.data
-        this.#sql.answerItem.run(decision, by, reason, item)
-      } else if (change?.kind === 'agree') this.#sql.agreeItem.run(change.by, change.item)
-      else if (change?.kind === 'assign') {
-        const { item, to, atMs, seq } = change
-        this.#sql.assignItem.run(to, atMs, `${item}.${seq}`, item)
-      } else if (change?.kind === 'notice') {
-        const { item, attempts, delayMs, atMs } = change
-        this.#sql.planNotice.run(atMs, attempts, delayMs, item)
-      } else if (change?.item !== undefined) this.#sql.closeItem.run(change.status, change.item)
-      else if (change) this.#sql.closeItems.run(change.status, event.taskId)
-    }
-  }
-
-  /** Keeps the lease, or puts the task back into the queue, or takes it out. */
-  #writeJob(task: Task, { lease, keep }: Pick<Commit, 'lease' | 'keep'>): void {
-    const timeMs = dueAtMs(task)
-    if (keep && timeMs !== null) return
-    if (timeMs === null) this.#sql.deleteJob.run(task.id)
-    else if (lease !== undefined) this.#sql.freeJob.run(timeMs, task.id)
-    else this.#sql.wakeJob.run(task.id, task.definition, timeMs)
   }
 
   async claim(request: ClaimRequest): Promise<readonly Claim[]> {
@@ -278,8 +240,8 @@ class SqliteStore implements Store {
     })
   }
 
-  #payload(taskId: string, { seq, hash }: Place): string | undefined {
-    return this.#sql.payload.get(taskId, seq, hash)?.['body'] as string | undefined
+  #payload(taskId: string, { seq, hash }: Place): Payload | undefined {
+    return this.#sql.payload.get(taskId, seq, hash) as unknown as Payload | undefined
   }
 
   task(taskId: string): Promise<TaskRow | undefined> {
@@ -305,15 +267,15 @@ class SqliteStore implements Store {
     return this.#write('claim', () => {
       const rows = this.#sql.dueNotices.all(nowMs, limit)
       for (const row of rows) this.#sql.leaseNotice.run(nowMs + leaseMs, row['item']!)
-      return rows.map((row) => ({ ...(row as unknown as NoticeRow), ...listsOf(row) }))
+      return rows.map((row) =>
+        itemOf(row as unknown as StoredItem & Pick<NoticeRow, 'noticeId' | 'attempt' | 'delayMs'>),
+      )
     })
   }
 
   inbox(filter: { status?: InboxRow['status']; taskId?: string } = {}): Promise<readonly InboxRow[]> {
     const { status = null, taskId = null } = filter
-    return this.#read(() =>
-      this.#sql.inbox.all({ status, taskId }).map((row) => ({ ...(row as unknown as InboxRow), ...listsOf(row) })),
-    )
+    return this.#read(() => this.#sql.inbox.all({ status, taskId }).map((row) => itemOf(row as unknown as StoredItem)))
   }
 
   gates(): Promise<readonly GateRow[]> {
@@ -326,9 +288,9 @@ class SqliteStore implements Store {
         const { key, version, trust, privacy, body } = row as unknown as Label & {
           key: string
           version: number
-          body: string
+          body: string | null
         }
-        return { key, version, value: JSON.parse(body) as Json, label: { trust, privacy } }
+        return { key, version, value: read({ body }), label: { trust, privacy } }
       }),
     )
   }
@@ -338,28 +300,56 @@ class SqliteStore implements Store {
       taskId === undefined ? this.#sql.taskIds.all().map((row) => row['taskId'] as string) : [taskId],
     )
     const findings: Finding[] = []
-    let events = 0
-    for (const [index, id] of ids.entries()) {
-      // One look at a task is one transaction: a commit in between would look like an edit.
-      const found = await this.#read(() => this.#snapshot(() => this.#verifyTask(id)))
-      events += found.events
-      if (found.finding) findings.push(found.finding)
-      progress?.(index + 1)
-      await new Promise((wake) => setImmediate(wake))
+    let [events, erased] = [0, 0]
+    const shadow = new Shadow()
+    try {
+      for (const [index, id] of ids.entries()) {
+        // One look at a task is one transaction: a commit in between would look like an edit.
+        const proof = await this.#read(() => this.#snapshot(() => this.#verifyTask(id, shadow)))
+        events += proof.events
+        erased += proof.erased
+        if (proof.finding) findings.push(proof.finding)
+        progress?.(index + 1)
+        await new Promise((wake) => setImmediate(wake))
+      }
+    } finally {
+      shadow.close()
     }
-    return { tasks: ids.length, events, findings }
+    return { tasks: ids.length, events, erased, findings }
   }
 
-  #verifyTask(taskId: string): { events: number; finding: Finding | undefined } {
+  #verifyTask(taskId: string, shadow: Shadow): Proof {
     const rows = this.#sql.events.all(taskId, -1, -1) as unknown as SealedEvent[]
     const head = plain<Head>(this.#sql.head.get(taskId))
-    const payload = (place: Place): string | undefined => this.#payload(taskId, place)
+    const payload = (place: Place): Payload | undefined => this.#payload(taskId, place)
+    const found = (kind: Finding['kind'], seq: number, problem: string): Proof => ({
+      events: rows.length,
+      erased: 0,
+      finding: { taskId, seq, kind, problem },
+    })
+    let proof: Proof
     try {
-      return { events: rows.length, finding: verifyChain(taskId, rows, head, payload) }
+      // A task of which nothing is there but rows that follow from a log.
+      const bare = rows.length === 0 && head === undefined
+      proof = bare ? { events: 0, erased: 0, finding: undefined } : verifyChain(taskId, rows, head, payload)
     } catch (thrown) {
       assert(thrown instanceof SyntaxError, 'a chain is proved without failing')
       const seq = rows.find(({ data }) => !isJson(data))?.seq ?? 1
-      return { events: rows.length, finding: { taskId, seq, kind: 'unreadable', problem: `event ${seq} is not JSON` } }
+      return found('unreadable', seq, `event ${seq} is not JSON`)
+    }
+    if (proof.finding) return proof
+    const last = rows.at(-1)?.seq ?? 1
+    try {
+      const problem = shadow.problem(
+        this.#sql,
+        taskId,
+        rows.map((event) => unseal(event, payload)),
+        rows,
+      )
+      return problem === undefined ? proof : found('derived', last, problem)
+    } catch (thrown) {
+      // Hashes that fit, around events that nobody of ours writes.
+      return found('unreadable', last, `the events do not tell a task: ${messageOf(thrown)}`)
     }
   }
 
@@ -382,12 +372,56 @@ class SqliteStore implements Store {
   #rebuildTask(taskId: string): void {
     const sealed = this.#sql.events.all(taskId, 0, -1) as unknown as SealedEvent[]
     const events = sealed.map((event) => unseal(event, (place) => this.#payload(taskId, place)))
-    const task = emptyTask(taskId)
-    for (const event of events) evolve(task, event)
+    const task = fold(emptyTask(taskId), events)
     const last = sealed.at(-1)!
-    this.#writeRow(taskRow(task, { seq: last.seq, hash: last.hash }), true)
-    this.#writeDerived(events, sealed)
-    if (!isEnded(task)) this.#writeJob(task, {})
+    this.#derived.writeRow(taskRow(task, { seq: last.seq, hash: last.hash }), true)
+    this.#derived.write(events, sealed)
+    this.#derived.writeJob(task, {})
+  }
+
+  // ---- The register ------------------------------------------------------------------------------------------------
+
+  /** Erased bytes are overwritten where they stood, but the write-ahead log still has them until it is emptied. */
+  async wipe(): Promise<boolean> {
+    const untilMs = performance.now() + this.#lockTimeoutMs
+    for (;;) {
+      if (await this.#read(() => this.#emptyWal())) return true
+      if (performance.now() >= untilMs) return false
+      await new Promise((wake) => setTimeout(wake, wipePauseMs))
+    }
+  }
+
+  /** False while another process reads or writes. */
+  #emptyWal(): boolean {
+    try {
+      return this.#db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()!['busy'] === 0
+    } catch (thrown) {
+      if (isBusy(thrown)) return false
+      throw thrown
+    }
+  }
+
+  checkpoint(signer: Signer, nowMs: number): Promise<Checkpoint | undefined> {
+    return this.#write('checkpoint', () => {
+      const heads = this.#sql.newHeads.all() as unknown as TaskHead[]
+      if (heads.length === 0) return undefined
+      const last = plain<Checkpoint>(this.#sql.lastCheckpoint.get())
+      const { tasks, events } = this.#sql.logSize.get() as { tasks: number; events: number }
+      const made = nextCheckpoint(last, { at: nowMs, tasks, events, heads }, signer)
+      const { number, at, prevRoot, root, keyId, signature } = made
+      this.#sql.insertCheckpoint.run(number, at, tasks, events, prevRoot, root, keyId, signature)
+      for (const { taskId, seq, hash } of heads) this.#sql.insertHead.run(taskId, number, seq, hash)
+      return made
+    })
+  }
+
+  checkpoints(options: { after?: number; limit?: number } = {}): Promise<readonly Checkpoint[]> {
+    const { after = 0, limit = -1 } = options
+    return this.#read(() => this.#sql.checkpoints.all(after, limit).map((row) => plain<Checkpoint>(row)!))
+  }
+
+  heads(number: number): Promise<readonly HeldHead[]> {
+    return this.#read(() => this.#sql.heads.all(number).map((row) => plain<HeldHead>(row)!))
   }
 
   watch(listener: (row: TaskRow) => void, taskId = ''): () => void {
@@ -418,11 +452,21 @@ class SqliteStore implements Store {
   }
 }
 
-/** What an inbox row keeps as JSON. */
-function listsOf(row: Record<string, unknown>): Pick<InboxRow, 'show' | 'options' | 'agreed'> {
-  const { show, options, agreed } = row as { show: string; options: string; agreed: string }
+/** An inbox row as it is read: payloads as their bodies, lists as JSON. */
+type StoredItem = Omit<InboxRow, 'question' | 'show' | 'options' | 'agreed'> & {
+  readonly question: string | null
+  readonly showSeq: number | null
+  readonly show: string | null
+  readonly options: string
+  readonly agreed: string
+}
+
+function itemOf<Row extends StoredItem>({ question, showSeq, show, options, agreed, ...item }: Row) {
+  const asked = read({ body: question })
   return {
-    show: JSON.parse(show) as Json,
+    ...item,
+    question: typeof asked === 'string' ? asked : '(erased)',
+    show: showSeq === null ? null : read({ body: show }),
     options: JSON.parse(options) as string[],
     agreed: JSON.parse(agreed) as string[],
   }

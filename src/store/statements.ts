@@ -5,20 +5,24 @@ import { changingColumns, taskColumns } from './rows.ts'
 
 const columns = taskColumns.join(', ')
 const inboxColumns =
-  'item, taskId, kind, state, question, show, options, assignee, openedAtMs, expiresAtMs, status, decision, decidedBy, reason, hash, agreed'
+  'item, inbox.taskId, kind, state, asked.body AS question, showSeq, shown.body AS show, options, assignee, openedAtMs, expiresAtMs, status, decision, decidedBy, reason, inbox.hash, agreed'
+const inboxTables =
+  'inbox LEFT JOIN payloads AS asked ON asked.taskId = inbox.taskId AND asked.seq = questionSeq AND asked.hash = questionHash LEFT JOIN payloads AS shown ON shown.taskId = inbox.taskId AND shown.seq = showSeq AND shown.hash = showHash'
+const checkpointColumns = 'number, atMs AS at, tasks, events, prevRoot, root, keyId, signature'
 
 const texts = {
   insertEvent: `INSERT INTO events (taskId, seq, atMs, type, data, costMicros, prevHash, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-  insertPayload: `INSERT INTO payloads (taskId, seq, hash, body) VALUES (?, ?, ?, ?)`,
+  insertPayload: `INSERT INTO payloads (taskId, seq, hash, salt, body) VALUES (?, ?, ?, ?, ?)`,
   events: `SELECT taskId, seq, atMs AS at, type, data, costMicros, prevHash, hash FROM events WHERE taskId = ? AND seq > ? ORDER BY seq LIMIT ?`,
-  payload: `SELECT body FROM payloads WHERE taskId = ? AND seq = ? AND hash = ?`,
+  payload: `SELECT salt, body FROM payloads WHERE taskId = ? AND seq = ? AND hash = ?`,
+  erasePayload: `UPDATE payloads SET salt = NULL, body = NULL WHERE taskId = ? AND seq = ? AND hash = ?`,
 
   head: `SELECT tasks.seq, tasks.hash, jobs.lease FROM tasks LEFT JOIN jobs USING (taskId) WHERE tasks.taskId = ?`,
   insertTask: `INSERT INTO tasks (${columns}) VALUES (${taskColumns.map(() => '?').join(', ')})`,
   updateTask: `UPDATE tasks SET ${changingColumns.map((column) => `${column} = ?`).join(', ')} WHERE taskId = ?`,
   task: `SELECT ${columns} FROM tasks WHERE taskId = ?`,
   tasks: `SELECT ${columns} FROM tasks WHERE ($status IS NULL OR status = $status) AND ($agent IS NULL OR agent = $agent) ORDER BY startedAtMs DESC, taskId DESC LIMIT $limit`,
-  taskIds: `SELECT taskId FROM tasks UNION SELECT taskId FROM events`,
+  taskIds: `SELECT taskId FROM tasks UNION SELECT taskId FROM events UNION SELECT taskId FROM context UNION SELECT taskId FROM inbox UNION SELECT taskId FROM jobs UNION SELECT taskId FROM breakers`,
   loggedTaskIds: `SELECT DISTINCT taskId FROM events`,
 
   writeContext: `INSERT INTO context (taskId, key, version, payloadSeq, payloadHash, trust, privacy) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version, payloadSeq = excluded.payloadSeq, payloadHash = excluded.payloadHash, trust = excluded.trust, privacy = excluded.privacy`,
@@ -36,12 +40,12 @@ const texts = {
   wakeJob: `INSERT INTO jobs (taskId, definition, availableAtMs) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET availableAtMs = iif(lease IS NULL, excluded.availableAtMs, availableAtMs)`,
   deleteJob: `DELETE FROM jobs WHERE taskId = ?`,
 
-  openItem: `INSERT INTO inbox (item, taskId, kind, state, question, show, options, assignee, openedAtMs, expiresAtMs, hash, status, agreed, noticeAtMs, noticeAttempts, noticeDelayMs, noticeId) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', '[]', ?, 0, 0, ?)`,
+  openItem: `INSERT INTO inbox (item, taskId, kind, state, questionSeq, questionHash, showSeq, showHash, options, assignee, openedAtMs, expiresAtMs, hash, status, agreed, noticeAtMs, noticeAttempts, noticeDelayMs, noticeId) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', '[]', ?, 0, 0, ?)`,
   answerItem: `UPDATE inbox SET status = 'answered', decision = ?, decidedBy = ?, reason = ? WHERE item = ?`,
   agreeItem: `UPDATE inbox SET agreed = json_insert(agreed, '$[#]', ?) WHERE item = ?`,
   // Whom it goes to now is told anew.
   assignItem: `UPDATE inbox SET assignee = ?, noticeAtMs = ?, noticeAttempts = 0, noticeDelayMs = 0, noticeId = ? WHERE item = ?`,
-  dueNotices: `SELECT ${inboxColumns}, noticeId, noticeAttempts + 1 AS attempt, noticeDelayMs AS delayMs FROM inbox WHERE status = 'open' AND noticeAtMs <= ? ORDER BY noticeAtMs LIMIT ?`,
+  dueNotices: `SELECT ${inboxColumns}, noticeId, noticeAttempts + 1 AS attempt, noticeDelayMs AS delayMs FROM ${inboxTables} WHERE status = 'open' AND noticeAtMs <= ? ORDER BY noticeAtMs LIMIT ?`,
   leaseNotice: `UPDATE inbox SET noticeAtMs = ? WHERE item = ?`,
   planNotice: `UPDATE inbox SET noticeAtMs = ?, noticeAttempts = ?, noticeDelayMs = ? WHERE item = ?`,
   closeItem: `UPDATE inbox SET status = ? WHERE item = ? AND status = 'open'`,
@@ -65,7 +69,21 @@ const texts = {
   ahead: `SELECT count(*) AS n FROM slots WHERE key = $key AND status = 'waiting' AND untilMs > $staleMs AND (atMs, taskId, step) < ($atMs, $taskId, $step)`,
   wakeWaiting: `UPDATE jobs SET availableAtMs = min(availableAtMs, $nowMs) WHERE lease IS NULL AND taskId IN (SELECT taskId FROM slots WHERE key = $key AND status = 'waiting' ORDER BY atMs, taskId, step LIMIT $room)`,
 
-  inbox: `SELECT ${inboxColumns} FROM inbox WHERE ($status IS NULL OR status = $status) AND ($taskId IS NULL OR taskId = $taskId) ORDER BY openedAtMs, item`,
+  inbox: `SELECT ${inboxColumns} FROM ${inboxTables} WHERE ($status IS NULL OR status = $status) AND ($taskId IS NULL OR inbox.taskId = $taskId) ORDER BY openedAtMs, item`,
+
+  // A task's rows in the tables that follow from its log, as they are.
+  contextRows: `SELECT * FROM context WHERE taskId = ? ORDER BY key`,
+  inboxRows: `SELECT * FROM inbox WHERE taskId = ? ORDER BY item`,
+  breakerRows: `SELECT * FROM breakers WHERE taskId = ? ORDER BY key`,
+  jobRow: `SELECT definition FROM jobs WHERE taskId = ?`,
+
+  lastCheckpoint: `SELECT ${checkpointColumns} FROM checkpoints ORDER BY number DESC LIMIT 1`,
+  checkpoints: `SELECT ${checkpointColumns} FROM checkpoints WHERE number > ? ORDER BY number LIMIT ?`,
+  insertCheckpoint: `INSERT INTO checkpoints (number, atMs, tasks, events, prevRoot, root, keyId, signature) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+  insertHead: `INSERT INTO checkpointHeads (taskId, number, seq, hash) VALUES (?, ?, ?, ?)`,
+  logSize: `SELECT count(*) AS tasks, coalesce(sum(seq), 0) AS events FROM tasks`,
+  newHeads: `SELECT taskId, seq, hash FROM tasks WHERE seq > coalesce((SELECT seq FROM checkpointHeads WHERE checkpointHeads.taskId = tasks.taskId ORDER BY number DESC LIMIT 1), 0)`,
+  heads: `SELECT checkpointHeads.taskId, checkpointHeads.seq, checkpointHeads.hash, events.hash AS found, (SELECT coalesce(max(seq), 0) FROM events WHERE events.taskId = checkpointHeads.taskId) AS last FROM checkpointHeads LEFT JOIN events ON events.taskId = checkpointHeads.taskId AND events.seq = checkpointHeads.seq WHERE number = ?`,
 } as const
 
 /** The statements, ready to run. */

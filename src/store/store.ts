@@ -9,6 +9,7 @@ import type { Label } from '../core/label.ts'
 import type { WritePoint } from '../runtime.ts'
 import type { ItemKind } from '../core/event.ts'
 import type { Task, TaskStatus, WaitsFor } from '../core/task.ts'
+import type { Checkpoint, HeldHead, Signer } from './register.ts'
 
 /** The end of a task's log: the last sequence number and its hash. */
 export interface Head {
@@ -111,6 +112,8 @@ export interface TaskRow {
   readonly outputTokens: number
   readonly costMicros: number
   readonly unpriced: number
+  /** How many of its payloads were erased. */
+  readonly erased: number
   readonly startedAtMs: number
   readonly updatedAtMs: number
   readonly seq: number
@@ -145,18 +148,39 @@ export interface NoticeRow extends InboxRow {
   readonly delayMs: number
 }
 
-/** Something that `verify` found. `seq` is the first event that is not as it was written. */
+/**
+ * Something that `verify` found. `seq` is the first event that is not as it was written; it and the task are null where
+ * only the anchor is known. `derived`: a row does not follow from the log. With anchors: `rewritten`, a chain that was
+ * computed anew; `removed` and `cut`, also where nothing else remembers; `restored`, an older copy of the store; `forked`,
+ * one that has gone on by itself; `anchor`, an anchor that is not as it was signed.
+ */
 export interface Finding {
-  readonly taskId: string
-  readonly seq: number
-  readonly kind: 'edited' | 'removed' | 'inserted' | 'moved' | 'cut' | 'payload' | 'unreadable'
+  readonly taskId: string | null
+  readonly seq: number | null
+  readonly kind:
+    | 'edited'
+    | 'removed'
+    | 'inserted'
+    | 'moved'
+    | 'cut'
+    | 'payload'
+    | 'unreadable'
+    | 'derived'
+    | 'rewritten'
+    | 'restored'
+    | 'forked'
+    | 'anchor'
   readonly problem: string
+  /** The number of the first anchor that tells. */
+  readonly anchor?: number
 }
 
 /** What `verify` looked at. */
 export interface Verification {
   readonly tasks: number
   readonly events: number
+  /** Payloads that were erased, as the log says. */
+  readonly erased: number
   readonly findings: readonly Finding[]
 }
 
@@ -180,7 +204,7 @@ export interface Renewed {
  * Fault whose code starts with `STORE_`; after one, either all of the operation is there or nothing of it.
  */
 export interface Store {
-  /** Appends events and writes everything that follows from them. */
+  /** Appends events and writes everything that follows from them. A payload that one of them erases is gone with it. */
   commit(commit: Commit): Promise<Committed>
   /** A task's events after `afterSeq` (default 0), in order, payloads in place; at most `limit`. */
   read(taskId: string, options?: { afterSeq?: number; limit?: number }): Promise<readonly LoggedEvent[]>
@@ -210,6 +234,14 @@ export interface Store {
   verify(taskId?: string, progress?: (tasks: number) => void): Promise<Verification>
   /** Drops everything that follows from the log and writes it again from the events and payloads alone. */
   rebuild(): Promise<void>
+  /** Makes sure that what was erased is in none of the store's files. False: others are using them; ask again. */
+  wipe(): Promise<boolean>
+  /** Signs the heads of all tasks that have gone on since the last checkpoint. Undefined: none has; nothing was written. */
+  checkpoint(signer: Signer, nowMs: number): Promise<Checkpoint | undefined>
+  /** Checkpoints, in order, behind a number. */
+  checkpoints(options?: { after?: number; limit?: number }): Promise<readonly Checkpoint[]>
+  /** The heads that a checkpoint signed, each beside what the log holds now. */
+  heads(number: number): Promise<readonly HeldHead[]>
   /** Calls back after commits of this process, of one task or of all: a hint, not a promise. Returns how to stop. */
   watch(listener: (row: TaskRow) => void, taskId?: string): () => void
   /** Finishes what was asked for and closes. */

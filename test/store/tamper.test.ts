@@ -14,7 +14,13 @@ import { playHistory } from './history.ts'
 async function history(): Promise<string> {
   const path = join(folder(), 'store.db')
   const store = await openSqlite(path)
-  await playHistory(store, 'a', 'x', [4, 8, 15, 16, 23, 42, 99, 7, 3, 12, 31, 5, 77, 2, 64, 9], ['v', { w: 1 }])
+  await playHistory(
+    store,
+    'a',
+    'x',
+    [4, 8, 15, 16, 23, 42, 99, 7, 3, 12, 31, 5, 77, 2, 64, 9, 2, 2, 2, 2, 2, 2, 2],
+    ['v', { w: 1 }],
+  )
   await playHistory(store, 'b', 'x', [1, 2, 3, 4, 5, 6, 7, 8], ['v'])
   expect((await store.verify()).findings).toEqual([])
   expect((await store.task('a'))!.seq).toBeGreaterThan(9)
@@ -212,6 +218,7 @@ describe('with the triggers gone, verify names', () => {
         { seq: 0, hash: '0'.repeat(64) },
         [{ taskId: 'c', seq: 1, at: 1, type: 'task.cancelled', costMicros: 0, data: { by: 'x', reason: 'y' } }],
         () => undefined,
+        () => '00',
       )
       insert(db, events[0]!, events[0]!.hash)
     })
