@@ -9,7 +9,7 @@ import { answer, cancel, resetBreaker, signal, type HumanAnswer, type Signal } f
 import type { ContextShape, InputOf } from './core/context.ts'
 import { start } from './core/decide.ts'
 import { draft, noTerms, type Draft, type Terms } from './core/draft.ts'
-import { erase } from './core/erasure.ts'
+import { erase, isErased } from './core/erasure.ts'
 import { Fault } from './core/fault.ts'
 import type { JsonObject } from './core/json.ts'
 import { clear, isClear, join, type DeclaredLabel, type Label } from './core/label.ts'
@@ -383,7 +383,8 @@ export class Orchestrator {
   /** Keys of another task's context, with their labels. */
   async #take({ taskId, keys }: NonNullable<StartOptions['from']>): Promise<{ input: JsonObject; labels: Labels }> {
     await this.#row(taskId)
-    const context = await this.store.context(taskId)
+    // What was erased is not there any more.
+    const context = (await this.store.context(taskId)).filter(({ value }) => !isErased(value))
     const missing = keys.find((key) => !context.some((kept) => kept.key === key))
     if (missing !== undefined) {
       const known = context.map(({ key }) => key).join(', ')
@@ -399,9 +400,12 @@ export class Orchestrator {
   async #proveSame(begun: Draft): Promise<void> {
     const [first] = await this.store.read(begun.task.id, { limit: 1 })
     const [asked] = begun.events
+    // An input that was erased can be held against nothing: then the id and the agent say that it is the same.
+    const gone = first?.type === 'task.started' && isErased(first.data.input)
     const facts = (event: typeof asked): string => {
       const data = event?.type === 'task.started' ? event.data : undefined
-      return canonical(data ? { agent: data.agent, definition: data.definition, input: data.input } : null)
+      const { agent, definition, input } = data ?? {}
+      return canonical(data ? { agent: agent!, definition: definition!, input: gone ? null : input! } : null)
     }
     if (facts(first) === facts(asked)) return
     throw new Fault(

@@ -4,7 +4,7 @@
 //
 // node child.ts STORE LEDGER 'POINT PHASE N'
 
-import { appendFileSync, readFileSync, writeSync } from 'node:fs'
+import { appendFileSync, existsSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
 import { z } from 'zod'
 import { defineAgent } from '../../src/core/agent.ts'
 import { defineContext } from '../../src/core/context.ts'
@@ -13,6 +13,7 @@ import type { Message, Model } from '../../src/core/model.ts'
 import { defineTool } from '../../src/core/tool.ts'
 import { createOrchestrator } from '../../src/orchestrator.ts'
 import { systemRuntime, type Probe } from '../../src/runtime.ts'
+import { createKeys } from '../../src/store/key.ts'
 import { openSqlite } from '../../src/store/sqlite.ts'
 
 const [, , path, ledgerPath, killAt] = process.argv as unknown as [string, string, string, string, string]
@@ -180,6 +181,11 @@ for (;;) {
   else await box.signal(task.id, { name: 'paid', data: {}, by: 'bank', key: 'p1' })
 }
 await box.task('hurried').result()
+// Then something is erased, and what there is is signed: once, or once more where the process died in between.
+await box.erase('cancelled', { by: 'ana', reason: 'asked for' })
+const keyPath = `${path}.key`
+if (!existsSync(keyPath)) writeFileSync(keyPath, createKeys().privateKey)
+await box.checkpoint({ key: readFileSync(keyPath, 'utf8'), anchors: `${path}.anchors` })
 say({
   ended: await Promise.all(['long', 'hurried', 'cancelled'].map(async (id) => (await box.show(id)).outcome)),
   places,

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { writePoints } from '../../src/runtime.ts'
+import { createOrchestrator } from '../../src/orchestrator.ts'
 import { openSqlite } from '../../src/store/sqlite.ts'
 import { folder } from '../folder.ts'
 
@@ -54,7 +55,12 @@ async function killAndGoOn(root: string, killAt: string): Promise<string | undef
 
   const opened = await openSqlite(store)
   try {
-    expect((await opened.verify()).findings, where).toEqual([])
+    const box = await createOrchestrator({ store: opened, work: false })
+    const audit = await box.verify(undefined, { anchors: `${store}.anchors` })
+    expect(audit.findings, where).toEqual([])
+    // Erased once, anchored whole.
+    expect(audit.erased, where).toBe((await opened.task('cancelled'))!.erased)
+    expect(audit.notProved.length, where).toBe(1)
     for (const { acknowledged } of [...first.lines, ...second.lines]) {
       if (acknowledged) expect((await opened.task(acknowledged[0]))!.seq, where).toBeGreaterThanOrEqual(acknowledged[1])
     }

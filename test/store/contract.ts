@@ -4,9 +4,11 @@ import fc from 'fast-check'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { start } from '../../src/core/decide.ts'
 import { draft, emit, type Draft } from '../../src/core/draft.ts'
+import { erase } from '../../src/core/erasure.ts'
 import type { Json } from '../../src/core/json.ts'
 import { draw } from '../../src/core/resilience.ts'
 import { fold, emptyTask } from '../../src/core/task.ts'
+import { erasable } from '../../src/store/erasable.ts'
 import { genesis } from '../../src/store/log.ts'
 import type { Commit, Store } from '../../src/store/store.ts'
 import { machine, playHistory } from './history.ts'
@@ -32,6 +34,14 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
     const events = await store.read(taskId)
     const { seq, hash } = events.at(-1)!
     return { work: draft(fold(emptyTask(taskId), events), 5_000), head: { seq, hash } }
+  }
+  /** Erases what an event carries, or all payloads of a task that has ended. */
+  const eraseIn = async (store: Store, taskId = 't', seq?: number): Promise<number> => {
+    const { work, head } = await loaded(store, taskId)
+    const places = erasable(taskId, await store.readSealed(taskId), await store.read(taskId), seq)
+    erase(work, places, { by: 'ana', reason: 'asked for' })
+    expect((await store.commit({ point: 'erase', head, events: work.events, task: work.task })).ok).toBe(true)
+    return places.length
   }
   const poke = (work: Draft): Draft => {
     emit(work, 'signal.received', { name: 'go', data: {}, by: 'test' })
@@ -291,6 +301,12 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
         const choices = Array.from({ length: 300 }, (_, index) => Math.floor(draw(round, index, 0) * 10_000))
         await playHistory(store, `s${round}`, null, choices, values)
       }
+      // What is erased stays so, and changes nothing else that follows.
+      let erasures = 0
+      for (const { taskId, status } of await store.tasks({ limit: 10_000 })) {
+        if (status === 'running' || status === 'waiting' || (erasures += 1) % 3 !== 0) continue
+        await eraseIn(store, taskId, erasures % 2 === 0 ? undefined : 1)
+      }
       const before = dump()
       await store.rebuild()
       expect(dump()).toEqual(before)
@@ -320,6 +336,7 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
         'model.failed',
         'notice.failed',
         'notice.sent',
+        'payload.erased',
         'signal.consumed',
         'signal.received',
         'slot.freed',
@@ -340,6 +357,79 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
         'wait.started',
         'window.cut',
       ])
+    })
+  })
+
+  describe(`${engine}: the register`, () => {
+    const ended = async (store: Store): Promise<void> => {
+      await store.commit(first(begin()))
+      const { work, head } = await loaded(store)
+      emit(work, 'task.ended', { outcome: 'cancelled', status: 'cancelled' })
+      await store.commit({ point: 'cancel', head, events: work.events, task: work.task })
+    }
+    const signer = { keyId: 'k', sign: (text: string) => `signed ${text}` }
+
+    test('an erased payload is read as erased wherever it was; the chain, the rows and the other task hold', async () => {
+      const { store, dump } = await open()
+      await ended(store)
+      await store.commit(first(begin('u')))
+      expect(await eraseIn(store)).toBeGreaterThan(1)
+      expect(await store.wipe()).toBe(true)
+      const events = await store.read('t')
+      expect(events[0]!.data).toMatchObject({ agent: 'every-kind', input: { $erased: true } })
+      expect(events.at(-1)).toMatchObject({ type: 'payload.erased', data: { by: 'ana', reason: 'asked for' } })
+      expect((await store.context('t')).map(({ value }) => value)).toEqual([{ $erased: true }, { $erased: true }])
+      expect((await store.context('u')).map(({ value }) => value)).toEqual(['x', []])
+      const { erased } = (await store.task('t'))!
+      expect(await store.verify()).toMatchObject({ erased, findings: [] })
+      const before = dump()
+      await store.rebuild()
+      expect(dump()).toEqual(before)
+      expect(await eraseIn(store)).toBe(0)
+    })
+
+    test('a payload is erased with the event that says so, or not at all', async () => {
+      const { store } = await open()
+      await ended(store)
+      const { work, head } = await loaded(store)
+      erase(work, erasable('t', await store.readSealed('t'), await store.read('t')), { by: 'ana', reason: 'r' })
+      const commit = {
+        point: 'erase',
+        head: { ...head, hash: 'f'.repeat(64) },
+        events: work.events,
+        task: work.task,
+      } as const
+      expect(await store.commit(commit)).toEqual({ ok: false, reason: 'conflict' })
+      expect((await store.read('t'))[0]!.data).toMatchObject({ input: { goal: 'x' } })
+    })
+
+    test('a checkpoint signs what is new since the one before, and nothing when nothing is', async () => {
+      const { store } = await open()
+      expect(await store.checkpoint(signer, 1)).toBeUndefined()
+      await ended(store)
+      await store.commit(first(begin('u')))
+      const one = (await store.checkpoint(signer, 2))!
+      expect(one).toMatchObject({ number: 1, at: 2, tasks: 2, prevRoot: '0'.repeat(64), keyId: 'k' })
+      expect(one.signature).toContain(one.root)
+      expect(await store.checkpoint(signer, 3)).toBeUndefined()
+      const { work, head } = await loaded(store, 'u')
+      poke(work)
+      await store.commit({ point: 'signal', head, events: work.events, task: work.task })
+      const two = (await store.checkpoint(signer, 4))!
+      expect(two).toMatchObject({ number: 2, tasks: 2, events: one.events + 1, prevRoot: one.root })
+      expect(await store.checkpoints()).toEqual([one, two])
+      expect(await store.checkpoints({ after: 1 })).toEqual([two])
+      const headOf = async (taskId: string) => {
+        const { seq, hash } = (await store.task(taskId))!
+        return { taskId, seq, hash, found: hash, last: seq }
+      }
+      expect(await store.heads(2)).toEqual([await headOf('u')])
+      expect((await store.heads(1)).map(({ taskId, found, hash }) => `${taskId} ${found === hash}`).sort()).toEqual([
+        't true',
+        'u true',
+      ])
+      await store.rebuild()
+      expect(await store.checkpoints()).toEqual([one, two])
     })
   })
 }

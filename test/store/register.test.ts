@@ -5,6 +5,9 @@ import { DatabaseSync } from 'node:sqlite'
 import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { z } from 'zod'
+import { defineAgent } from '../../src/core/agent.ts'
+import { defineContext } from '../../src/core/context.ts'
 import { createOrchestrator, type Audit } from '../../src/orchestrator.ts'
 import { start } from '../../src/core/decide.ts'
 import { draft, emit } from '../../src/core/draft.ts'
@@ -500,6 +503,26 @@ describe('an erased payload', () => {
       return (await store.task('t'))!.hash
     }
     expect(await head()).toBe(await head())
+  })
+
+  test('is no input for another task, and does not make the same start a different one', async () => {
+    const at = place()
+    const store = await openSqlite(at.path)
+    onTestFinished(() => store.close())
+    const ask = defineAgent({
+      name: 'ask',
+      version: '1',
+      context: defineContext({ goal: z.string() }),
+      initial: 'end',
+      states: { end: { type: 'final' } },
+    })
+    const box = await createOrchestrator({ store, agents: [ask] })
+    onTestFinished(() => box.stop())
+    await (await box.start(ask, { goal: secret }, { id: 't' })).result()
+    await box.erase('t', { by: 'ana', reason: 'r' })
+    const from = { taskId: 't', keys: ['goal'] }
+    await expect(box.start(ask, {} as never, { id: 'u', from })).rejects.toMatchObject({ code: 'INPUT_INVALID' })
+    expect((await box.start(ask, { goal: secret }, { id: 't' })).id).toBe('t')
   })
 
   test('of a task that has not ended stays, and nothing is written', async () => {
