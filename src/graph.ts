@@ -14,7 +14,8 @@ export function graph(agent: Agent): string {
   ]
   for (const [name, state] of Object.entries(agent.states)) {
     const kind = kindOf(state) ?? 'unknown'
-    lines.push(`  state "${name}${kind === 'final' ? '' : ` (${kind})`}" as ${id(name)}`)
+    const checkpoint = 'checkpoint' in state && state.checkpoint ? `, checkpoint ${state.checkpoint}` : ''
+    lines.push(`  state "${name}${kind === 'final' ? '' : ` (${kind}${checkpoint})`}" as ${id(name)}`)
     if (kind === 'final') lines.push(`  ${id(name)} --> [*]`)
     for (const [exit, definition] of Object.entries(state.on ?? {})) {
       for (const candidate of candidatesOf(definition)) {
@@ -22,14 +23,26 @@ export function graph(agent: Agent): string {
         lines.push(`  ${id(name)} --> ${id(candidate.target)} : ${label}`)
       }
     }
+    const onFailure = 'onFailure' in state ? state.onFailure : undefined
+    for (const target of failureTargets(agent, onFailure)) {
+      lines.push(`  ${id(name)} --> ${id(target)} : ${onFailure === 'rollback' ? 'rollback' : 'failure'}`)
+    }
   }
-  const routes = Object.entries(agent.on ?? {})
+  const routes: [string, unknown][] = Object.entries(agent.on ?? {})
+  if (agent.onFailure !== undefined) routes.push(['any other failure', agent.onFailure])
   if (routes.length > 0) {
     lines.push(`  note right of ${id(agent.initial)}`, '    every state, unless it says otherwise:')
-    for (const [exit, target] of routes) lines.push(`    ${exit} → ${target}`)
+    for (const [exit, target] of routes) lines.push(`    ${exit} → ${String(target)}`)
     lines.push('  end note')
   }
   return `${lines.join('\n')}\n`
+}
+
+/** A rollback goes to whichever checkpoint was passed last; a question to a human is no way of the machine's. */
+function failureTargets(agent: Agent, onFailure: string | undefined): readonly string[] {
+  if (onFailure === undefined || onFailure === 'escalate') return []
+  if (onFailure !== 'rollback') return [onFailure]
+  return Object.entries(agent.states).flatMap(([name, state]) => ('checkpoint' in state ? [name] : []))
 }
 
 /** Mermaid takes letters, digits and underscores. */

@@ -49,6 +49,8 @@ export type {
   Audit,
   Orchestrator,
   OrchestratorOptions,
+  RollbackEffect,
+  RollbackPlan,
   StartOptions,
   TaskHandle,
   TaskView,

@@ -11,6 +11,9 @@ import { start } from './core/decide.ts'
 import { draft, noTerms, type Draft, type Terms } from './core/draft.ts'
 import { erase, isErased } from './core/erasure.ts'
 import { Fault } from './core/fault.ts'
+import type { Effect } from './core/effect.ts'
+import { checkpointOf, pastAt, type Plan } from './core/past.ts'
+import { rollbackTo } from './core/rollback.ts'
 import type { JsonObject } from './core/json.ts'
 import { clear, isClear, join, type DeclaredLabel, type Label } from './core/label.ts'
 import type { Limits } from './core/limits.ts'
@@ -27,7 +30,7 @@ import { Notifier, proveWebhook, type Webhook } from './notifier.ts'
 import type { Ports } from './perform.ts'
 import { loadPrices, loadWindows, type PriceTable } from './providers/prices.ts'
 import { resolveModel, type ModelTable } from './providers/registry.ts'
-import { systemRuntime, type Runtime } from './runtime.ts'
+import { systemRuntime, type Runtime, type WritePoint } from './runtime.ts'
 import { cleanError, Secrets, type Redaction, type SecretTable } from './secrets.ts'
 import { erasable } from './store/erasable.ts'
 import { keysOf, signerOf } from './store/key.ts'
@@ -111,6 +114,20 @@ export interface TaskView {
   readonly inbox: readonly InboxRow[]
 }
 
+/** An effect of a step, as a rollback tells it. */
+export type RollbackEffect = Pick<Effect, 'step' | 'tool' | 'arguments' | 'result'>
+
+/** Where a rollback goes, and what it will do on the way. */
+export interface RollbackPlan {
+  /** The event that began the visit that it goes back to, and its state. */
+  readonly to: number
+  readonly state: string
+  /** What will be taken back, in this order; a step that is at work now may add to it. */
+  readonly undo: readonly RollbackEffect[]
+  /** What cannot be and needs a human's yes: its tool has no `undo`, or nobody knows whether it was done. */
+  readonly without: readonly RollbackEffect[]
+}
+
 /** A task in the hand. */
 export interface TaskHandle {
   readonly id: string
@@ -148,7 +165,7 @@ const unanchored: readonly string[] = [
 ]
 
 /** The write points of what is said from outside. */
-type SayPoint = 'answer' | 'signal' | 'cancel' | 'erase'
+type SayPoint = Extract<WritePoint, 'answer' | 'signal' | 'cancel' | 'erase' | 'rollback'>
 
 const pollMs = 200
 const conflictsMax = 50
@@ -511,6 +528,26 @@ export class Orchestrator {
   /** Ends a task. What it is doing is called off; what comes late is not applied. Throws TASK_ENDED. */
   async cancel(taskId: string, given: { by: string; reason: string }): Promise<void> {
     await this.#clean(() => this.#say(taskId, 'cancel', (work) => cancel(work, given)))
+  }
+
+  /**
+   * Takes a task back to the beginning of the visit that it was in at an event, or when it last passed a checkpoint, and
+   * says what that takes. Tools take back what they did since; a human is asked about what cannot be. A task that has
+   * ended runs again, unless it was cancelled. Throws ROLLBACK_INVALID.
+   */
+  async rollback(taskId: string, given: { to: number | string; by: string; reason: string }): Promise<RollbackPlan> {
+    const { to, by, reason } = given
+    const before = typeof to === 'number' && to > 0 ? await this.store.read(taskId, { limit: to }) : []
+    let plan: Plan | undefined
+    await this.#say(taskId, 'rollback', (work) => {
+      const past = typeof to === 'number' ? pastAt(taskId, before, to) : checkpointOf(work.task, to)
+      plan = rollbackTo(work, past, { asked: to, by, reason })
+    })
+    const tell = ({ step, tool, arguments: input, result }: Effect): RollbackEffect => {
+      return { step, tool, arguments: input, result }
+    }
+    const { to: seq, state, undo, without } = plan!
+    return { to: seq, state, undo: undo.map(tell), without: without.map(tell) }
   }
 
   /** The gates of models and tools: breakers, calls at once, calls that wait. */

@@ -135,6 +135,11 @@ async function callTool(
   const call = callOf(step, task, context, tool, ports, signal)
   // Here, and nowhere before, a handle becomes what it stands for.
   const input = ports.secrets.resolve(step.arguments, tool.tool)
+  if (step.undoes !== undefined) {
+    const done = task.effects.get(step.undoes)
+    if (!tool.tool.undo || done?.result === undefined) return failed({ class: 'error', message: 'It has no undo.' })
+    return toolEnding(await tool.tool.undo(input, done.result, call))
+  }
   if (!step.reconciles) return toolEnding(await tool.tool.execute(input, call))
   const found = await tool.tool.reconcile?.(input, call)
   if (found?.done === true) return toolEnding(found.result)

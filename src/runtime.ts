@@ -17,6 +17,7 @@ export const writePoints = [
   'cancel',
   'erase',
   'checkpoint',
+  'rollback',
 ] as const
 
 /** One of the places where the engine writes. */

@@ -313,6 +313,7 @@ export class Worker {
   async #reload(session: Session): Promise<void> {
     const { claim } = session
     Object.assign(session, await this.#patiently(session, () => loadTask(this.#options.store, claim.taskId)))
+    this.#callOffClosed(session)
   }
 
   #performOpen(session: Session): void {
@@ -370,8 +371,8 @@ export class Worker {
             session.wake?.()
           })
     try {
-      const decided = (): boolean => hasDecided(session.task)
-      await this.#await(session, () => due || decided() || (this.#stopping && session.running.size === 0))
+      const moved = (): boolean => hasDecided(session.task) || isIdle(session.task)
+      await this.#await(session, () => due || moved() || (this.#stopping && session.running.size === 0))
     } finally {
       cancel?.()
     }
@@ -396,6 +397,15 @@ export class Worker {
     if (last) session.head = { seq: last.seq, hash: last.hash }
     session.seenSeq = session.head.seq
     if (isEnded(session.task)) this.#abandon(session)
+    this.#callOffClosed(session)
+  }
+
+  /** What somebody outside has decided without is not performed any further. */
+  #callOffClosed({ task, running }: Session): void {
+    for (const [key, controller] of running) {
+      const [step, attempt] = key.split('.').map(Number)
+      if (task.open.get(step!)?.attempt !== attempt) controller.abort(calledOff())
+    }
   }
 
   /** Gives a task up: whoever has it now, or takes it next, decides without what is still being performed here. */
@@ -406,9 +416,17 @@ export class Worker {
   }
 
   #callOff(session: Session): void {
-    for (const controller of session.running.values())
-      controller.abort(new DOMException('The task was called off.', 'AbortError'))
+    for (const controller of session.running.values()) controller.abort(calledOff())
   }
+}
+
+/** Nothing is at work and nothing is due: somebody outside has decided, and something else is to be done. */
+function isIdle({ open, delayed }: Task): boolean {
+  return open.size === 0 && delayed.size === 0
+}
+
+function calledOff(): DOMException {
+  return new DOMException('The task was called off.', 'AbortError')
 }
 
 /**

@@ -9,6 +9,8 @@ import { draft, noTerms, type Terms } from '../src/core/draft.ts'
 import type { Event, EventData, EventType } from '../src/core/event.ts'
 import type { Machine } from '../src/core/machine.ts'
 import type { Limits } from '../src/core/limits.ts'
+import { checkpointOf, pastAt } from '../src/core/past.ts'
+import { rollbackTo } from '../src/core/rollback.ts'
 import type { AnswerPart, Failure, Finish, TokenUsage } from '../src/core/model.ts'
 import { emptyTask, fold, type OpenStep, type Task } from '../src/core/task.ts'
 
@@ -116,6 +118,12 @@ export class Play {
 
   cancel(): Event[] {
     return this.go((work) => cancel(work, { by: 'ana', reason: 'because' }))
+  }
+
+  /** A human takes the task back to an event or a checkpoint. */
+  rollback(to: number | string): Event[] {
+    const past = typeof to === 'number' ? pastAt('t', this.log, to) : checkpointOf(this.task, to)
+    return this.go((work) => rollbackTo(work, past, { asked: to, by: 'ana', reason: 'because' }))
   }
 
   signal(given: Pick<Signal, 'name'> & Partial<Signal>): Event[] {

@@ -13,6 +13,7 @@ import { inboxCommand } from './inbox.ts'
 import { keygenCommand } from './keygen.ts'
 import { logCommand } from './log.ts'
 import { mockModelCommand } from './mock-model.ts'
+import { rollbackCommand } from './rollback.ts'
 import { runCommand } from './run.ts'
 import { showCommand } from './show.ts'
 import { signalCommand } from './signal.ts'
@@ -31,6 +32,7 @@ const commands = [
   answerCommand,
   signalCommand,
   cancelCommand,
+  rollbackCommand,
   breakersCommand,
   checkCommand,
   graphCommand,

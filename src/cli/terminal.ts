@@ -29,6 +29,7 @@ const usageFaults: ReadonlySet<FaultCode> = new Set<FaultCode>([
   'NODE_TOO_OLD',
   'PAYLOAD_UNKNOWN',
   'PRICE_UNKNOWN',
+  'ROLLBACK_INVALID',
   'SCRIPT_INVALID',
   'STORE_MISSING',
   'STORE_NOT_OURS',

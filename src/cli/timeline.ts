@@ -28,9 +28,10 @@ function describe(event: LoggedEvent): string | undefined {
       if (event.data.kind === 'final') return undefined
       return `${paint(['bold', 'cyan'], event.data.state)} (${event.data.kind}${event.data.visit > 1 ? `, visit ${event.data.visit}` : ''})`
     case 'context.written':
-      return event.data.source === 'exit'
-        ? `  wrote ${event.data.key} (version ${event.data.version}) ${short(event.data.value)}`
-        : undefined
+      if (event.data.source !== 'exit' && event.data.source !== 'rollback') return undefined
+      return `  ${event.data.source === 'exit' ? 'wrote' : 'restored'} ${event.data.key} (version ${event.data.version}) ${short(event.data.value)}`
+    case 'context.removed':
+      return `  removed ${event.data.key} (version ${event.data.version})`
     case 'model.called':
       return event.data.attempt > 1
         ? `  turn ${event.data.turn}: asks ${event.data.model} again (attempt ${event.data.attempt})`
@@ -47,7 +48,10 @@ function describe(event: LoggedEvent): string | undefined {
         `  turn ${event.data.turn} failed (${event.data.class}): ${event.data.message}${again(event.data.retry)}${charged(event)}`,
       )
     case 'tool.called':
-      return `  ${paint('yellow', event.data.tool)} ${short(event.data.arguments)}${event.data.attempt > 1 ? ` (attempt ${event.data.attempt})` : ''}`
+      if (event.data.undoes !== undefined) {
+        return paint('yellow', `  takes back ${event.data.tool} (step ${event.data.undoes})${sayAttempt(event.data)}`)
+      }
+      return `  ${paint('yellow', event.data.tool)} ${short(event.data.arguments)}${sayAttempt(event.data)}`
     case 'tool.answered':
       return `  ${event.data.tool} → ${short(event.data.result)}, ${sayMs(event.data.latencyMs)}`
     case 'tool.failed':
@@ -142,6 +146,18 @@ function describe(event: LoggedEvent): string | undefined {
       )
     case 'payload.erased':
       return paint('yellow', `  payload of event ${event.data.seq} erased by ${event.data.by}: ${event.data.reason}`)
+    case 'rollback.started': {
+      const { to, asked, state, undo, without, by, reason } = event.data
+      const what = asked === to ? '' : `, asked for ${typeof asked === 'string' ? asked : `event ${asked}`}`
+      const effects = `${undo.length} to take back, ${without.length} that cannot be`
+      return paint('magenta', `goes back to event ${to} (${state}${what}) by ${by}: ${reason}; ${effects}`)
+    }
+    case 'effect.kept':
+      return `  ${event.data.tool} (step ${event.data.step}) stands: ${event.data.by}, ${event.data.reason}`
+    case 'rollback.stopped':
+      return paint('magenta', `stays where it was: ${event.data.by}, ${event.data.reason}`)
+    case 'task.rolledBack':
+      return paint('magenta', `is back at event ${event.data.to} (${event.data.state})`)
     case 'task.cancelled':
       return paint('red', `cancelled by ${event.data.by}: ${event.data.reason}`)
     case 'task.ended':
@@ -177,6 +193,10 @@ function charged({ data, costMicros }: Extract<LoggedEvent, { data: { charge?: C
   return data.charge === undefined
     ? ''
     : `; ${sayCharge(data.charge, costMicros, 'usage' in data ? data.usage : undefined)}`
+}
+
+function sayAttempt({ attempt }: { readonly attempt: number }): string {
+  return attempt > 1 ? ` (attempt ${attempt})` : ''
 }
 
 function again(retry: PlannedRetry | undefined): string {

@@ -234,7 +234,13 @@ export function checkStateBoundary(agent: Agent, state: State, place: string, re
 }
 
 function checkFailureRoute({ states }: Agent, route: unknown, place: string, report: Report): void {
-  if (route === undefined || route === 'rollback' || route === 'escalate') return
+  if (route === undefined || route === 'escalate') return
+  if (route === 'rollback') {
+    if (Object.values(states).some((state) => 'checkpoint' in state && state.checkpoint !== undefined)) return
+    const cure = "Name a point: checkpoint: '…' on the state to go back to."
+    report('TARGET_UNKNOWN', place, 'No state is a checkpoint to roll back to.', cure)
+    return
+  }
   if (typeof route === 'string' && Object.hasOwn(states, route)) return
   const cure = `Use rollback, escalate, or one of: ${Object.keys(states).join(', ')}.`
   report('TARGET_UNKNOWN', place, `There is no state ${JSON.stringify(route)}.`, cure)

@@ -8,7 +8,7 @@ import { Fault, isFault, messageOf } from './fault.ts'
 import { checkFields } from './field.ts'
 import { defaults, isCeiling, limitProblems } from './limits.ts'
 import { isUnbounded, loopsOf } from './loop.ts'
-import { candidatesOf, compile, kindOf, outputKeys, type Machine, type Node } from './machine.ts'
+import { candidatesOf, compile, failureTarget, kindOf, outputKeys, type Machine, type Node } from './machine.ts'
 import { severityOf, type Problem, type Report } from './problem.ts'
 import { placesMax, prove, type Flow, type Proof } from './proof.ts'
 import { quarantineProblems } from './quarantine.ts'
@@ -352,6 +352,7 @@ function checkTool(agent: Agent, tool: Tool, place: string, report: Report): boo
   if (tool.effect !== undefined && !['read', 'write', 'external'].includes(tool.effect)) {
     report('TOOL_INVALID', where, `There is no effect ${JSON.stringify(tool.effect)}.`, 'Use read, write or external.')
   }
+  checkUndo(tool, `${where}.undo`, report)
   checkDuration(tool.timeout, `${where}.timeout`, report)
   const quota = quotaProblem(tool)
   if (quota !== undefined) report('LIMIT_INVALID', where, `${quota}.`, 'Change it.')
@@ -367,6 +368,20 @@ function checkTool(agent: Agent, tool: Tool, place: string, report: Report): boo
   checkSchema(tool.inputSchema, `${where}.inputSchema`, report)
   checkToolBoundary(agent, tool, where, report)
   return true
+}
+
+function checkUndo({ undo, effect = 'read' }: Tool, place: string, report: Report): void {
+  if (undo === undefined) return
+  if (typeof undo !== 'function')
+    report('TOOL_INVALID', place, 'The undo is not a function.', 'Give it one, or remove it.')
+  else if (effect === 'read') {
+    report(
+      'TOOL_INVALID',
+      place,
+      'A tool that only reads has nothing to take back.',
+      'Declare its effect, or remove undo.',
+    )
+  }
 }
 
 function checkTargets(agent: Agent, place: string, exit: unknown, report: Report): void {
@@ -471,7 +486,7 @@ function checkNode(machine: Machine, node: Node, report: Report): void {
   for (const route of node.kind === 'model' || node.kind === 'tool' || node.kind === 'run'
     ? ['$error', '$timeout']
     : []) {
-    if (!node.exits.has(route)) {
+    if (!node.exits.has(route) && node.onFailure === 'escalate') {
       report(
         'ROUTE_MISSING',
         `${place}.on.${route}`,
@@ -530,6 +545,11 @@ function checkPaths(machine: Machine, report: Report): void {
   const reachable = reach([machine.initial], next)
   const before = new Map<string, Set<string>>([...next.keys()].map((name) => [name, new Set()]))
   for (const [source, targets] of next) for (const target of targets) before.get(target)?.add(source)
+  // A rollback leads only to where the task has been: it opens no state, but it is a way out of one.
+  const checkpoints = [...machine.states.values()].filter(({ checkpoint }) => checkpoint !== undefined)
+  for (const node of machine.states.values()) {
+    if (failureTarget(node) === 'rollback') for (const { name } of checkpoints) before.get(name)?.add(node.name)
+  }
   const finals = [...machine.states.values()].filter((node) => node.kind === 'final').map((node) => node.name)
   const ending = reach(finals, before)
   for (const name of machine.states.keys()) {

@@ -31,7 +31,8 @@ import {
 import { seenBy } from './reading.ts'
 import { read } from './refusal.ts'
 import { validate } from './schema.ts'
-import { deadlineAtMs, emptyTask, isEnded, ledgerOf, type Turn, type Visit } from './task.ts'
+import { rollBack } from './rollback.ts'
+import { deadlineAtMs, emptyTask, isEnded, lastStep, ledgerOf, type Turn, type Visit } from './task.ts'
 import {
   askBudget,
   end,
@@ -171,7 +172,7 @@ export function resume(machine: Machine, work: Draft): void {
     if (step.kind === 'tool' && !step.idempotent) {
       const asks = may && machine.tools.get(step.tool)?.tool.reconcile !== undefined
       if (!asks) emit(work, 'tool.doubted', { step: step.step, attempt: step.attempt, tool: step.tool })
-    } else if (work.nowMs >= step.deadlineAtMs) {
+    } else if (work.nowMs >= step.deadlineAtMs && !(step.kind === 'tool' && step.undoes !== undefined)) {
       fail(work, step, { class: 'timeout', message: 'The deadline passed while no worker had the task.' })
     } else if (!may) {
       emit(work, 'limit.reached', { limit: 'attempts', max: defaults.attempts, state: work.task.state })
@@ -190,7 +191,10 @@ export function resume(machine: Machine, work: Draft): void {
 export function settle(machine: Machine, work: Draft, outcome: Outcome): void {
   const { step: number, attempt, latencyMs } = outcome
   const step = work.task.open.get(number)
-  if (!step || step.attempt !== attempt) return
+  if (!step || step.attempt !== attempt) {
+    late(work, outcome)
+    return
+  }
   for (const key of outcome.denied ?? []) refuseRead(work, { name: work.task.state }, key)
   if (outcome.kind === 'failed') {
     failOrRetry(machine, work, step, outcome.failure, latencyMs)
@@ -285,6 +289,7 @@ export function proceed(machine: Machine, work: Draft): void {
 /** One thing after the other: people first, then the task's own end, then what is to be tried again, then the state. */
 function advance(machine: Machine, work: Draft): boolean {
   const { task, nowMs } = work
+  if (task.rollback) return rollBack(machine, work, task.rollback)
   if (task.item && task.item.kind !== 'question') return obeyHuman(machine, work)
   if (task.open.size === 0 && !task.expired && nowMs >= deadlineAtMs(task)) {
     return reach(machine, work, 'duration', task.limits.durationMs, '$limit')
@@ -344,7 +349,7 @@ function moveModel(machine: Machine, work: Draft, node: NodeOf<'model'>, visit: 
   if (visit.turns.length >= node.turnsMax) return reach(machine, work, 'turns', node.turnsMax, '$turns')
   const stopped = judge(machine, work)
   if (stopped !== undefined) return stopped
-  const step = work.task.usage.steps + 1
+  const step = lastStep(work.task) + 1
   const asked = { step, attempt: 1, turn: visit.turns.length + 1, deadlineAtMs: until(work, node.timeoutMs) }
   if (visit.prompt) return askModel(machine, work, node, asked)
   const user = ask(work, 'prompt', () => render(node.state.prompt, reading(machine, work, node)))
@@ -385,7 +390,7 @@ function moveRun(machine: Machine, work: Draft, node: NodeOf<'run'>, visit: Visi
   if (visit.ended && 'failure' in visit.ended) return leave(machine, work, failureExit(visit.ended.failure))
   const stopped = judge(machine, work)
   if (stopped !== undefined) return stopped
-  const step = work.task.usage.steps + 1
+  const step = lastStep(work.task) + 1
   const deadline = until(work, node.timeoutMs)
   emit(work, 'function.called', { step, attempt: 1, deadlineAtMs: deadline, ...labelled(seenBy(work.task, node)) })
   return true

@@ -8,6 +8,7 @@ import type { Label } from './label.ts'
 import type { Charge, Reservation } from './ledger.ts'
 import type { LimitName, RaisableLimit, TaskLimits } from './limits.ts'
 import type { AnswerPart, FailureClass, Finish, TokenUsage } from './model.ts'
+import type { Effect } from './tool.ts'
 
 /** The kinds of state. */
 export type StateKind = 'model' | 'tool' | 'run' | 'human' | 'wait' | 'final'
@@ -38,9 +39,9 @@ export type RefusalReason =
 
 /**
  * Kinds of inbox item: a question of the machine's, an engine exit that no route takes, an outcome nobody knows, a
- * limit that may be raised, a call that a human must agree to.
+ * limit that may be raised, a call that a human must agree to, effects that a rollback cannot take back.
  */
-export type ItemKind = 'question' | 'escalation' | 'doubt' | 'budget' | 'approval'
+export type ItemKind = 'question' | 'escalation' | 'doubt' | 'budget' | 'approval' | 'rollback'
 
 /** Why an answer to an inbox item did not count. */
 export type AnswerProblem =
@@ -82,6 +83,7 @@ export type QueuedCall =
       readonly answerLabel?: Label
       readonly rule?: string
       readonly approval?: string
+      readonly undoes?: number
     }
 
 /** What was shown to a model at the start of a visit. */
@@ -100,6 +102,13 @@ export interface PlannedRetry {
   readonly inputTokensMax?: number
   /** The model that is asked then, where it is another. */
   readonly model?: string
+}
+
+/** A context key as it is written again by a rollback. */
+export interface Restored {
+  readonly key: string
+  readonly value: Json
+  readonly label?: Label
 }
 
 /** The data of every event, by type. Times that end in `AtMs` are milliseconds since 1970; durations end in `Ms`. */
@@ -123,12 +132,14 @@ export interface EventData {
     readonly visit: number
     /** When the visit has lasted as long as it may, where the state says so. */
     readonly deadlineAtMs?: number
+    /** The name under which a rollback may come back here. */
+    readonly checkpoint?: string
   }
   'context.written': {
     readonly key: string
     readonly version: number
     readonly value: Json
-    readonly source: 'input' | 'initial' | 'exit'
+    readonly source: 'input' | 'initial' | 'exit' | 'rollback'
     /** Absent: trusted and public, as everywhere. */
     readonly label?: Label
   }
@@ -142,6 +153,8 @@ export interface EventData {
     readonly state: string
     readonly reason: string
   }
+  /** A rollback went to where the key had no value. `version` counts this as a write. */
+  'context.removed': { readonly key: string; readonly version: number }
   'model.called': {
     readonly step: number
     readonly attempt: number
@@ -203,6 +216,11 @@ export interface EventData {
     readonly rule?: string
     /** The inbox item in which it was approved. */
     readonly approval?: string
+    /** What it does outside, where that is more than reading; and that the tool can take it back. */
+    readonly effect?: Exclude<Effect, 'read'>
+    readonly undoable?: true
+    /** The tool is not called: what it did in this step is taken back. */
+    readonly undoes?: number
   }
   'tool.answered': {
     readonly step: number
@@ -372,6 +390,8 @@ export interface EventData {
     readonly step?: number
     /** The limit that may be raised, for a budget. */
     readonly limit?: RaisableLimit
+    /** The steps that cannot be taken back, for a rollback. */
+    readonly steps?: readonly number[]
     readonly approval?: AskedApproval
     /** To whom it goes next, and after how long since it was asked. */
     readonly ladder?: readonly Rung[]
@@ -423,6 +443,34 @@ export interface EventData {
     readonly by: string
     readonly reason: string
   }
+  /**
+   * The task goes back to the beginning of the visit it was in at an earlier event. Until it is there, or the rollback is
+   * stopped, it does nothing else.
+   */
+  'rollback.started': {
+    /** The event that began the visit, and what was asked for: an event of that visit, or a checkpoint. */
+    readonly to: number
+    readonly asked: number | string
+    readonly state: string
+    /** The last step that had begun by then. */
+    readonly lastStep: number
+    /** Effects that will be taken back, in that order, and those that cannot be; what is in flight may add to them. */
+    readonly undo: readonly number[]
+    readonly without: readonly number[]
+    /** What the context's keys are set to, and those that had no value. */
+    readonly restore: readonly Restored[]
+    readonly remove: readonly string[]
+    readonly by: string
+    readonly reason: string
+    /** The engine exit that the machine answers with a rollback. */
+    readonly exit?: string
+  }
+  /** A human said that an effect stands although the task goes back. */
+  'effect.kept': { readonly step: number; readonly tool: string; readonly by: string; readonly reason: string }
+  /** The task goes on where it was. `item` is open again: it was, when the rollback began. */
+  'rollback.stopped': { readonly by: string; readonly reason: string; readonly item?: string }
+  /** Everything is taken back that can be; the context and the state follow. */
+  'task.rolledBack': { readonly to: number; readonly state: string }
   'task.cancelled': { readonly by: string; readonly reason: string }
   'task.ended': { readonly outcome: string; readonly status: 'done' | 'failed' | 'cancelled' }
 }
@@ -461,4 +509,5 @@ export const payloadFields: { readonly [Type in EventType]?: readonly (keyof Eve
   'signal.received': ['data'],
   'human.asked': ['question', 'show'],
   'human.answered': ['data'],
+  'rollback.started': ['restore'],
 }

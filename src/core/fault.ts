@@ -30,6 +30,7 @@ export type FaultCode =
   | 'PEER_MISSING'
   | 'PORT_TAKEN'
   | 'PRICE_UNKNOWN'
+  | 'ROLLBACK_INVALID'
   | 'SCHEMA_ASYNC'
   | 'SCHEMA_UNSUPPORTED'
   | 'SCRIPT_INVALID'

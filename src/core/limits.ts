@@ -56,7 +56,16 @@ export function sayAmount(limit: LimitName, amount: number): string {
 }
 
 /** What a limit counts. */
-export type LimitName = RaisableLimit | 'turns' | 'visits' | 'refusals' | 'repeats' | 'attempts' | 'hops' | 'window'
+export type LimitName =
+  | RaisableLimit
+  | 'turns'
+  | 'visits'
+  | 'refusals'
+  | 'repeats'
+  | 'attempts'
+  | 'hops'
+  | 'window'
+  | 'rollbacks'
 
 /** The ceilings where nobody said otherwise. Durations are in milliseconds. */
 export const defaults = {

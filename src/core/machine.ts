@@ -138,6 +138,25 @@ export interface Machine {
   readonly exitNames: ReadonlySet<string>
 }
 
+/** The exits that `onFailure` answers where nothing routes them. */
+const failureExits = ['$error', '$timeout', '$doubt']
+
+/** Is this an exit that `onFailure` answers? */
+export function isFailure(exit: string): boolean {
+  return failureExits.includes(exit)
+}
+
+/** Where a state that fails goes: a state, or `rollback`. Undefined where its routes say it all, or a human is asked. */
+export function failureTarget({ kind, exits, onFailure }: Node): string | undefined {
+  if (kind === 'final' || onFailure === 'escalate' || failureExits.every((exit) => exits.has(exit))) return undefined
+  return onFailure
+}
+
+/** A state that is where failures lead does not lead to itself: its own are for a human. */
+function failureRoute(name: string, declared: string | undefined): string {
+  return declared === undefined || declared === name ? 'escalate' : declared
+}
+
 /** Which kind a state is, or undefined when it is none or more than one. */
 export function kindOf(state: State): StateKind | undefined {
   const kinds = (['model', 'tool', 'run', 'human', 'wait'] as const).filter((kind) => state[kind] !== undefined)
@@ -281,7 +300,7 @@ function compileState(name: string, state: State, agent: Agent, context: Readonl
     timeoutMs: timeout ?? 0,
     visitTimeoutMs: 'visitTimeout' in state && state.visitTimeout ? toMs(state.visitTimeout) : undefined,
     checkpoint: 'checkpoint' in state ? state.checkpoint : undefined,
-    onFailure: ('onFailure' in state ? state.onFailure : undefined) ?? agent.onFailure ?? 'escalate',
+    onFailure: failureRoute(name, ('onFailure' in state ? state.onFailure : undefined) ?? agent.onFailure),
     declassify: 'declassify' in state ? state.declassify : undefined,
   }
   switch (kind) {

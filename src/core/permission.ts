@@ -3,7 +3,8 @@
 // Nothing acts without a permission.
 
 import { emit, type Draft } from './draft.ts'
-import type { EventData, PlannedRetry } from './event.ts'
+import type { Effect } from './effect.ts'
+import type { EventData, PlannedRetry, QueuedCall } from './event.ts'
 import { boundsOfTool, breakerAfter, free, holdOf, keyOfModel, keyOfTool, leaveGate, pass, type Hold } from './gate.ts'
 import type { Json } from './json.ts'
 import { clear, isClear, join, labelled, type Label } from './label.ts'
@@ -12,8 +13,9 @@ import { defaults, raisable, type RaisableLimit } from './limits.ts'
 import type { Machine, MachineTool, Node } from './machine.ts'
 import type { Failure, TokenUsage } from './model.ts'
 import { isChanged } from './pin.ts'
-import { draw, planRetry } from './resilience.ts'
-import { deadlineAtMs, ledgerOf, type Delayed, type OpenStep } from './task.ts'
+import type { Bounds } from './quota.ts'
+import { draw, planRetry, type RetryPolicy } from './resilience.ts'
+import { deadlineAtMs, lastStep, ledgerOf, type Delayed, type OpenStep } from './task.ts'
 import { judgeModel } from './ruling.ts'
 import { askBudget, end, go, leave, reach, refuse } from './transition.ts'
 import { fit, sizeOf } from './window.ts'
@@ -204,7 +206,7 @@ export function callTool(
   timeoutMs: number,
   { label = clear, ...given }: { label?: Label } & Pick<EventData['tool.called'], 'index' | 'rule' | 'approval'>,
 ): void {
-  const step = work.task.usage.steps + 1
+  const step = lastStep(work.task) + 1
   const call = {
     tool: tool.name,
     idempotencyKey: `${work.task.id}.${step}`,
@@ -214,14 +216,48 @@ export function callTool(
     ...answerLabelled(join(label, tool.label)),
     ...given,
   }
-  const caller = { key: keyOfTool(tool.name), bounds: tool.bounds, step, deadlineAtMs: call.deadlineAtMs }
+  permitTool(work, tool.bounds, step, input, call, effectOf(tool))
+}
+
+/**
+ * Permits a call that takes back what an earlier step did. Its key is that step's own and ends in `undo`, whichever
+ * rollback asks, so that it is done once. No ceiling of the task forbids it: a task at its limit must be able to go back.
+ */
+export function callUndo(machine: Machine, work: Draft, effect: Effect): void {
+  const { tool, step: undoes, idempotencyKey } = effect
+  permitTool(work, boundsOfTool(machine, tool), lastStep(work.task) + 1, effect.arguments, {
+    tool,
+    idempotencyKey: `${idempotencyKey}.undo`,
+    idempotent: true,
+    deadlineAtMs: work.nowMs + timeoutOf(machine, tool),
+    undoes,
+  })
+}
+
+/** Permits the first attempt of a tool's step, or puts it before its gate. */
+function permitTool(
+  work: Draft,
+  bounds: Bounds,
+  step: number,
+  input: Json,
+  call: Omit<Extract<QueuedCall, { kind: 'tool' }>, 'kind'>,
+  acts: ReturnType<typeof effectOf> = {},
+): void {
+  const { tool, deadlineAtMs } = call
+  const caller = { key: keyOfTool(tool), bounds, step, deadlineAtMs }
   const held = holdOf(work, caller)
   if (held) {
-    queue(work, held, step, { call: { kind: 'tool', ...call }, arguments: input }, call.deadlineAtMs)
+    queue(work, held, step, { call: { kind: 'tool', ...call }, arguments: input }, deadlineAtMs)
     return
   }
   pass(work, caller)
-  emit(work, 'tool.called', { step, attempt: 1, arguments: input, ...call })
+  emit(work, 'tool.called', { step, attempt: 1, arguments: input, ...call, ...acts })
+}
+
+/** What a tool does outside, as its call says it. */
+function effectOf({ effect, tool }: MachineTool): Pick<EventData['tool.called'], 'effect' | 'undoable'> {
+  if (effect === 'read') return {}
+  return tool.undo === undefined ? { effect } : { effect, undoable: true }
 }
 
 function answerLabelled(answerLabel: Label): { readonly answerLabel?: Label } {
@@ -230,7 +266,8 @@ function answerLabelled(answerLabel: Label): { readonly answerLabel?: Label } {
 
 /** The same call under the same key: made again, or only asked after. */
 function callAgain(machine: Machine, work: Draft, step: ToolStep, reconciles: boolean, deadlineAtMs: number): void {
-  const { tool, arguments: input, idempotencyKey, index, label, answerLabel, rule, approval } = step
+  const { tool, arguments: input, idempotencyKey, index, label, answerLabel, rule, approval, undoes } = step
+  const known = machine.tools.get(tool)
   const caller = { key: keyOfTool(tool), bounds: boundsOfTool(machine, tool), step: step.step, deadlineAtMs }
   const held = holdOf(work, caller)
   if (held) {
@@ -244,7 +281,7 @@ function callAgain(machine: Machine, work: Draft, step: ToolStep, reconciles: bo
     tool,
     arguments: input,
     idempotencyKey,
-    idempotent: machine.tools.get(tool)?.idempotent ?? step.idempotent,
+    idempotent: undoes === undefined ? (known?.idempotent ?? step.idempotent) : true,
     deadlineAtMs,
     ...(index === undefined ? {} : { index }),
     ...(label === undefined ? {} : { label }),
@@ -252,6 +289,7 @@ function callAgain(machine: Machine, work: Draft, step: ToolStep, reconciles: bo
     ...(rule === undefined ? {} : { rule }),
     ...(approval === undefined ? {} : { approval }),
     ...(reconciles ? { reconciles } : {}),
+    ...(undoes !== undefined ? { undoes } : known ? effectOf(known) : {}),
   })
 }
 
@@ -288,11 +326,11 @@ const sayClosure = {
 export function callAnew(machine: Machine, work: Draft, doubted: ToolStep): void {
   const { nowMs, task } = work
   const endMs = task.expired ? Infinity : deadlineAtMs(task)
-  callAgain(machine, work, doubted, false, Math.min(nowMs + timeoutOf(machine, doubted), endMs))
+  callAgain(machine, work, doubted, false, Math.min(nowMs + timeoutOf(machine, doubted.tool), endMs))
 }
 
-function timeoutOf(machine: Machine, step: ToolStep): number {
-  return machine.tools.get(step.tool)?.timeoutMs ?? defaults.toolTimeoutMs
+function timeoutOf(machine: Machine, tool: string): number {
+  return machine.tools.get(tool)?.timeoutMs ?? defaults.toolTimeoutMs
 }
 
 // ---- Trying again --------------------------------------------------------------------------------------------------
@@ -306,13 +344,13 @@ export function retryDue(machine: Machine, work: Draft): boolean | undefined {
   const due = [...task.delayed.values()].filter(({ atMs, queued }) => queued || atMs <= work.nowMs)
   for (const delayed of due) {
     const { step } = delayed
-    if (work.nowMs >= step.deadlineAtMs && !delayed.reconciles) {
+    if (work.nowMs >= step.deadlineAtMs && !isOwedTime(delayed)) {
       const message = `The deadline passed before it could be ${step.attempt === 0 ? 'asked' : 'tried again'}.`
       fail(work, step, { class: 'timeout', message })
       continue
     }
     // What is in flight beside this step was judged together with it.
-    const stopped = task.open.size === 0 ? judgeSoftLine(machine, work) : undefined
+    const stopped = task.open.size === 0 && !task.rollback ? judgeSoftLine(machine, work) : undefined
     if (stopped !== undefined) return stopped
     const moved = permitAgain(machine, work, delayed)
     if (moved !== undefined) return moved
@@ -320,12 +358,19 @@ export function retryDue(machine: Machine, work: Draft): boolean | undefined {
   return undefined
 }
 
+/** What only asks, or takes back, and was begun, is owed an answer: each of its attempts has a deadline of its own. */
+function isOwedTime({ step, reconciles }: Delayed): boolean {
+  return reconciles || (step.kind === 'tool' && step.undoes !== undefined && step.attempt > 0)
+}
+
 function permitAgain(machine: Machine, work: Draft, delayed: Delayed): boolean | undefined {
   const { step, model, reconciles, inputTokensMax } = delayed
   const { step: number, deadlineAtMs: deadline } = step
   const attempt = step.attempt + 1
   if (step.kind === 'tool') {
-    callAgain(machine, work, step, reconciles, reconciles ? until(work, timeoutOf(machine, step)) : deadline)
+    const timeout = timeoutOf(machine, step.tool)
+    const freshAtMs = step.undoes === undefined ? until(work, timeout) : work.nowMs + timeout
+    callAgain(machine, work, step, reconciles, isOwedTime(delayed) ? freshAtMs : deadline)
   } else if (step.kind === 'function') {
     emit(work, 'function.called', { step: number, attempt, deadlineAtMs: deadline })
   } else {
@@ -345,8 +390,9 @@ function permitAgain(machine: Machine, work: Draft, delayed: Delayed): boolean |
 function plan(machine: Machine, work: Draft, step: OpenStep, failure: Failure): PlannedRetry | undefined {
   const node = machine.states.get(work.task.state)
   const { nowMs } = work
-  const policy =
-    step.kind === 'tool' ? machine.tools.get(step.tool)?.retry : node?.kind === 'model' ? node.retry : undefined
+  const policy = step.kind === 'tool' ? retryOf(machine, step) : node?.kind === 'model' ? node.retry : undefined
+  // Of what the task did not come to before it goes back, nothing is begun again.
+  if (work.task.rollback && !(step.kind === 'tool' && step.undoes !== undefined)) return undefined
   if (!policy || step.kind === 'function') return undefined
   const random = draw(work.task.seed, step.step, step.attempt)
   const { failures, delayMs: previousMs, deadlineAtMs: deadline } = step
@@ -366,6 +412,13 @@ function plan(machine: Machine, work: Draft, step: OpenStep, failure: Failure): 
     }
   }
   return model === undefined ? undefined : { delayMs: 0, atMs: nowMs, reason: 'fallback', model }
+}
+
+/** A tool that may not be called twice may be told to take back as often as any. */
+function retryOf(machine: Machine, { tool, undoes }: ToolStep): RetryPolicy | undefined {
+  const known = machine.tools.get(tool)
+  if (!known || undoes === undefined || known.idempotent) return known?.retry
+  return { ...known.retry, attempts: defaults.toolAttempts }
 }
 
 function nextModel(node: ModelNode, model: string): string | undefined {
@@ -392,12 +445,13 @@ export function failOrRetry(machine: Machine, work: Draft, step: OpenStep, failu
 /** A tool said that it was not done: it is called again, as often as a step may be lost. */
 export function undone(work: Draft, step: ToolStep, latencyMs: number): void {
   const { step: number, attempt, tool } = step
-  if (attempt >= defaults.attempts || work.nowMs >= until(work, 1)) {
+  if (!work.task.rollback && (attempt >= defaults.attempts || work.nowMs >= until(work, 1))) {
     emit(work, 'tool.doubted', { step: number, attempt, tool })
     return
   }
   const message = 'It was not done.'
-  fail(work, step, { class: 'lost', message }, latencyMs, { delayMs: 0, atMs: work.nowMs, reason: 'undone' })
+  const again = { delayMs: 0, atMs: work.nowMs, reason: 'undone' } as const
+  fail(work, step, { class: 'lost', message }, latencyMs, work.task.rollback ? undefined : again)
 }
 
 /** Records that an attempt failed, and what it burned. */

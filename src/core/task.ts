@@ -2,6 +2,7 @@
 // carry all it needs, so any log can be told again by anyone. It changes the task it is given, because a copy of the
 // whole for every event would make the cost of a turn grow with the number of turns.
 
+import { change, mayHaveActed, note, noteLate, type Effects } from './effect.ts'
 import { assert } from './fault.ts'
 import type { Rung } from './approval.ts'
 import type { AskedApproval, Event, EventData, ItemKind, PlannedRetry, Prompt, StateKind } from './event.ts'
@@ -58,6 +59,10 @@ export type OpenStep = {
       readonly answerLabel?: Label
       readonly rule?: string
       readonly approval?: string
+      readonly effect?: EventData['tool.called']['effect']
+      readonly undoable?: true
+      /** It takes back what was done in this step. */
+      readonly undoes?: number
     }
   | { readonly kind: 'function' }
 )
@@ -145,6 +150,7 @@ export interface Item {
   readonly ladder: readonly Rung[]
   /** Rungs that are behind. */
   rung: number
+  readonly steps: readonly number[] | undefined
   answer: EventData['human.answered'] | undefined
 }
 
@@ -160,6 +166,33 @@ export interface Kept {
   readonly value: Json
   readonly version: number
   readonly label: Label
+}
+
+/** A point that a rollback may go back to: the beginning of a visit. */
+export interface Past {
+  /** The event that began the visit. */
+  readonly seq: number
+  readonly state: string
+  /** The checkpoint that the state declares. */
+  readonly checkpoint: string | undefined
+  readonly context: ReadonlyMap<string, Kept>
+  /** The last step that had begun by then. */
+  readonly lastStep: number
+}
+
+/** A rollback on its way. */
+export interface Rollback extends Pick<
+  EventData['rollback.started'],
+  'to' | 'state' | 'lastStep' | 'restore' | 'remove' | 'exit'
+> {
+  readonly atMs: number
+  /** What the task was at when it began; there again if it is stopped. */
+  readonly aside: {
+    readonly item: Item | undefined
+    readonly wait: EventData['wait.started'] | undefined
+    readonly delayed: readonly Delayed[]
+    readonly ended: Pick<EventData['task.ended'], 'outcome' | 'status'> | undefined
+  }
 }
 
 /** A task: everything that is known at the event `seq`. */
@@ -181,6 +214,8 @@ export interface Task {
   readonly visits: Map<string, number>
   visit: Visit | undefined
   readonly context: Map<string, Kept>
+  /** How often each key was written or removed. */
+  readonly versions: Map<string, number>
   readonly open: Map<number, OpenStep>
   readonly delayed: Map<number, Delayed>
   readonly doubts: Map<number, OpenStep>
@@ -216,6 +251,14 @@ export interface Task {
   /** By state: the progress at the last entry, and the entries since then with no more of it. */
   readonly entries: Map<string, { readonly progress: number; readonly times: number }>
   outcome: string | undefined
+  readonly effects: Effects
+  /** Steps that took something back; they are not among those of `usage`. */
+  undos: number
+  /** Where the task has passed a checkpoint, oldest first. */
+  checkpoints: readonly Past[]
+  rollback: Rollback | undefined
+  /** Rollbacks that the machine itself asked for. */
+  rollbacks: number
 }
 
 const noLimits: TaskLimits = {
@@ -248,6 +291,7 @@ export function emptyTask(id: string): Task {
     visits: new Map(),
     visit: undefined,
     context: new Map(),
+    versions: new Map(),
     open: new Map(),
     delayed: new Map(),
     doubts: new Map(),
@@ -271,7 +315,28 @@ export function emptyTask(id: string): Task {
     progress: 0,
     entries: new Map(),
     outcome: undefined,
+    effects: new Map(),
+    undos: 0,
+    checkpoints: [],
+    rollback: undefined,
+    rollbacks: 0,
   }
+}
+
+/** The number of the last step that has begun, whatever it was for. */
+export function lastStep({ usage, undos }: Task): number {
+  return usage.steps + undos
+}
+
+/** The version of a key's next value. Versions never go back, also when the key does. */
+export function nextVersion(task: Task, key: string): number {
+  return (task.versions.get(key) ?? 0) + 1
+}
+
+/** The point where the task stands, right after it has begun a visit. */
+export function pastOf(task: Task, checkpoint?: string): Past {
+  const { seq, state, context } = task
+  return { seq, state, checkpoint, context: new Map(context), lastStep: lastStep(task) }
 }
 
 /** The task's budgets: what they allow, what is spent, what is set aside. */
@@ -341,6 +406,8 @@ export function dueAtMs(task: Task): number | null {
   if (task.status === 'running') return task.updatedAtMs
   // An escalation waits for a human and for nothing else.
   if (task.item !== undefined && task.item.kind !== 'question') return null
+  // Nothing but the rollback moves it, so no other deadline counts.
+  if (task.rollback) return nextRetryAtMs(task)
   const items = task.item ? [task.item] : [...task.approvals.values()]
   return Math.min(
     ...items.map((item) => Math.min(item.expiresAtMs ?? Infinity, nextRungAtMs(item))),
@@ -384,6 +451,11 @@ function apply(task: Task, event: Event): void {
         version: event.data.version,
         label: event.data.label ?? clear,
       })
+      task.versions.set(event.data.key, event.data.version)
+      return
+    case 'context.removed':
+      task.context.delete(event.data.key)
+      task.versions.set(event.data.key, event.data.version)
       return
     case 'label.weakened':
     case 'links.removed':
@@ -416,16 +488,22 @@ function apply(task: Task, event: Event): void {
       charged(task, event.data.step, event.data.attempt, event.data.charge, event.costMicros)
       if (postpone(task, event.data)) return
       close(task, event.data.step)
-      if (visit) visit.ended = { failure: event.data }
+      // What a rollback calls off has not failed: it is asked for again if the rollback is stopped.
+      if (visit && !task.rollback) visit.ended = { failure: event.data }
       return
-    case 'tool.called':
-      goOn(task, event.data.step, event.at)
-      if (visit?.deadlineAtMs !== undefined) {
+    case 'tool.called': {
+      const { step, undoes, reconciles } = event.data
+      goOn(task, step, event.at)
+      if (visit?.deadlineAtMs !== undefined && undoes === undefined) {
         // Only a human's word gives a step more time than its visit has; then the visit lasts as long.
         visit.deadlineAtMs = Math.max(visit.deadlineAtMs, event.data.deadlineAtMs)
       }
+      // A doubt that is called again was not done, as a human said.
+      if (task.doubts.has(step) && !reconciles) task.effects.delete(step)
       open(task, { kind: 'tool', ...event.data, failures: 0, delayMs: 0, smaller: false })
+      if (undoes !== undefined) change(task.effects, undoes, { undoStep: step, failure: undefined })
       return
+    }
     case 'tool.answered':
       see(task, event.data.label)
       goOn(task, event.data.step, event.at)
@@ -433,11 +511,13 @@ function apply(task: Task, event: Event): void {
       return
     case 'tool.failed':
       see(task, event.data.label)
+      judgeFailed(task, event.data)
       if (!postpone(task, event.data)) settle(task, event.data.step, { failure: event.data })
       return
     case 'tool.doubted': {
       const doubted = close(task, event.data.step)
       if (doubted) task.doubts.set(event.data.step, doubted)
+      if (doubted?.kind === 'tool') note(task.effects, doubted)
       return
     }
     case 'function.called':
@@ -450,7 +530,7 @@ function apply(task: Task, event: Event): void {
       return
     case 'function.failed':
       if (event.data.step !== undefined) close(task, event.data.step)
-      if (visit) {
+      if (visit && !task.rollback) {
         visit.ended = { failure: event.data }
         visit.leaving = undefined
       }
@@ -461,6 +541,7 @@ function apply(task: Task, event: Event): void {
       const lost = task.open.get(step)
       if (!lost) return
       task.open.delete(step)
+      if (lost.kind === 'tool' && lost.attempt > 0) note(task.effects, lost)
       const reconciles = lost.kind === 'tool' && !lost.idempotent
       task.delayed.set(step, {
         step: lost,
@@ -489,12 +570,13 @@ function apply(task: Task, event: Event): void {
     case 'breaker.changed':
       return
     case 'step.late': {
-      const { step, attempt, charge } = event.data
+      const { step, attempt, kind, result, charge } = event.data
       // It came before anybody found its worker gone: then it is not an estimate that it corrects.
       const asked = task.open.get(step)
       if (asked?.kind === 'model' && asked.attempt === attempt && asked.reserved)
         charged(task, step, attempt, charge, event.costMicros)
       else correctEstimate(task, event.data)
+      if (kind === 'tool') noteLate(task.effects, step, result, event.seq)
       return
     }
     case 'step.refused':
@@ -544,8 +626,10 @@ function apply(task: Task, event: Event): void {
       task.signals.get(event.data.name)?.shift()
       return
     case 'human.asked': {
-      const { item, kind, state, options, expiresAtMs, exit, step, limit, ladder = [], approval, show } = event.data
-      const asked = { item, kind, state, options, expiresAtMs, exit, step, limit, ladder, rung: 0, answer: undefined }
+      const { item, kind, state, options, expiresAtMs, exit, step, limit, steps } = event.data
+      const { ladder = [], approval, show } = event.data
+      const common = { item, kind, state, options, expiresAtMs, exit, step, limit, steps }
+      const asked = { ...common, ladder, rung: 0, answer: undefined }
       if (approval) {
         const { arguments: input } = show as { readonly arguments: Json }
         task.approvals.set(item, { ...asked, ...approval, askedAtMs: event.at, arguments: input, agreed: [] })
@@ -579,6 +663,19 @@ function apply(task: Task, event: Event): void {
     case 'payload.erased':
       task.erased += 1
       return
+    case 'rollback.started':
+      goBack(task, event.data, event.at)
+      return
+    case 'effect.kept':
+      change(task.effects, event.data.step, { kept: true })
+      task.item = undefined
+      return
+    case 'rollback.stopped':
+      stay(task, event.at)
+      return
+    case 'task.rolledBack':
+      arrive(task, event.data)
+      return
     case 'task.cancelled':
       return
     case 'task.ended':
@@ -589,8 +686,10 @@ function apply(task: Task, event: Event): void {
   }
 }
 
-function enter(task: Task, { state, kind, visit, deadlineAtMs }: EventData['state.entered']): void {
+function enter(task: Task, entered: EventData['state.entered']): void {
+  const { state, kind, visit, deadlineAtMs, checkpoint } = entered
   task.state = state
+  task.rollback = undefined
   task.item = undefined
   task.wait = undefined
   task.door = undefined
@@ -617,6 +716,61 @@ function enter(task: Task, { state, kind, visit, deadlineAtMs }: EventData['stat
     ended: undefined,
     leaving: undefined,
   }
+  if (checkpoint !== undefined) task.checkpoints = [...task.checkpoints, pastOf(task, checkpoint)]
+}
+
+// ---- Going back ----------------------------------------------------------------------------------------------------
+
+/** Sets aside what the task was at. What is only asked whether it was done is waited for: then that is known. */
+function goBack(task: Task, started: EventData['rollback.started'], atMs: number): void {
+  const { to, state, lastStep: last, restore, remove, exit } = started
+  const { item, wait, status, outcome } = task
+  const ended = isEnded(task) && outcome !== undefined ? { outcome, status: status as 'done' | 'failed' } : undefined
+  const delayed = [...task.delayed.values()].filter(({ reconciles }) => !reconciles)
+  for (const { step } of delayed) task.delayed.delete(step.step)
+  task.rollback = { to, state, lastStep: last, restore, remove, exit, atMs, aside: { item, wait, delayed, ended } }
+  task.item = undefined
+  task.wait = undefined
+  task.outcome = undefined
+  task.status = 'running'
+  if (exit !== undefined) task.rollbacks += 1
+}
+
+/** The rollback is stopped: the task is at what it was at, and the time that this took is nobody's. */
+function stay(task: Task, nowMs: number): void {
+  const { atMs, aside } = task.rollback!
+  const tookMs = nowMs - atMs
+  task.rollback = undefined
+  task.item = aside.item
+  task.wait = aside.wait
+  if (task.visit?.deadlineAtMs !== undefined) task.visit.deadlineAtMs += tookMs
+  for (const { step, ...delayed } of aside.delayed) {
+    const later = { ...step, deadlineAtMs: step.deadlineAtMs + tookMs }
+    task.delayed.set(step.step, { ...delayed, step: later, atMs: nowMs })
+  }
+}
+
+/** Leaves everything that came after behind, but for what was spent and what was heard. */
+function arrive(task: Task, { to, state }: EventData['task.rolledBack']): void {
+  task.state = state
+  task.visit = undefined
+  task.item = undefined
+  task.doubts.clear()
+  task.entries.clear()
+  task.progress += 1
+  task.handedFrom = undefined
+  task.checkpoints = task.checkpoints.filter(({ seq }) => seq < to)
+}
+
+/** What a failed call did outside: nothing, or nobody knows what. */
+function judgeFailed(task: Task, failed: EventData['tool.failed']): void {
+  const { step: number, class: kind, message, retry } = failed
+  const step = task.open.get(number) ?? task.delayed.get(number)?.step
+  if (step?.kind !== 'tool') return
+  if (step.undoes !== undefined) {
+    if (!retry) change(task.effects, step.undoes, { failure: { class: kind, message } })
+  } else if (step.reconciles && retry?.reason !== 'reconcile' && kind !== 'unavailable') task.effects.delete(number)
+  else if (step.attempt > 0 && mayHaveActed(kind)) note(task.effects, step)
 }
 
 /** What is seen in a visit makes all that comes of it as untrusted, and as private. */
@@ -744,6 +898,11 @@ function close(task: Task, number: number): OpenStep | undefined {
 
 /** Counts a step that was not there before. */
 function begin(task: Task, step: OpenStep): void {
+  if (step.kind === 'tool' && step.undoes !== undefined) {
+    task.undos += 1
+    task.item = undefined
+    return
+  }
   task.usage.steps += 1
   if (step.kind === 'tool') task.toolCalls.set(step.tool, (task.toolCalls.get(step.tool) ?? 0) + 1)
 }
@@ -759,7 +918,7 @@ function open(task: Task, permitted: OpenStep): void {
   if (before === undefined) begin(task, step)
   if (step.kind === 'tool' && step.approval !== undefined) task.approvals.delete(step.approval)
   task.open.set(step.step, step)
-  if (task.visit) task.visit.ended = undefined
+  if (task.visit && !task.rollback) task.visit.ended = undefined
 }
 
 function settle(
@@ -768,7 +927,13 @@ function settle(
   outcome: { result: Json } | { failure: Pick<Failure, 'class' | 'message'> },
 ): void {
   const step = close(task, number)
-  if (!task.visit || step?.kind !== 'tool') return
+  if (step?.kind !== 'tool') return
+  if (step.undoes !== undefined) {
+    if ('result' in outcome) change(task.effects, step.undoes, { undoneSeq: task.seq })
+    return
+  }
+  if ('result' in outcome) note(task.effects, step, outcome.result)
+  if (!task.visit) return
   if (step.index === undefined) {
     task.visit.ended = outcome
     return
@@ -813,6 +978,7 @@ function refuse(task: Task, { turn, index, correction, rule }: EventData['step.r
 function end(task: Task, { outcome, status }: EventData['task.ended']): void {
   task.status = status
   task.outcome = outcome
+  task.rollback = undefined
   task.visit = undefined
   task.item = undefined
   task.wait = undefined

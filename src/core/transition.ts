@@ -7,13 +7,14 @@ import { messageOf } from './fault.ts'
 import { freeAll } from './gate.ts'
 import type { Json, JsonObject } from './json.ts'
 import { clear, join, labelled, weaken, type Label } from './label.ts'
-import { raisable, sayAmount, type LimitName, type RaisableLimit } from './limits.ts'
-import type { Machine, MachineExit, Node } from './machine.ts'
+import { defaults, raisable, sayAmount, type LimitName, type RaisableLimit } from './limits.ts'
+import { isFailure, type Machine, type MachineExit, type Node } from './machine.ts'
+import { goBack, goneSince } from './past.ts'
 import type { Refusal } from './refusal.ts'
 import { validate } from './schema.ts'
 import { withoutLinks, originOf } from './provenance.ts'
 import { readable } from './reading.ts'
-import { ledgerOf } from './task.ts'
+import { ledgerOf, nextVersion } from './task.ts'
 
 /** An exit that is asked for, and what it hands over to the context. */
 export interface Leave {
@@ -69,7 +70,7 @@ function write(machine: Machine, work: Draft, node: Node, key: string, value: Js
     emit(work, 'label.weakened', { key, from: seen, to, state: node.name, reason })
   }
   const label = join(join(to, known.label), known.merge === 'append' ? kept?.label : undefined)
-  const version = (kept?.version ?? 0) + 1
+  const version = nextVersion(work.task, key)
   emit(work, 'context.written', { key, version, value, source: 'exit', ...labelled(label) })
 }
 
@@ -170,9 +171,26 @@ export function leave(machine: Machine, work: Draft, name: string, limit?: Limit
     // A guard that throws does not hold; the task goes to the inbox, where nothing is lost.
   }
   if (target !== undefined) return go(machine, work, name, target)
+  if (recover(machine, work, node, name)) return true
   return limit !== undefined && Object.hasOwn(raisable, limit)
     ? askBudget(machine, work, limit as RaisableLimit)
     : escalate(work, name)
+}
+
+/** What a state does about its own failure, where nothing routes it. False: a human is asked. */
+function recover(machine: Machine, work: Draft, { onFailure }: Node, exit: string): boolean {
+  const { task } = work
+  if (onFailure === 'escalate' || !isFailure(exit)) return false
+  if (onFailure !== 'rollback') return go(machine, work, exit, onFailure)
+  const past = task.checkpoints.at(-1)
+  if (!past || goneSince(task, past)) return false
+  if (task.rollbacks >= defaults.rollbacks) {
+    emit(work, 'limit.reached', { limit: 'rollbacks', max: defaults.rollbacks, state: task.state })
+    return false
+  }
+  letGo(work)
+  goBack(work, past, { asked: past.checkpoint ?? past.seq, by: 'engine', reason: exit, exit })
+  return true
 }
 
 /** Goes to a state, by one of the engine's exits. */
@@ -211,7 +229,8 @@ export function enter(machine: Machine, work: Draft, state: string): void {
 
 /** Begins a visit, whatever was before. */
 export function enterAnew(work: Draft, node: Node, visit: number): void {
-  const entered = { state: node.name, kind: node.kind, visit }
+  const checkpoint = node.checkpoint === undefined ? {} : { checkpoint: node.checkpoint }
+  const entered = { state: node.name, kind: node.kind, visit, ...checkpoint }
   const timeoutMs = node.visitTimeoutMs
   emit(work, 'state.entered', timeoutMs === undefined ? entered : { ...entered, deadlineAtMs: work.nowMs + timeoutMs })
 }

@@ -36,6 +36,10 @@ export class Derived {
         this.#sql.writeContext.run(event.taskId, key, version, seq, hash, label.trust, label.privacy)
         continue
       }
+      if (event.type === 'context.removed') {
+        this.#sql.removeContext.run(event.taskId, event.data.key)
+        continue
+      }
       this.gates.write(event)
       this.#writeInbox(event, sealed[index]!)
     }
@@ -76,7 +80,8 @@ export class Derived {
     } else if (change?.kind === 'notice') {
       const { item, attempts, delayMs, atMs } = change
       this.#sql.planNotice.run(atMs, attempts, delayMs, item)
-    } else if (change?.item !== undefined) this.#sql.closeItem.run(change.status, change.item)
+    } else if (change?.kind === 'reopen') this.#sql.reopenItem.run(change.item)
+    else if (change?.item !== undefined) this.#sql.closeItem.run(change.status, change.item)
     else if (change) this.#sql.closeItems.run(change.status, event.taskId)
   }
 

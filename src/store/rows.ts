@@ -86,6 +86,7 @@ export type InboxChange =
       /** Null: nothing more is told. */
       readonly atMs: number | null
     }
+  | { readonly kind: 'reopen'; readonly item: string }
   /** One item, or whatever is open but approvals. */
   | { readonly kind: 'close'; readonly status: 'expired' | 'withdrawn'; readonly item?: string }
 
@@ -110,6 +111,10 @@ export function inboxChange(event: Event): InboxChange | undefined {
   }
   if (event.type === 'deadline.passed' && event.data.of !== 'wait') return { kind: 'close', status: 'expired' }
   if (event.type === 'limit.reached' && event.data.limit === 'duration') return { kind: 'close', status: 'expired' }
+  if (event.type === 'rollback.started') return { kind: 'close', status: 'withdrawn' }
+  if (event.type === 'rollback.stopped' && event.data.item !== undefined) {
+    return { kind: 'reopen', item: event.data.item }
+  }
   if (event.type === 'task.ended') return { kind: 'close', status: 'withdrawn' }
   return undefined
 }

@@ -26,6 +26,7 @@ const texts = {
   loggedTaskIds: `SELECT DISTINCT taskId FROM events`,
 
   writeContext: `INSERT INTO context (taskId, key, version, payloadSeq, payloadHash, trust, privacy) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version, payloadSeq = excluded.payloadSeq, payloadHash = excluded.payloadHash, trust = excluded.trust, privacy = excluded.privacy`,
+  removeContext: `DELETE FROM context WHERE taskId = ? AND key = ?`,
   context: `SELECT key, version, trust, privacy, body FROM context JOIN payloads ON payloads.taskId = context.taskId AND payloads.seq = payloadSeq AND payloads.hash = payloadHash WHERE context.taskId = ? ORDER BY key`,
 
   due: `SELECT taskId FROM jobs WHERE definition = ? AND availableAtMs <= ? ORDER BY availableAtMs LIMIT ?`,
@@ -48,6 +49,7 @@ const texts = {
   dueNotices: `SELECT ${inboxColumns}, noticeId, noticeAttempts + 1 AS attempt, noticeDelayMs AS delayMs FROM ${inboxTables} WHERE status = 'open' AND noticeAtMs <= ? ORDER BY noticeAtMs LIMIT ?`,
   leaseNotice: `UPDATE inbox SET noticeAtMs = ? WHERE item = ?`,
   planNotice: `UPDATE inbox SET noticeAtMs = ?, noticeAttempts = ?, noticeDelayMs = ? WHERE item = ?`,
+  reopenItem: `UPDATE inbox SET status = 'open' WHERE item = ?`,
   closeItem: `UPDATE inbox SET status = ? WHERE item = ? AND status = 'open'`,
   // Approvals are closed one by one, each by an event of its own.
   closeItems: `UPDATE inbox SET status = ? WHERE taskId = ? AND status = 'open' AND kind <> 'approval'`,

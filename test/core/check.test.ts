@@ -201,6 +201,15 @@ const cases: readonly (readonly [string, Change, ProblemCode, string])[] = [
     'STATE_UNREACHABLE',
     '.states.other',
   ],
+  ['a failure that leads nowhere', first({ onFailure: 'nope' }), 'TARGET_UNKNOWN', '.states.first.onFailure'],
+  ['a way back to nowhere', { onFailure: 'rollback' }, 'TARGET_UNKNOWN', '.onFailure'],
+  ['a checkpoint that could be a number', first({ checkpoint: '7' }), 'NAME_INVALID', '.states.first.checkpoint'],
+  [
+    'an undo of what only reads',
+    first({ tools: [{ ...look, undo: () => null }] }),
+    'TOOL_INVALID',
+    '.states.first.tools.look.undo',
+  ],
   ['no visits at all', first({ visits: 0 }), 'LIMIT_INVALID', '.states.first.visits'],
   ['half a turn', first({ turns: 1.5 }), 'LIMIT_INVALID', '.states.first.turns'],
   ['endless steps', { limits: { steps: Infinity } }, 'LIMIT_INVALID', '.limits.steps'],
@@ -479,6 +488,7 @@ test('what is declared rightly is no problem, and an AI SDK tool may have fields
       assignee: 'ana',
       escalate: [{ after: '1h', to: 'ben' }, ...ladder('1d')],
     },
+    effect: 'external',
     undo: () => null,
     toModelOutput: () => null,
   }
@@ -519,6 +529,24 @@ test('a quarantine may hand over choices, numbers, booleans, and lists and objec
     'DECLASSIFY_INVALID',
     'What leaves by NO is not closed: it has no output schema.',
   ])
+})
+
+test('onFailure is a route: of what it answers nothing is missing, and what it leads to is reached', () => {
+  const rescue = { states: { ...sound.states, rescue: { human: { question: '?' }, on: { yes: 'end' } } }, on: {} }
+  expect(check({ ...sound, ...rescue, onFailure: 'rescue' } as Agent)).toEqual([])
+  // A rollback opens no state, but it leads out of one: to where the task has been.
+  const { first } = sound.states
+  const looping = {
+    ...sound.states,
+    first: { ...first, checkpoint: 'begun', on: { ...first.on, QUIT: 'end' } },
+    second: { tool: look, args: () => ({}), on: { DONE: 'second' } },
+  }
+  const codes = (change: object): string[] => {
+    const problems = check({ ...sound, states: looping, on: {}, ...change } as Agent)
+    return problems.filter(({ severity }) => severity === 'error').map(({ code }) => code)
+  }
+  expect(codes({})).toContain('STATE_DEAD_END')
+  expect(codes({ onFailure: 'rollback' })).toEqual([])
 })
 
 test('a missing route for $error or $timeout is a warning, not an error', () => {

@@ -88,7 +88,7 @@ const long = defineAgent({
       tools: [post, charge],
       on: { WORKED: { target: 'idle', output: z.object({ note: z.string() }) } },
     },
-    idle: { tool: slow, args: () => ({}), on: { DONE: 'ask' } },
+    idle: { tool: slow, args: () => ({}), checkpoint: 'worked', on: { DONE: 'ask' } },
     ask: { human: { question: 'go on?' }, on: { yes: 'paid' } },
     paid: { wait: { signal: 'paid' }, on: { DONE: 'route' } },
     route: { run: () => 'END', on: { END: 'done' } },
@@ -177,6 +177,8 @@ for (;;) {
         data: { charged: true },
       }),
     )
+  } else if (item && !(await store.read(task.id)).some(({ type }) => type === 'rollback.started')) {
+    await box.rollback(task.id, { to: 'worked', by: 'ana', reason: 'once more' })
   } else if (item) await allow(box.answer(item.item, { decision: 'yes', by: 'ana', reason: 'fine' }))
   else await box.signal(task.id, { name: 'paid', data: {}, by: 'bank', key: 'p1' })
 }

@@ -9,11 +9,14 @@ import { defineContext } from '../../src/core/context.ts'
 import { late, proceed, resume, settle, start, type Ending } from '../../src/core/decide.ts'
 import { draft, type Draft, type Terms } from '../../src/core/draft.ts'
 import type { Event } from '../../src/core/event.ts'
+import { isFault } from '../../src/core/fault.ts'
 import type { Json } from '../../src/core/json.ts'
 import type { AnswerPart } from '../../src/core/model.ts'
 import { told } from '../../src/core/notice.ts'
+import { checkpointOf, pastAt } from '../../src/core/past.ts'
 import { boundsOf } from '../../src/core/quota.ts'
 import { plainRedactor } from '../../src/core/redact.ts'
+import { rollbackTo } from '../../src/core/rollback.ts'
 import { isEnded, type OpenStep, type Task } from '../../src/core/task.ts'
 import { compile } from '../../src/core/machine.ts'
 import { defineTool, type Tool } from '../../src/core/tool.ts'
@@ -29,6 +32,7 @@ const tool = (name: string, idempotent: boolean, more: Partial<Tool> = {}) =>
     effect: 'external',
     idempotent,
     execute: () => null,
+    ...(idempotent ? { undo: () => null } : {}),
   })
 const safe = tool('safe', true, { trust: 'untrusted' })
 const unsafe = tool('unsafe', false, { privacy: 'private' })
@@ -48,6 +52,7 @@ export const everyKind: Agent<any, any> = defineAgent({
   on: { $timeout: 'pause' },
   states: {
     think: {
+      checkpoint: 'thought',
       model: ['main', 'backup'],
       prompt: 'p',
       tools: [safe, unsafe, asked],
@@ -61,7 +66,12 @@ export const everyKind: Agent<any, any> = defineAgent({
         $refused: 'ask',
       },
     },
-    act: { tool: safe, args: ({ context }) => ({ x: context.last ?? null }), on: { DONE: 'route' } },
+    act: {
+      tool: safe,
+      args: ({ context }) => ({ x: context.last ?? null }),
+      onFailure: 'rollback',
+      on: { DONE: 'route' },
+    },
     route: {
       run: () => 'OK',
       declassify: { trust: 'trusted', reason: 'a yes or a no' },
@@ -116,6 +126,8 @@ export async function playHistory(
 ): Promise<{ events: Event[]; task: Task }> {
   let at = 0
   const draw: Draw = (n) => (choices[at++ % choices.length] ?? 0) % n
+  // Looks at the choices and takes none.
+  const peek: Draw = (n) => ((choices[at % choices.length] ?? 0) + at) % n
   const value = (): Json => values[draw(values.length)] ?? null
   let nowMs = 1_700_000_000_000
   const log: Event[] = []
@@ -132,17 +144,35 @@ export async function playHistory(
   const begun = start(machine, { taskId, definition: 'd', input: { goal: input }, by: 'test', seed: 1 }, nowMs)
   const { task } = begun
   await commit(begun, 'start')
-  while (at < choices.length && !isEnded(task)) {
+  while (at < choices.length && (!isEnded(task) || goesBack(task, draw))) {
     nowMs += draw(3) * 1_000
     const work = draft(
       task,
       nowMs,
       termsOf(store, nowMs, () => draw(20) === 0),
     )
-    move(work, draw, value)
+    if (isEnded(task) || peek(60) === 0) takeBack(work, log, draw)
+    else move(work, draw, value)
     await commit(work, 'settle')
   }
   return { events: log, task }
+}
+
+/** Some tasks that have ended go back and run again. */
+function goesBack({ status }: Task, draw: Draw): boolean {
+  return status !== 'cancelled' && draw(3) === 0
+}
+
+/** A human takes the task back to any point, or to one that cannot be. */
+function takeBack(work: Draft, log: readonly Event[], draw: Draw): void {
+  const { task } = work
+  const to = draw(4) === 0 ? 'thought' : draw(task.seq + 2)
+  try {
+    const past = typeof to === 'number' ? pastAt(task.id, log, to) : checkpointOf(task, to)
+    rollbackTo(work, past, { asked: to, by: 'ana', reason: 'r' })
+  } catch (thrown) {
+    if (!isFault(thrown, 'ROLLBACK_INVALID') || work.events.length > 0) throw thrown
+  }
 }
 
 function move(work: Draft, draw: Draw, value: () => Json): void {

@@ -1,0 +1,156 @@
+// A rollback takes a task back to an earlier point of its own: what its steps did outside since then is taken back, the
+// latest first, and then the context and the state are as they were. It is asked for by a human, or by the machine where
+// a state fails (`onFailure`); it is carried out by workers, one event at a time, so it goes on after a crash as
+// anything else does. Nothing is erased, and what was spent stays spent.
+
+import type { Cause, Plan } from './past.ts'
+import { goBack, goneSince, invalid } from './past.ts'
+import { emit, type Draft } from './draft.ts'
+import { isUndoable, standing, type Effect } from './effect.ts'
+import type { EventData } from './event.ts'
+import { free } from './gate.ts'
+import type { Json } from './json.ts'
+import type { Machine } from './machine.ts'
+import { callUndo, fail, retryDue } from './permission.ts'
+import { nextVersion, type Past, type Rollback, type Task } from './task.ts'
+import { end, enterAnew, escalate, itemId } from './transition.ts'
+
+/**
+ * Records that a human takes the task back. What a model or a function is doing for it is called off, and charged all the
+ * same; tools that are at work are waited for before anything is taken back; nobody is asked about a call any more. Throws
+ * ROLLBACK_INVALID.
+ */
+export function rollbackTo(work: Draft, past: Past, cause: Cause): Plan {
+  const { task } = work
+  prove(task, past)
+  const plan = goBack(work, past, cause)
+  for (const step of task.open.values()) {
+    if (step.kind !== 'tool') fail(work, step, { class: 'abort', message: 'The task goes back.' })
+  }
+  for (const item of task.approvals.keys()) emit(work, 'approval.closed', { item, why: 'withdrawn' })
+  for (const { step } of task.rollback?.aside.delayed ?? []) free(work, step.step)
+  return plan
+}
+
+function prove(task: Task, past: Past): void {
+  if (task.status === 'cancelled') {
+    throw invalid(`Task ${task.id} was cancelled.`, 'A cancelled task stays so; start a new one.')
+  }
+  if (task.rollback) {
+    const { item } = task
+    throw invalid(
+      `Task ${task.id} is on its way back to event ${task.rollback.to}.`,
+      item ? `It waits for you: signalbox answer ${item.item}.` : 'Wait until it is there.',
+    )
+  }
+  const gone = goneSince(task, past)
+  if (!gone) return
+  throw invalid(
+    `What step ${gone.step} (${gone.tool}) did before event ${past.seq} has been taken back at event ${gone.undoneSeq}.`,
+    'Name an event before that step, or after that.',
+  )
+}
+
+/** Takes a task that goes back one move further. False when it waits: for a tool, a time or a human. */
+export function rollBack(machine: Machine, work: Draft, rollback: Rollback): boolean {
+  const { task } = work
+  if (task.item) return obey(machine, work, rollback)
+  if (task.open.size > 0) return false
+  if (task.delayed.size > 0) {
+    retryDue(machine, work)
+    return task.open.size === 0 && task.delayed.size === 0
+  }
+  const left = standing(task.effects, rollback.lastStep)
+  const lasting = left.filter((effect) => !isUndoable(effect))
+  if (lasting.length > 0) return askWhether(work, rollback, lasting)
+  const [next] = left
+  if (!next) return arrive(machine, work, rollback)
+  if (next.failure) return askAgain(work, next)
+  callUndo(machine, work, next)
+  return true
+}
+
+/** The context and the state are as they were; the visit begins anew. */
+function arrive(machine: Machine, work: Draft, { to, state, restore, remove }: Rollback): true {
+  const { task } = work
+  emit(work, 'task.rolledBack', { to, state })
+  for (const restored of restore) {
+    emit(work, 'context.written', { ...restored, version: nextVersion(task, restored.key), source: 'rollback' })
+  }
+  for (const key of remove) emit(work, 'context.removed', { key, version: nextVersion(task, key) })
+  enterAnew(work, machine.states.get(state)!, (task.visits.get(state) ?? 0) + 1)
+  return true
+}
+
+// ---- People --------------------------------------------------------------------------------------------------------
+
+function askWhether(work: Draft, { to, state }: Rollback, effects: readonly Effect[]): false {
+  const list = effects.map(say).join('; ')
+  return ask(work, effects, ['accept', 'stop'], {
+    question:
+      `The task goes back to event ${to} (${state}), and this cannot be taken back: ${list}. ` +
+      'Accept that it stands and go back all the same, or stop and go on where the task was?',
+    show: effects.map(show),
+  })
+}
+
+function askAgain(work: Draft, effect: Effect): false {
+  const why = `${effect.failure?.class}: ${effect.failure?.message}`
+  return ask(work, [effect], ['retry', 'accept', 'stop'], {
+    question:
+      `${effect.tool} (step ${effect.step}) could not be taken back (${why}). Try again, accept that it stands and go back ` +
+      'all the same, or stop and go on where the task was, without what is taken back already?',
+    show: [show(effect)],
+  })
+}
+
+function say({ tool, step, result }: Effect): string {
+  return `${tool} (step ${step}${result === undefined ? ', which may have been done' : ''})`
+}
+
+function show(effect: Effect): Json {
+  const { step, tool, arguments: input, result, idempotencyKey } = effect
+  const known = { step, tool, arguments: input, idempotencyKey }
+  return result === undefined ? { ...known, unknown: true } : { ...known, result }
+}
+
+function ask(
+  work: Draft,
+  effects: readonly Effect[],
+  options: readonly string[],
+  asked: Pick<EventData['human.asked'], 'question' | 'show'>,
+): false {
+  const steps = effects.map(({ step }) => step)
+  emit(work, 'human.asked', {
+    item: itemId(work),
+    kind: 'rollback',
+    state: work.task.state,
+    ...asked,
+    options,
+    steps,
+  })
+  return false
+}
+
+/** What a human decided about effects that stand. */
+function obey(machine: Machine, work: Draft, rollback: Rollback): boolean {
+  const { effects, item } = work.task
+  if (!item?.answer) return false
+  const { decision, by, reason } = item.answer
+  const about = (item.steps ?? []).flatMap((step) => effects.get(step) ?? [])
+  if (decision === 'stop') return stop(work, rollback, { by, reason })
+  if (decision === 'retry' && about[0]) {
+    callUndo(machine, work, about[0])
+    return true
+  }
+  for (const { step, tool } of about) emit(work, 'effect.kept', { step, tool, by, reason })
+  return true
+}
+
+/** The task goes on where it was: what it waited for is open again, and what had ended has ended. */
+function stop(work: Draft, { aside, exit }: Rollback, given: { by: string; reason: string }): boolean {
+  const { item, ended } = aside
+  emit(work, 'rollback.stopped', item && !item.answer ? { ...given, item: item.item } : given)
+  if (ended) return end(work, ended.outcome, ended.status)
+  return exit === undefined || escalate(work, exit)
+}

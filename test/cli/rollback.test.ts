@@ -1,0 +1,77 @@
+// Rollback at the command line: the plan is told, a human says yes to what cannot be taken back, and the timeline and the
+// drawing show it.
+
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { folder } from '../folder.ts'
+import { root, signalbox } from './signalbox.ts'
+
+const text = `
+  import { appendFileSync } from 'node:fs'
+  import { defineAgent, defineContext, defineTool } from '${join(root, 'dist/index.js')}'
+  import { z } from '${join(root, 'node_modules/zod/index.js')}'
+  const say = (line) => appendFileSync('ledger', line + '\\n')
+  const tool = { description: 'd', inputSchema: z.object({ n: z.int() }), effect: 'external', idempotent: true }
+  const book = defineTool({ ...tool, name: 'book', execute: ({ n }) => say('book ' + n), undo: ({ n }) => say('unbook ' + n) })
+  const mail = defineTool({ ...tool, name: 'mail', execute: ({ n }) => say('mail ' + n) })
+  export const trip = defineAgent({ name: 'trip', version: '1', context: defineContext({}), initial: 'plan',
+    on: { $error: 'failed' }, onFailure: 'rollback',
+    states: {
+      plan: { tool: book, args: () => ({ n: 1 }), checkpoint: 'planned', on: { DONE: 'tell' } },
+      tell: { tool: mail, args: () => ({ n: 2 }), onFailure: 'hold', on: { DONE: 'hold' } },
+      hold: { human: { question: 'go on?' }, on: { yes: 'done' } },
+      done: { type: 'final' }, failed: { type: 'final', failure: true },
+    } })
+`
+
+test('A59: rollback tells its plan, asks about what cannot be taken back, and the task is back and goes on', async () => {
+  const cwd = folder()
+  writeFileSync(join(cwd, 'agent.ts'), text)
+  const run = (...args: string[]): ReturnType<typeof signalbox> => signalbox(args, { cwd })
+  const who = ['--by', 'ana', '--reason', 'wrong day']
+  expect((await run('run', 'agent.ts', '--id', 't', '--input', '{}', '--json')).code).toBe(3)
+
+  const wrong = await run('rollback', 't', '--to', 'nowhere', ...who)
+  expect([wrong.code, wrong.stderr.trim()]).toEqual([
+    2,
+    'ROLLBACK_INVALID Task t has not passed a checkpoint "nowhere". Nothing was written. It has passed: planned.',
+  ])
+  const told = await run('rollback', 't', '--to', 'planned', ...who, '--json')
+  expect(told.code, told.stderr).toBe(3)
+  expect(told.json).toMatchObject([
+    { taskId: 't', state: 'plan', undo: [{ step: 1, tool: 'book' }], without: [{ step: 2, tool: 'mail' }], by: 'ana' },
+  ])
+  expect(told.stderr).toContain('step 1: book {"n":1}')
+  expect(told.stderr).toContain('step 2: mail {"n":2}')
+
+  await run('run', 'agent.ts', '--id', 't', '--input', '{}')
+  const [{ item, kind, question }] = (await run('inbox', '--json')).json
+  expect([kind, question]).toEqual(['rollback', expect.stringContaining('mail (step 2)')])
+  expect((await run('answer', item, '--decision', 'accept', ...who)).code).toBe(0)
+  await run('run', 'agent.ts', '--id', 't', '--input', '{}')
+  expect(readFileSync(join(cwd, 'ledger'), 'utf8')).toBe('book 1\nmail 2\nunbook 1\nbook 1\nmail 2\n')
+
+  const { to } = told.json[0] as { to: number }
+  const byNumber = await run('rollback', 't', '--to', String(to), ...who)
+  expect(byNumber.code, byNumber.stderr).toBe(3)
+  const log = (await run('log', 't')).stdout
+  for (const line of [
+    `goes back to event ${to} (plan, asked for planned) by ana: wrong day; 1 to take back, 1 that cannot be`,
+    'mail (step 2) stands: ana, wrong day',
+    'takes back book (step 1)',
+    `is back at event ${to} (plan)`,
+  ]) {
+    expect(log).toContain(line)
+  }
+  expect((await run('verify')).code).toBe(0)
+})
+
+test('graph draws checkpoints and where failures lead', async () => {
+  const cwd = folder()
+  writeFileSync(join(cwd, 'agent.ts'), text)
+  const { stdout } = await signalbox(['graph', 'agent.ts'], { cwd })
+  expect(stdout).toContain('state "plan (tool, checkpoint planned)" as plan')
+  expect(stdout).toContain('tell --> hold : failure')
+  expect(stdout).toContain('any other failure → rollback')
+})
