@@ -46,7 +46,10 @@ export interface Payload {
 /** Finds a payload, or does not. */
 export type Fetch = (place: Place) => Payload | undefined
 
-/** A payload that is to be stored. `content` is the hash of its body alone: for finding it again, and never stored. */
+/** The longest body that is remembered whole. */
+const contentMax = 128
+
+/** A payload that is to be stored. `content` is its body, or the hash of that alone: for finding it again, and never stored. */
 export interface NewPayload extends Place {
   readonly salt: string
   readonly body: string
@@ -99,7 +102,8 @@ function takeOut(
     const value = slim[field]
     if (value === undefined) continue
     const body = canonical(value)
-    const content = sha256(body)
+    // Short ones stand for themselves: most are, and a hash would cost more than it saves.
+    const content = body.length <= contentMax ? body : sha256(body)
     let place = known(content) ?? payloads.find((payload) => payload.content === content)
     if (!place) {
       const own = salt()
