@@ -3,7 +3,7 @@
 
 import type { Command } from 'commander'
 import type { Orchestrator } from '../orchestrator.ts'
-import { storeCommand, withStore, type Leave } from './command.ts'
+import { secretsOption, storeCommand, withStore, type Leave } from './command.ts'
 import { exitCodes, paint, printJson, tell, whoami } from './terminal.ts'
 
 export function eraseCommand(leave: Leave): Command {
@@ -11,26 +11,36 @@ export function eraseCommand(leave: Leave): Command {
     .argument('<what>', 'a task: all of its payloads; or TASK#SEQ: those that event SEQ carries')
     .option('--by <who>', 'who erases (default: you)')
     .requiredOption('--reason <why>', 'why; do not repeat here what is to be gone')
-    .action(async (what: string, flags: { by?: string; reason: string; store?: string; json?: boolean }) => {
-      const by = flags.by ?? `cli:${whoami()}`
-      const { reason } = flags
-      const done = await withStore(flags.store, async (box) => {
-        const { taskId, seq } = await find(box, what)
-        const erased = await box.erase(taskId, seq === undefined ? { by, reason } : { seq, by, reason })
-        return { taskId, ...(seq === undefined ? {} : { seq }), ...erased }
-      })
-      const { taskId, erased, wiped } = done
-      tell(`Erased ${erased} payload${erased === 1 ? '' : 's'} of ${taskId}. Backups and copies have theirs still.`)
-      if (!wiped)
-        tell(
-          paint(
-            'red',
-            'Others use the store: its write-ahead log still has the bytes. Run this again to be rid of them.',
-          ),
+    .addOption(secretsOption())
+    .action(
+      async (
+        what: string,
+        flags: { by?: string; reason: string; store?: string; json?: boolean; secretsOf?: string },
+      ) => {
+        const by = flags.by ?? `cli:${whoami()}`
+        const { reason } = flags
+        const done = await withStore(
+          flags.store,
+          async (box) => {
+            const { taskId, seq } = await find(box, what)
+            const erased = await box.erase(taskId, seq === undefined ? { by, reason } : { seq, by, reason })
+            return { taskId, ...(seq === undefined ? {} : { seq }), ...erased }
+          },
+          flags.secretsOf,
         )
-      if (flags.json) printJson({ ...done, by, reason })
-      leave(wiped ? exitCodes.well : exitCodes.badly)
-    })
+        const { taskId, erased, wiped } = done
+        tell(`Erased ${erased} payload${erased === 1 ? '' : 's'} of ${taskId}. Backups and copies have theirs still.`)
+        if (!wiped)
+          tell(
+            paint(
+              'red',
+              'Others use the store: its write-ahead log still has the bytes. Run this again to be rid of them.',
+            ),
+          )
+        if (flags.json) printJson({ ...done, by, reason })
+        leave(wiped ? exitCodes.well : exitCodes.badly)
+      },
+    )
 }
 
 /** A task's id may itself look like TASK#SEQ. */

@@ -525,6 +525,18 @@ describe('an erased payload', () => {
     expect((await box.start(ask, { goal: secret }, { id: 't' })).id).toBe('t')
   })
 
+  test('is found by its hash also where hashes look like what is to be redacted', async () => {
+    const at = place()
+    await told(at)
+    const redact = { patterns: [/[0-9a-f]{64}/] }
+    const box = await createOrchestrator({ store: `sqlite:${at.path}`, work: false, redact })
+    onTestFinished(() => box.stop())
+    await box.erase('t', { by: 'ana', reason: `not ${'a'.repeat(64)}` })
+    expect((await box.store.read('t')).at(-1)!.data).toMatchObject({ reason: 'not [redacted: pattern-1]' })
+    expect((await box.verify()).findings).toEqual([])
+    expect(holds(at)).toEqual([])
+  })
+
   test('of a task that has not ended stays, and nothing is written', async () => {
     const at = place()
     await within(at, ({ store }) => begin(store, 't', secret))
