@@ -398,9 +398,8 @@ function plan(machine: Machine, work: Draft, step: OpenStep, failure: Failure): 
   const { failures, delayMs: previousMs, deadlineAtMs: deadline } = step
   const retry = planRetry(policy, { failure, failures, previousMs, deadlineAtMs: deadline, nowMs, random })
   const model = node?.kind === 'model' && step.kind === 'model' ? nextModel(node, step.model) : undefined
-  // Not to wait for a model that will be left alone by then, where another may be asked now.
-  const { status, untilMs } = breakerAfter(machine, work, step, failure)
-  const leftAlone = model !== undefined && status === 'open' && retry !== undefined && nowMs + retry.delayMs < untilMs
+  // A model whose breaker has opened is left alone, where another may be asked now.
+  const leftAlone = model !== undefined && breakerAfter(machine, work, step, failure).status === 'open'
   if (retry && !leftAlone) return { ...retry, atMs: nowMs + retry.delayMs }
   if (step.kind !== 'model' || node?.kind !== 'model' || failure.class === 'timeout' || nowMs >= deadline)
     return undefined

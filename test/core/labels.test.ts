@@ -179,11 +179,15 @@ describe('a label', () => {
             crm: { trust: 'trusted', privacy: 'private' },
             vault: { trust: 'trusted', privacy: 'secret' },
           }
+          let crashes = 0
           for (const move of moves) {
             if (move === 'crash') {
-              play.crash()
+              // A step that is lost five times has failed: that is another test's.
+              crashes += 1
+              if (crashes < 4) play.crash()
               continue
             }
+            crashes = 0
             if (move === 'ask') {
               play.model([{ type: 'text', text: 'hm' }])
               continue
