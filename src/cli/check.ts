@@ -20,7 +20,7 @@ export function checkCommand(leave: Leave): Command {
       const loaded = await loadModule(file)
       const known = await knownOf(loaded)
       const checked = loaded.agents.map((agent) => {
-        const examination = examine(agent, known, loaded.windows)
+        const examination = examine(agent, known, loaded.config.windows)
         tellExamination(agent, examination)
         return { name: agent.name, version: agent.version, ...examination }
       })
@@ -31,7 +31,7 @@ export function checkCommand(leave: Leave): Command {
 }
 
 /** Prices and windows as a run would have them. A model that is nowhere to be found is not a reason not to check. */
-async function knownOf({ agents, models, prices, windows }: Loaded): Promise<Known> {
+async function knownOf({ agents, config: { models = {}, prices = {}, windows = {} } }: Loaded): Promise<Known> {
   const ids = new Map<string, string>()
   for (const name of new Set(agents.flatMap(modelNames))) {
     try {

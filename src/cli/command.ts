@@ -49,7 +49,7 @@ export async function withStore<T>(
   look: (box: Orchestrator) => Promise<T>,
   file?: string,
 ): Promise<T> {
-  const { secrets, redact } = file === undefined ? { secrets: {}, redact: {} } : await loadModule(file)
+  const { secrets, redact } = file === undefined ? {} : (await loadModule(file)).config
   const store = await openStore(address ?? defaultStore, { runtime: systemRuntime, create: false })
   const box = await createOrchestrator({ store, work: false, secrets, redact })
   try {

@@ -5,26 +5,39 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { isAgent, type Agent } from '../core/agent.ts'
 import { Fault, isFault, messageOf } from '../core/fault.ts'
-import type { PriceTable } from '../providers/prices.ts'
-import type { Quota } from '../core/quota.ts'
-import type { ModelTable } from '../providers/registry.ts'
-import { knownValues, type Redaction, type SecretTable } from '../secrets.ts'
+import type { OrchestratorOptions } from '../orchestrator.ts'
+import { knownValues } from '../secrets.ts'
 import { redactor } from '../core/redact.ts'
 import { redactWith } from './terminal.ts'
+
+/** What a module may configure besides its agents: options of the orchestrator, under the same names. */
+export type Config = Pick<
+  OrchestratorOptions,
+  'models' | 'prices' | 'quotas' | 'windows' | 'policy' | 'webhook' | 'secrets' | 'redact'
+>
 
 /** What a module says. */
 export interface Loaded {
   readonly agents: readonly Agent[]
-  readonly models: ModelTable
-  readonly prices: PriceTable
-  readonly quotas: Readonly<Record<string, Quota>>
-  readonly windows: Readonly<Record<string, number>>
-  readonly secrets: SecretTable
-  readonly redact: Redaction
+  readonly config: Config
   readonly store: string | undefined
 }
 
-const configKeys = ['agents', 'models', 'prices', 'quotas', 'windows', 'secrets', 'redact', 'store']
+const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** What each of them has to be; what is in it is looked at by whoever uses it. */
+const shapes: Readonly<Record<keyof Config, readonly [string, (value: unknown) => boolean]>> = {
+  models: ['an object', isObject],
+  prices: ['an object', isObject],
+  quotas: ['an object', isObject],
+  windows: ['an object', isObject],
+  policy: ['a list of rules', Array.isArray],
+  webhook: ['an object', isObject],
+  secrets: ['an object', isObject],
+  redact: ['an object', isObject],
+}
+
+const configKeys = ['agents', ...Object.keys(shapes), 'store']
 
 /** Imports a file of the user's. Throws MODULE_MISSING or MODULE_FAILED. */
 export async function importFile(file: string): Promise<Record<string, unknown>> {
@@ -49,9 +62,9 @@ export async function importFile(file: string): Promise<Record<string, unknown>>
 /** Loads a module's agents and configuration. Throws CONFIG_INVALID when there is no agent in it. */
 export async function loadModule(file: string): Promise<Loaded> {
   const module = await importFile(file)
-  const config = readConfig(file, module['default'])
+  const loaded = readConfig(file, module['default'])
   const exported = Object.values(module).filter((value) => isAgent(value))
-  const agents = [...new Set([...config.agents, ...exported])]
+  const agents = [...new Set([...loaded.agents, ...exported])]
   if (agents.length === 0) {
     throw new Fault(
       'CONFIG_INVALID',
@@ -59,21 +72,11 @@ export async function loadModule(file: string): Promise<Loaded> {
       'Export what defineAgent returns, or a default { agents: [ … ] }.',
     )
   }
-  return { ...config, agents }
+  return { ...loaded, agents }
 }
 
 function readConfig(file: string, value: unknown): Loaded {
-  const none = {
-    agents: [],
-    models: {},
-    prices: {},
-    quotas: {},
-    windows: {},
-    secrets: {},
-    redact: {},
-    store: undefined,
-  }
-  if (value === undefined || isAgent(value)) return none
+  if (value === undefined || isAgent(value)) return { agents: [], config: {}, store: undefined }
   const invalid = (problem: string): Fault => {
     return new Fault(
       'CONFIG_INVALID',
@@ -84,40 +87,20 @@ function readConfig(file: string, value: unknown): Loaded {
   if (typeof value !== 'object' || value === null) throw invalid('it is neither an agent nor a configuration')
   const unknown = Object.keys(value).find((key) => !configKeys.includes(key))
   if (unknown !== undefined) throw invalid(`${unknown} is not something to configure`)
-  const {
-    agents = [],
-    models = {},
-    prices = {},
-    quotas = {},
-    windows = {},
-    secrets = {},
-    redact = {},
-    store,
-  } = value as Readonly<Record<string, unknown>>
+  const { agents = [], store, ...given } = value as Readonly<Record<string, unknown>>
   if (!Array.isArray(agents) || !agents.every(isAgent)) throw invalid('agents is not a list of agents')
-  if (typeof models !== 'object' || models === null) throw invalid('models is not an object')
-  if (typeof prices !== 'object' || prices === null) throw invalid('prices is not an object')
-  if (typeof quotas !== 'object' || quotas === null) throw invalid('quotas is not an object')
-  if (typeof windows !== 'object' || windows === null) throw invalid('windows is not an object')
-  if (typeof secrets !== 'object' || secrets === null) throw invalid('secrets is not an object')
-  if (typeof redact !== 'object' || redact === null) throw invalid('redact is not an object')
-  const { patterns = [] } = redact as { readonly patterns?: unknown }
+  if (store !== undefined && typeof store !== 'string') throw invalid('store is not a text')
+  for (const [key, [what, holds]] of Object.entries(shapes)) {
+    if (given[key] !== undefined && !holds(given[key])) throw invalid(`${key} is not ${what}`)
+  }
+  const config = given as Config
+  const { patterns = [] } = config.redact ?? {}
   if (!Array.isArray(patterns) || !patterns.every((pattern) => pattern instanceof RegExp)) {
     throw invalid('redact.patterns is not a list of regular expressions')
   }
   // From here on nothing of it is told to anyone.
-  redactWith(redactor({ secrets: knownValues(secrets as SecretTable), patterns }))
-  if (store !== undefined && typeof store !== 'string') throw invalid('store is not a text')
-  return {
-    agents,
-    models: models as ModelTable,
-    prices: prices as PriceTable,
-    quotas: quotas as Loaded['quotas'],
-    windows: windows as Loaded['windows'],
-    secrets: secrets as SecretTable,
-    redact: { patterns },
-    store,
-  }
+  redactWith(redactor({ secrets: knownValues(config.secrets ?? {}), patterns }))
+  return { agents, config, store }
 }
 
 /** The agent that is meant: by name, or the only one. Throws AGENT_UNKNOWN. */

@@ -8,7 +8,7 @@ import { sayMs, type Duration } from '../core/duration.ts'
 import { Fault } from '../core/fault.ts'
 import type { Limits } from '../core/limits.ts'
 import { usd } from '../core/price.ts'
-import { createOrchestrator, type Orchestrator, type TaskView } from '../orchestrator.ts'
+import { createOrchestrator, type Orchestrator, type StartOptions, type TaskView } from '../orchestrator.ts'
 import type { LoggedEvent } from '../store/store.ts'
 import { systemRuntime } from '../runtime.ts'
 import { command, defaultStore, storeOption, type Leave } from './command.ts'
@@ -30,6 +30,8 @@ import { say, sayUsage } from './timeline.ts'
 interface RunFlags {
   agent?: string
   input?: string
+  from?: string
+  keys?: string
   id?: string
   by?: string
   steps?: number
@@ -46,6 +48,8 @@ export function runCommand(leave: Leave): Command {
     .argument('<file>', 'a TypeScript or JavaScript module that exports agents')
     .option('--agent <name>', 'which agent, when the file has several')
     .option('--input <json>', "the task's input: a JSON object of context keys")
+    .option('--from <task>', 'take some of the input from the context of this task, with what is known of it')
+    .option('--keys <keys>', 'which keys of its context: a,b')
     .option('--id <task>', "the task's id; the id of a task that exists goes on with it")
     .option('--by <who>', 'who starts it (default: you)')
     .option('--steps <n>', 'at most this many steps', parseCount('--steps'))
@@ -62,24 +66,21 @@ export function runCommand(leave: Leave): Command {
 }
 
 async function run(file: string, flags: RunFlags): Promise<number> {
-  const { agents, models, prices, quotas, windows, secrets, redact, store: configured } = await loadModule(file)
+  const { agents, config, store: configured } = await loadModule(file)
   const input = flags.input === undefined ? undefined : parseJson('--input', flags.input)
   const agent = chooseAgent(agents, flags.agent)
   const id = flags.id ?? systemRuntime.id()
   // Whatever is wrong with the input is found before a store is made for it.
-  if (input !== undefined || flags.id === undefined) proveInput(agent, id, input ?? {}, limitsOf(flags))
+  const from = fromOf(flags)
+  const starts = input !== undefined || from !== undefined || flags.id === undefined
+  if (starts && !from) proveInput(agent, id, input ?? {}, limitsOf(flags))
   const store = flags.store ?? configured ?? defaultStore
   const box = await createOrchestrator({
     store,
     agents,
-    models,
-    prices,
-    quotas,
-    windows,
-    secrets,
-    redact,
+    ...config,
     only: id,
-    create: input !== undefined || flags.id === undefined,
+    create: starts && !from,
     ...(flags.lease ? { leaseMs: flags.lease } : {}),
   })
   try {
@@ -92,6 +93,17 @@ async function run(file: string, flags: RunFlags): Promise<number> {
 
 function proveInput(agent: Agent, taskId: string, input: unknown, limits: Limits): void {
   start(compileChecked(agent), { taskId, definition: '', input, by: '', seed: 0, limits }, 0)
+}
+
+/** What is taken from another task. */
+function fromOf({ from: taskId, keys }: RunFlags): StartOptions['from'] {
+  if (taskId === undefined && keys === undefined) return undefined
+  if (taskId !== undefined && keys !== undefined) return { taskId, keys: keys.split(',') }
+  throw new Fault(
+    'FLAG_INVALID',
+    '--from and --keys go together.',
+    'Say of which task, and which keys: --from T --keys a,b.',
+  )
 }
 
 function limitsOf({ steps, tokens, cost, duration }: RunFlags): Limits {
@@ -116,7 +128,8 @@ async function begin(box: Orchestrator, agent: Agent, id: string, input: unknown
     }
     return known.seq
   }
-  if (input === undefined && flags.id !== undefined) {
+  const from = fromOf(flags)
+  if (input === undefined && from === undefined && flags.id !== undefined) {
     throw new Fault(
       'TASK_UNKNOWN',
       `There is no task ${id} in this store, and no --input to start it with.`,
@@ -124,7 +137,7 @@ async function begin(box: Orchestrator, agent: Agent, id: string, input: unknown
     )
   }
   const by = flags.by ?? `cli:${whoami()}`
-  await box.start(agent, (input ?? {}) as never, { id, by, limits: limitsOf(flags) })
+  await box.start(agent, (input ?? {}) as never, { id, by, limits: limitsOf(flags), ...(from ? { from } : {}) })
   return 0
 }
 

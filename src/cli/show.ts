@@ -3,6 +3,8 @@
 import type { Command } from 'commander'
 import { isErased } from '../core/erasure.ts'
 import { head } from '../core/json.ts'
+import { sayLabel } from '../core/label.ts'
+import type { TaskView } from '../orchestrator.ts'
 import { storeCommand, withStore, type Leave } from './command.ts'
 import { exitCodes, print, printJson } from './terminal.ts'
 import { sayUsage } from './timeline.ts'
@@ -31,8 +33,15 @@ export function showCommand(leave: Leave): Command {
       if (turns.length > 0) print(sayTurns(turns))
       if (view.erased > 0) print(`erased   ${view.erased} payloads are gone; see signalbox log ${view.taskId}`)
       for (const [key, value] of Object.entries(view.context))
-        print(`context  ${key} = ${isErased(value) ? '(erased)' : head(JSON.stringify(value), 400)}`)
+        print(
+          `context  ${key} = ${isErased(value) ? '(erased)' : head(JSON.stringify(value), 400)}${labelOf(view, key)}`,
+        )
       for (const { item, question, options } of view.inbox)
         print(`waits    ${item}: ${question} [${options.join(', ')}]`)
     })
+}
+
+function labelOf({ labels }: Pick<TaskView, 'labels'>, key: string): string {
+  const label = labels[key]
+  return label === undefined ? '' : `  (${sayLabel(label)})`
 }

@@ -29,18 +29,13 @@ export function workerCommand(leave: Leave): Command {
 }
 
 async function work(file: string, flags: WorkerFlags): Promise<number> {
-  const { agents, models, prices, quotas, windows, secrets, redact, store: configured } = await loadModule(file)
+  const { agents, config, store: configured } = await loadModule(file)
   const store = flags.store ?? configured ?? defaultStore
   const { concurrency, lease: leaseMs } = flags
   const box = await createOrchestrator({
     store,
     agents,
-    models,
-    prices,
-    quotas,
-    windows,
-    secrets,
-    redact,
+    ...config,
     ...(concurrency ? { concurrency } : {}),
     ...(leaseMs ? { leaseMs } : {}),
   })
