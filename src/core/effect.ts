@@ -86,8 +86,3 @@ export function standing(effects: Effects, lastStep: number): readonly Effect[] 
   })
   return since.reverse()
 }
-
-/** Can it be taken back: is it known what was done, and does the tool know how? */
-export function isUndoable({ undoable, result }: Effect): boolean {
-  return undoable && result !== undefined
-}

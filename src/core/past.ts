@@ -4,7 +4,8 @@
 // the event counts as done since.
 
 import { emit, type Draft } from './draft.ts'
-import { isUndoable, standing, type Effect } from './effect.ts'
+import { standing, type Effect } from './effect.ts'
+import { isErased } from './erasure.ts'
 import type { Event, EventData, Restored } from './event.ts'
 import { Fault } from './fault.ts'
 import { keyOf } from './json.ts'
@@ -18,7 +19,7 @@ export interface Plan {
   readonly state: string
   /** What will be taken back, in this order. */
   readonly undo: readonly Effect[]
-  /** What cannot be, and needs a human's yes: the tool has no `undo`, or nobody knows whether it was done. */
+  /** What cannot be, and needs a human's yes: no `undo`, or it is erased, or not known, what was done. */
   readonly without: readonly Effect[]
 }
 
@@ -50,6 +51,16 @@ export function checkpointOf({ id, checkpoints }: Task, name: string): Past {
     `Task ${id} has not passed a checkpoint ${JSON.stringify(name)}.`,
     known === '' ? 'It has passed none; name an event by its number.' : `It has passed: ${known}.`,
   )
+}
+
+/** Can it be taken back: does the tool know how, and is it known, and not erased, what was done? */
+export function isUndoable({ undoable, arguments: input, result }: Effect): boolean {
+  return undoable && result !== undefined && !isErased(result) && !isErased(input)
+}
+
+/** A key whose value at this point has been erased: the context cannot be as it was then. */
+export function erasedIn({ context }: Past): string | undefined {
+  return [...context].find(([, { value }]) => isErased(value))?.[0]
 }
 
 /** What going back there means, as far as is known now. */

@@ -4,9 +4,9 @@
 // anything else does. Nothing is erased, and what was spent stays spent.
 
 import type { Cause, Plan } from './past.ts'
-import { goBack, goneSince, invalid } from './past.ts'
+import { erasedIn, goBack, goneSince, invalid, isUndoable } from './past.ts'
 import { emit, type Draft } from './draft.ts'
-import { isUndoable, standing, type Effect } from './effect.ts'
+import { standing, type Effect } from './effect.ts'
 import type { EventData } from './event.ts'
 import { free } from './gate.ts'
 import type { Json } from './json.ts'
@@ -41,6 +41,13 @@ function prove(task: Task, past: Past): void {
     throw invalid(
       `Task ${task.id} is on its way back to event ${task.rollback.to}.`,
       item ? `It waits for you: signalbox answer ${item.item}.` : 'Wait until it is there.',
+    )
+  }
+  const erased = erasedIn(past)
+  if (erased !== undefined) {
+    throw invalid(
+      `What ${erased} was at event ${past.seq} has been erased.`,
+      'Name another event, or start a new task.',
     )
   }
   const gone = goneSince(task, past)

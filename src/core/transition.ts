@@ -9,7 +9,7 @@ import type { Json, JsonObject } from './json.ts'
 import { clear, join, labelled, weaken, type Label } from './label.ts'
 import { defaults, raisable, sayAmount, type LimitName, type RaisableLimit } from './limits.ts'
 import { isFailure, type Machine, type MachineExit, type Node } from './machine.ts'
-import { goBack, goneSince } from './past.ts'
+import { erasedIn, goBack, goneSince } from './past.ts'
 import type { Refusal } from './refusal.ts'
 import { validate } from './schema.ts'
 import { withoutLinks, originOf } from './provenance.ts'
@@ -183,7 +183,7 @@ function recover(machine: Machine, work: Draft, { onFailure }: Node, exit: strin
   if (onFailure === 'escalate' || !isFailure(exit)) return false
   if (onFailure !== 'rollback') return go(machine, work, exit, onFailure)
   const past = task.checkpoints.at(-1)
-  if (!past || goneSince(task, past)) return false
+  if (!past || goneSince(task, past) || erasedIn(past) !== undefined) return false
   if (task.rollbacks >= defaults.rollbacks) {
     emit(work, 'limit.reached', { limit: 'rollbacks', max: defaults.rollbacks, state: task.state })
     return false

@@ -7,6 +7,7 @@ import { z } from 'zod'
 import { defineAgent, type State } from '../../src/core/agent.ts'
 import { answer } from '../../src/core/command.ts'
 import { defineContext } from '../../src/core/context.ts'
+import { erased } from '../../src/core/erasure.ts'
 import type { Event } from '../../src/core/event.ts'
 import type { Json } from '../../src/core/json.ts'
 import { pastAt } from '../../src/core/past.ts'
@@ -610,6 +611,41 @@ describe('what does not go back', () => {
       play.signal({ name: 'go' })
     }
     expect(play.all('limit.reached')).toEqual([])
+  })
+})
+
+describe('what was erased', () => {
+  /** The log as it is read after some of its payloads were erased. */
+  const erase = (play: Play, holds: (event: Event) => boolean): void => {
+    const fields = ['value', 'arguments', 'result'] as const
+    const read = play.log.map((event) => {
+      const data = { ...event.data } as Record<string, unknown>
+      if (holds(event)) for (const field of fields) if (field in data) data[field] = erased
+      return { ...event, data } as Event
+    })
+    play.log.splice(0, play.log.length, ...read)
+    play.task = fold(emptyTask('t'), play.log)
+  }
+  const begun = (): Play => {
+    const play = work(new Play(agentOf({ s1: acting(act, 1, 's2', { note: 'x' }), s2: asking('done') })))
+    play.answer({ decision: 'yes' })
+    return play
+  }
+
+  test.each(['tool.called', 'tool.answered'])('is not given to an undo: a human is asked (%s)', (type) => {
+    const play = begun()
+    erase(play, (event) => event.type === type)
+    play.rollback(entered(play, 's1'))
+    expect(play.all('rollback.started')[0]).toMatchObject({ undo: [], without: [1] })
+    expect(play.task.item).toMatchObject({ kind: 'rollback', options: ['accept', 'stop'] })
+  })
+
+  test('does not come back to the context: there is no way to that point', () => {
+    const play = begun()
+    erase(play, ({ type, data }) => type === 'context.written' && data.key === 'note')
+    expect(() => play.rollback(entered(play, 's2'))).toThrow('What note was at event')
+    play.rollback(entered(play, 's1'))
+    expect(play.open).toMatchObject({ undoes: 1 })
   })
 })
 
