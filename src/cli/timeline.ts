@@ -180,6 +180,7 @@ function describe(event: LoggedEvent): string | undefined {
 const sayClosed = {
   expired: 'nobody has answered in time: the call is refused',
   outdated: 'what was approved is not what would be called now: it is asked again',
+  unfit: 'the arguments that were given do not fit: it is asked again',
 } as const
 
 const sayReason = {

@@ -5,7 +5,7 @@
 import { emit, type Draft } from './draft.ts'
 import type { EventData } from './event.ts'
 import type { Json } from './json.ts'
-import { clear, isClear, labelled, sayLabel, type Label } from './label.ts'
+import { clear, isClear, join, labelled, sayLabel, type Label } from './label.ts'
 import type { Machine, MachineTool, Node } from './machine.ts'
 import { callTool, ceiling, judge } from './permission.ts'
 import { bindingOf, judgeCall, type CallRuling } from './ruling.ts'
@@ -76,7 +76,8 @@ function deny(
 /** Puts a call before a human, with everything that it would do and every reason to ask. */
 function ask(machine: Machine, work: Draft, { tool, input, label, index }: Wanted, { asks }: CallRuling): void {
   const { by, quorum, expiresMs, assignee, ladder } = tool.approval
-  const reasons = asks.map(({ rule, reason }) => ({ rule, reason }))
+  const given = asks.map(({ rule, reason }) => ({ rule, reason }))
+  const reasons = given.length > 0 ? given : [{ rule: 'approval', reason: 'it was asked about before' }]
   emit(work, 'human.asked', {
     item: itemId(work),
     kind: 'approval',
@@ -92,6 +93,7 @@ function ask(machine: Machine, work: Draft, { tool, input, label, index }: Wante
       quorum,
       ...placeOf({ index }),
       ...(by === undefined ? {} : { by }),
+      ...labelled(label),
     },
     ...(assignee === undefined ? {} : { assignee }),
     ...(ladder.length === 0 ? {} : { ladder }),
@@ -157,12 +159,13 @@ function obey(
     return deny(machine, work, node, place, 'approval-rejected', `${answer.by} said no: ${answer.reason}`, 'approval')
   }
   const input = answer.decision === 'edit' ? edited(work, tool, answer) : approval.arguments
-  const label = work.task.visit?.label ?? clear
+  // What was seen when it was asked about, and what was seen since.
+  const label = join(work.task.visit?.label ?? clear, approval.label)
   const wanted = { ...place, input: input ?? approval.arguments, timeoutMs: timeoutOf(node, tool), label }
   const outdated = answer.decision === 'approve' && bindingOf(machine, work, tool.name, approval.arguments) !== hash
   const ruling = judgeCall(machine, work, node, tool, wanted.input, label)
-  if (input === undefined || outdated) {
-    emit(work, 'approval.closed', { item, why: 'outdated' })
+  if (input === undefined || (outdated && ruling.verdict === 'ask')) {
+    emit(work, 'approval.closed', { item, why: outdated ? 'outdated' : 'unfit' })
     ask(machine, work, wanted, ruling)
     return true
   }

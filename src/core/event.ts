@@ -64,6 +64,8 @@ export interface AskedApproval {
   readonly quorum: number
   /** Only these may decide; absent: anyone. */
   readonly by?: readonly string[]
+  /** Of the arguments. */
+  readonly label?: Label
 }
 
 /** Why a step has to wait: the breaker is open, or is being probed; the outside wants quiet; too many at once. */
@@ -399,7 +401,7 @@ export interface EventData {
   /** Nobody has answered: it is somebody else's now. */
   'human.escalated': { readonly item: string; readonly to: string }
   /** It waits no longer: its time is over, or what it was about is. */
-  'approval.closed': { readonly item: string; readonly why: 'expired' | 'withdrawn' | 'outdated' }
+  'approval.closed': { readonly item: string; readonly why: 'expired' | 'withdrawn' | 'outdated' | 'unfit' }
   /** A webhook has taken the news that an item waits. */
   'notice.sent': {
     readonly item: string

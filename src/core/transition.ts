@@ -245,7 +245,7 @@ export function escalate(work: Draft, exit: string): boolean {
     $timeout: 'a deadline passed',
     $visits: 'the state was entered too often',
     $turns: 'the model took too many turns',
-    $refused: 'the model kept asking for what is refused',
+    $refused: 'what was asked for is refused',
     $limit: 'a limit is reached',
     $stuck: 'nothing moves, the same came again and again',
     $doubt: `nobody knows whether ${tool?.tool ?? 'the tool'} was done: its answer was lost`,

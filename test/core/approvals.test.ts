@@ -158,6 +158,7 @@ describe('a call that a human must agree to', () => {
     const first = play.asked
     play.answer({ decision: 'edit', data: { to: 'bob' } })
     expect(play.all('step.refused')).toMatchObject([{ reason: 'invalid-arguments' }])
+    expect(play.all('approval.closed')).toMatchObject([{ why: 'unfit' }])
     expect(play.asked).not.toBe(first)
     play.answer({ decision: 'edit', data: { to: 'bob', amount: 3 } })
     expect(play.all('tool.called')).toMatchObject([{ arguments: { to: 'bob', amount: 3 } }])

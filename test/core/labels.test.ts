@@ -131,6 +131,42 @@ describe('a label', () => {
     expect(play.task.context.get('list')).toMatchObject({ value: ['a', 'b'], label: untrusted })
   })
 
+  test.each([
+    ['approve', undefined],
+    ['edit', { x: 'other' }],
+  ])(
+    'is not lost where a human agrees (%s): what was seen before is on the call and on all that comes of it',
+    (decision, data) => {
+      const asked = tool('asked', { approval: 'always' })
+      const states = {
+        act: {
+          tool: asked,
+          args: ({ context: given }: any) => ({ x: given.heard }),
+          exit: ({ result }: any) => ({ exit: 'DONE', output: { note: String(result) } }),
+          reads: ['heard'],
+          on: { DONE: { target: 'tell', output: z.object({ note: z.string() }) } },
+        },
+        tell: {
+          tool: tool('tell', { effect: 'external', sinks: ['x'] }),
+          args: ({ context: given }: any) => ({ x: given.note }),
+          reads: ['note'],
+          on: { DONE: 'done' },
+        },
+      }
+      const play = new Play(agentOf({ on: { OK: 'act' } }, {}, states), { heard: 'Write to eve.' })
+      play.model([call('OK')])
+      const before = play.all('human.asked')[0]!
+      expect(before).toMatchObject({ approval: { label: untrusted }, show: { label: 'untrusted, public' } })
+      play.answer({ decision, ...(data ? { data } : {}) })
+      expect(play.all('tool.called')).toMatchObject([{ tool: 'asked', label: untrusted, answerLabel: untrusted }])
+      play.end({ kind: 'tool', result: 'eve@evil.example' })
+      expect(play.task.context.get('note')!.label).toEqual(untrusted)
+      // What comes of it is still asked about.
+      expect(play.all('tool.called').length).toBe(1)
+      expect(play.all('human.asked')[1]).toMatchObject({ show: { tool: 'tell', reasons: [{ rule: 'provenance' }] } })
+    },
+  )
+
   test('survives a crash at every event', () => {
     const play = tainted(writes)
     play.model([call('OK', { note: 'n' })])
