@@ -15,7 +15,7 @@ import type { Effect } from './core/effect.ts'
 import { checkpointOf, pastAt, type Plan } from './core/past.ts'
 import { rollbackTo } from './core/rollback.ts'
 import type { JsonObject } from './core/json.ts'
-import { clear, isClear, join, type DeclaredLabel, type Label } from './core/label.ts'
+import { isClear, type DeclaredLabel, type Label } from './core/label.ts'
 import type { Limits } from './core/limits.ts'
 import { textOf } from './core/pin.ts'
 import type { Rule } from './core/policy.ts'
@@ -379,7 +379,7 @@ export class Orchestrator {
     const taken = options.from ? await this.#take(options.from) : { input: {}, labels: {} }
     const seed = Math.floor(this.#runtime.random() * 2 ** 32)
     if (limits?.cost !== undefined && this.#worker) provePrices(machine, limits.cost, this.#terms)
-    const labels = joinAll(taken.labels, options.labels ?? {})
+    const labels = both(taken.labels, options.labels ?? {})
     const given = {
       taskId,
       definition,
@@ -708,10 +708,10 @@ export class Orchestrator {
 
 type Labels = Readonly<Record<string, DeclaredLabel>>
 
-/** What one of them says, and the other. */
-function joinAll(a: Labels, b: Labels): Labels {
-  const keys = new Set([...Object.keys(a), ...Object.keys(b)])
-  return Object.fromEntries([...keys].map((key) => [key, join(join(clear, a[key]), b[key])]))
+/** What is said of each key: by the one, by the other, or by both. */
+function both(a: Labels, b: Labels): Readonly<Record<string, readonly DeclaredLabel[]>> {
+  const said = Map.groupBy([...Object.entries(a), ...Object.entries(b)], ([key]) => key)
+  return Object.fromEntries([...said].map(([key, entries]) => [key, entries.map(([, label]) => label)]))
 }
 
 function isOver({ status }: TaskRow): boolean {

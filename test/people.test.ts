@@ -263,6 +263,46 @@ test('A36, D04: a store that is away in every kind of state is waited for withou
   expect((await store.verify()).findings).toEqual([])
 })
 
+test('a call that is approved when no step is left keeps no worker busy while another runs', async () => {
+  const { pay } = payment()
+  const slow = defineTool({
+    name: 'slow',
+    description: 'd',
+    inputSchema: z.object({}),
+    execute: () => new Promise((wake) => setTimeout(wake, 400)),
+  })
+  const agent = defineAgent({
+    name: 'a',
+    version: '1',
+    context: defineContext({ note: z.string().optional() }),
+    limits: { steps: 2 },
+    initial: 'think',
+    on,
+    states: { think: { model: 'main', prompt: 'p', tools: [pay, slow], on: { OK: 'done' } }, ...ends },
+  })
+  const script: Script = () => ({ calls: [{ name: 'pay', arguments: { to: 'bob', amount: 5 } }, { name: 'slow' }] })
+  const { openSqlite } = await import('../src/store/sqlite.ts')
+  const real = await openSqlite(join(folder(), 'store.db'))
+  onTestFinished(() => real.close())
+  let commits = 0
+  const store = new Proxy(real, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name)
+      if (typeof value !== 'function') return value
+      if (name === 'commit') commits += 1
+      return value.bind(target) as unknown
+    },
+  })
+  const box = await open(agent, { store, models: { main: scriptedModel(script) } })
+  await box.start(agent, {}, { id: 't' })
+  for (let tries = 0; (await box.inbox()).length === 0 && tries < 500; tries += 1)
+    await new Promise((wake) => setTimeout(wake, 2))
+  await box.answer((await box.inbox())[0]!.item, say('approve'))
+  await box.task('t').rest()
+  expect((await box.inbox()).map(({ kind }) => kind)).toEqual(['budget'])
+  expect(commits).toBeLessThan(20)
+})
+
 test('A51: what was read outside, summarised and kept is still untrusted in another task a day later, and its effect is gated', async () => {
   const store = inStore()
   const mail = defineTool({
@@ -336,6 +376,16 @@ test('A51: what was read outside, summarised and kept is still untrusted in anot
   const [started] = await box.store.read('tuesday')
   expect(started!.data).toMatchObject({ from: 'monday' })
   await expect(box.start(payer, {}, { from: { taskId: 'monday', keys: ['nothing'] } })).rejects.toThrow('INPUT_INVALID')
+  // A label that is written wrongly would label nothing.
+  for (const labels of [
+    { sumary: { trust: 'untrusted' } },
+    { summary: { trust: 'Untrusted' } },
+    { summary: { privat: 'private' } },
+  ]) {
+    await expect(box.start(payer, {}, { labels: labels as never })).rejects.toThrow('INPUT_INVALID')
+  }
+  await box.start(payer, { summary: 'x' }, { id: 'given', labels: { summary: { trust: 'untrusted' } } })
+  expect((await box.show('given')).labels['summary']).toEqual({ trust: 'untrusted', privacy: 'public' })
 })
 
 describe('a webhook', () => {
@@ -412,6 +462,37 @@ describe('a webhook', () => {
     expect(events.filter(({ type }) => type === 'notice.failed').length).toBe(1)
     expect(events.filter(({ type }) => type === 'notice.sent').length).toBe(2)
     expect((await box.verify()).findings).toEqual([])
+  })
+
+  test('that is slow with the news for one person tells the next one all the same', async () => {
+    const got: string[] = []
+    const server = createServer((request, response) => {
+      const chunks: Buffer[] = []
+      request.on('data', (chunk: Buffer) => chunks.push(chunk))
+      request.on('end', () => {
+        const { assignee } = JSON.parse(Buffer.concat(chunks).toString()) as { assignee: string }
+        got.push(assignee)
+        setTimeout(() => response.writeHead(200).end(), assignee === 'ana' ? 800 : 0)
+      })
+    })
+    await new Promise<void>((ready) => server.listen(0, '127.0.0.1', ready))
+    onTestFinished(() => {
+      server.closeAllConnections()
+      server.close()
+    })
+    const { human } = agent.states.ask
+    const hasty = {
+      ...agent,
+      states: {
+        ...agent.states,
+        ask: { ...agent.states.ask, human: { ...human, escalate: [{ after: '200ms', to: 'ben' }] } },
+      },
+    }
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+    const box = await open(hasty as never, { store: inStore(), webhook: { url, secret } })
+    await box.start('a', {}, { id: 't' })
+    await until(() => got.includes('ben'))
+    expect(got).toEqual(['ana', 'ben'])
   })
 
   test('that refuses is not asked again, and one that was not reached is told by another process', async () => {

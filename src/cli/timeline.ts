@@ -127,7 +127,7 @@ function describe(event: LoggedEvent): string | undefined {
     }
     case 'human.escalated':
       return paint('yellow', `  nobody has answered: it is ${event.data.to}'s now`)
-    case 'approval.closed':
+    case 'item.closed':
       return event.data.why === 'withdrawn' ? undefined : paint('yellow', `  ${sayClosed[event.data.why]}`)
     case 'notice.failed':
       return paint('yellow', `  the webhook did not take the news: ${event.data.message}${again(event.data.retry)}`)

@@ -113,7 +113,7 @@ export function settleApprovals(machine: Machine, work: Draft): boolean | undefi
       const moved = obey(machine, work, node, approval, tool, answer)
       if (moved !== undefined) return moved
     } else if (tool && expiresAtMs !== undefined && work.nowMs >= expiresAtMs) {
-      emit(work, 'approval.closed', { item, why: 'expired' })
+      emit(work, 'item.closed', { item, why: 'expired' })
       return deny(
         machine,
         work,
@@ -155,7 +155,7 @@ function obey(
   const { item, hash } = approval
   const place = placed(work, approval, tool)
   if (answer.decision === 'reject') {
-    emit(work, 'approval.closed', { item, why: 'withdrawn' })
+    emit(work, 'item.closed', { item, why: 'withdrawn' })
     return deny(machine, work, node, place, 'approval-rejected', `${answer.by} said no: ${answer.reason}`, 'approval')
   }
   const input = answer.decision === 'edit' ? edited(work, tool, answer) : approval.arguments
@@ -165,12 +165,12 @@ function obey(
   const outdated = answer.decision === 'approve' && bindingOf(machine, work, tool.name, approval.arguments) !== hash
   const ruling = judgeCall(machine, work, node, tool, wanted.input, label)
   if (input === undefined || (outdated && ruling.verdict === 'ask')) {
-    emit(work, 'approval.closed', { item, why: outdated ? 'outdated' : 'unfit' })
+    emit(work, 'item.closed', { item, why: outdated ? 'outdated' : 'unfit' })
     ask(machine, work, wanted, ruling)
     return true
   }
   if (ruling.verdict === 'deny') {
-    emit(work, 'approval.closed', { item, why: 'withdrawn' })
+    emit(work, 'item.closed', { item, why: 'withdrawn' })
     return deny(machine, work, node, place, 'policy-denied', ruling.reason, ruling.rule)
   }
   const { open, delayed } = work.task
@@ -182,6 +182,7 @@ function obey(
     ...(isClear(label) ? {} : { label }),
     rule: 'approval',
     approval: item,
+    binding: bindingOf(machine, work, tool.name, input),
   })
   return true
 }

@@ -10,7 +10,7 @@ import type { EventData } from './event.ts'
 import { Fault, messageOf } from './fault.ts'
 import { leaveGate } from './gate.ts'
 import { toJson, type Json, type JsonObject } from './json.ts'
-import { clear, join, labelled, type DeclaredLabel } from './label.ts'
+import { clear, join, labelled, labelValues, type DeclaredLabel, type Label } from './label.ts'
 import { charge, countable, type Charged } from './ledger.ts'
 import { defaults, limitProblems, raisable, resolveLimits, type Limits, type RaisableLimit } from './limits.ts'
 import type { Machine, Node } from './machine.ts'
@@ -88,7 +88,7 @@ export interface Start {
   /** The task whose context some of the input was taken from. */
   readonly from?: string
   /** What is known of the input, by key, beyond what the context's definition says. */
-  readonly labels?: Readonly<Record<string, DeclaredLabel>>
+  readonly labels?: Readonly<Record<string, readonly DeclaredLabel[]>>
 }
 
 /** Starts a task: its first events. Throws INPUT_INVALID, naming what does not fit, before anything is written. */
@@ -110,14 +110,15 @@ export function start(machine: Machine, given: Start, nowMs: number, terms: Term
     seed: given.seed,
   })
   for (const { key, value, source } of values) {
-    const label = join(machine.context.get(key)!.label, source === 'input' ? given.labels?.[key] : undefined)
+    const said = new Map(Object.entries(given.labels ?? {})).get(key) ?? []
+    const label = (source === 'input' ? said : []).reduce<Label>(join, machine.context.get(key)!.label)
     emit(begun, 'context.written', { key, version: 1, value, source, ...labelled(label) })
   }
   enter(machine, begun, machine.initial)
   return begun
 }
 
-function proveStart(machine: Machine, { taskId, limits }: Start, { redact }: Terms): void {
+function proveStart(machine: Machine, { taskId, limits, labels = {} }: Start, { redact }: Terms): void {
   if (!/^[\w.:-]{1,128}$/.test(taskId)) {
     throw new Fault(
       'INPUT_INVALID',
@@ -130,6 +131,21 @@ function proveStart(machine: Machine, { taskId, limits }: Start, { redact }: Ter
   }
   for (const { field, problem, cure } of limitProblems(limits ?? {}, [...machine.states.keys()])) {
     throw new Fault('INPUT_INVALID', `limits.${field}: ${problem}`, cure)
+  }
+  for (const [key, all] of Object.entries(labels)) for (const label of all) proveLabel(machine, key, label)
+}
+
+/** A label that is written wrongly would label nothing, in silence. */
+function proveLabel(machine: Machine, key: string, label: DeclaredLabel): void {
+  const cure = `Use { trust: ${labelValues.trust.join(' | ')}, privacy: ${labelValues.privacy.join(' | ')} }.`
+  if (!machine.context.has(key)) {
+    const known = [...machine.context.keys()].join(', ')
+    throw new Fault('INPUT_INVALID', `labels.${key}: the context has no key ${key}.`, `Its keys are: ${known}.`)
+  }
+  for (const [field, value] of Object.entries(label)) {
+    const values: readonly string[] = Object.hasOwn(labelValues, field) ? labelValues[field as keyof Label] : []
+    if (value === undefined || values.includes(value)) continue
+    throw new Fault('INPUT_INVALID', `labels.${key}.${field}: ${JSON.stringify(value)} is not a label.`, cure)
   }
 }
 

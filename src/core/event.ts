@@ -216,8 +216,9 @@ export interface EventData {
     readonly answerLabel?: Label
     /** The rule that allowed it, where it is not the default. */
     readonly rule?: string
-    /** The inbox item in which it was approved. */
+    /** The inbox item in which it was approved, and the hash of what was. */
     readonly approval?: string
+    readonly binding?: string
     /** What it does outside, where that is more than reading; and that the tool can take it back. */
     readonly effect?: Exclude<Effect, 'read'>
     readonly undoable?: true
@@ -400,17 +401,20 @@ export interface EventData {
   }
   /** Nobody has answered: it is somebody else's now. */
   'human.escalated': { readonly item: string; readonly to: string }
-  /** It waits no longer: its time is over, or what it was about is. */
-  'approval.closed': { readonly item: string; readonly why: 'expired' | 'withdrawn' | 'outdated' | 'unfit' }
+  /** It waits no longer, and not because somebody answered: its time is over, or what it was about is. */
+  'item.closed': { readonly item: string; readonly why: 'expired' | 'withdrawn' | 'outdated' | 'unfit' }
   /** A webhook has taken the news that an item waits. */
   'notice.sent': {
     readonly item: string
+    /** The same for every try, and another after an escalation. */
+    readonly noticeId: string
     readonly attempt: number
     readonly status: number
     readonly latencyMs: number
   }
   'notice.failed': {
     readonly item: string
+    readonly noticeId: string
     readonly attempt: number
     readonly class: FailureClass
     readonly message: string
@@ -470,7 +474,13 @@ export interface EventData {
   /** A human said that an effect stands although the task goes back. */
   'effect.kept': { readonly step: number; readonly tool: string; readonly by: string; readonly reason: string }
   /** The task goes on where it was. `item` is open again: it was, when the rollback began. */
-  'rollback.stopped': { readonly by: string; readonly reason: string; readonly item?: string }
+  'rollback.stopped': {
+    readonly by: string
+    readonly reason: string
+    readonly item?: string
+    /** The time that the rollback took is nobody's: the item has as much left as it had. */
+    readonly expiresAtMs?: number
+  }
   /** Everything is taken back that can be; the context and the state follow. */
   'task.rolledBack': { readonly to: number; readonly state: string }
   'task.cancelled': { readonly by: string; readonly reason: string }

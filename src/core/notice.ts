@@ -9,6 +9,7 @@ import { draw, planRetry } from './resilience.ts'
 /** A notice that is to be delivered. `attempt` counts from 1; `delayMs` is the delay before it. */
 export interface Notice {
   readonly item: string
+  readonly noticeId: string
   readonly attempt: number
   readonly delayMs: number
 }
@@ -21,10 +22,10 @@ export type Delivery =
 const policy = { attempts: defaults.noticeAttempts, baseMs: defaults.noticeBaseMs, capMs: defaults.noticeCapMs }
 
 /** Records what came of a try, and when the next is. */
-export function told(work: Draft, { item, attempt, delayMs }: Notice, delivery: Delivery): void {
+export function told(work: Draft, { item, noticeId, attempt, delayMs }: Notice, delivery: Delivery): void {
   const { latencyMs } = delivery
   if (delivery.ok) {
-    emit(work, 'notice.sent', { item, attempt, status: delivery.status, latencyMs })
+    emit(work, 'notice.sent', { item, noticeId, attempt, status: delivery.status, latencyMs })
     return
   }
   const { failure } = delivery
@@ -40,6 +41,7 @@ export function told(work: Draft, { item, attempt, delayMs }: Notice, delivery: 
   const { class: kind, message, status } = failure
   emit(work, 'notice.failed', {
     item,
+    noticeId,
     attempt,
     class: kind,
     message,

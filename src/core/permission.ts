@@ -15,8 +15,8 @@ import type { Failure, TokenUsage } from './model.ts'
 import { isChanged } from './pin.ts'
 import type { Bounds } from './quota.ts'
 import { draw, planRetry, type RetryPolicy } from './resilience.ts'
-import { deadlineAtMs, lastStep, ledgerOf, type Delayed, type OpenStep } from './task.ts'
-import { judgeModel } from './ruling.ts'
+import { ceilingOf, deadlineAtMs, lastStep, ledgerOf, type Delayed, type OpenStep } from './task.ts'
+import { bindingOf, judgeCall, judgeModel } from './ruling.ts'
 import { askBudget, end, go, leave, reach, refuse } from './transition.ts'
 import { fit, sizeOf } from './window.ts'
 
@@ -40,10 +40,7 @@ export function judge(machine: Machine, work: Draft, tool?: MachineTool): boolea
 
 /** The ceiling that forbids one more step, if one does. */
 export function ceiling({ task }: Draft, tool?: MachineTool): RaisableLimit | undefined {
-  const { limits, usage, toolCalls, expired } = task
-  if (expired) return 'duration'
-  if (usage.steps >= limits.steps) return 'steps'
-  return tool && (toolCalls.get(tool.name) ?? 0) >= limits.toolCalls ? 'toolCalls' : undefined
+  return ceilingOf(task, tool?.name)
 }
 
 /** A budget whose soft line is behind stops the task once, before anything more is permitted. */
@@ -204,7 +201,10 @@ export function callTool(
   tool: MachineTool,
   input: Json,
   timeoutMs: number,
-  { label = clear, ...given }: { label?: Label } & Pick<EventData['tool.called'], 'index' | 'rule' | 'approval'>,
+  {
+    label = clear,
+    ...given
+  }: { label?: Label } & Pick<EventData['tool.called'], 'index' | 'rule' | 'approval' | 'binding'>,
 ): void {
   const step = lastStep(work.task) + 1
   const call = {
@@ -266,7 +266,7 @@ function answerLabelled(answerLabel: Label): { readonly answerLabel?: Label } {
 
 /** The same call under the same key: made again, or only asked after. */
 function callAgain(machine: Machine, work: Draft, step: ToolStep, reconciles: boolean, deadlineAtMs: number): void {
-  const { tool, arguments: input, idempotencyKey, index, label, answerLabel, rule, approval, undoes } = step
+  const { tool, arguments: input, idempotencyKey, index, label, answerLabel, rule, approval, binding, undoes } = step
   const known = machine.tools.get(tool)
   const caller = { key: keyOfTool(tool), bounds: boundsOfTool(machine, tool), step: step.step, deadlineAtMs }
   const held = holdOf(work, caller)
@@ -288,6 +288,7 @@ function callAgain(machine: Machine, work: Draft, step: ToolStep, reconciles: bo
     ...(answerLabel === undefined ? {} : { answerLabel }),
     ...(rule === undefined ? {} : { rule }),
     ...(approval === undefined ? {} : { approval }),
+    ...(binding === undefined ? {} : { binding }),
     ...(reconciles ? { reconciles } : {}),
     ...(undoes !== undefined ? { undoes } : known ? effectOf(known) : {}),
   })
@@ -368,6 +369,12 @@ function permitAgain(machine: Machine, work: Draft, delayed: Delayed): boolean |
   const { step: number, deadlineAtMs: deadline } = step
   const attempt = step.attempt + 1
   if (step.kind === 'tool') {
+    const against = step.undoes === undefined && !reconciles ? judgeAgain(machine, work, step) : undefined
+    if (against !== undefined) {
+      refuse(work, { reason: 'policy-denied', asked: step.tool, ...against })
+      fail(work, step, { class: 'invalid-request', message: against.correction, unbilled: true })
+      return undefined
+    }
     const timeout = timeoutOf(machine, step.tool)
     const freshAtMs = step.undoes === undefined ? until(work, timeout) : work.nowMs + timeout
     callAgain(machine, work, step, reconciles, isOwedTime(delayed) ? freshAtMs : deadline)
@@ -384,6 +391,22 @@ function permitAgain(machine: Machine, work: Draft, delayed: Delayed): boolean |
     return settled ? undefined : moved
   }
   return undefined
+}
+
+/** What is against a call now that was permitted before: it waited, and the rules, or the tool, may be others. */
+function judgeAgain(
+  machine: Machine,
+  work: Draft,
+  step: ToolStep,
+): { readonly rule: string; readonly correction: string } | undefined {
+  const node = machine.states.get(work.task.state)
+  const tool = machine.tools.get(step.tool)
+  if (!node || !tool) return undefined
+  const { verdict, rule, reason } = judgeCall(machine, work, node, tool, step.arguments, step.label ?? clear)
+  if (verdict === 'deny') return { rule, correction: `Refused: ${reason}.` }
+  if (verdict === 'allow') return undefined
+  const agreed = step.binding !== undefined && step.binding === bindingOf(machine, work, step.tool, step.arguments)
+  return agreed ? undefined : { rule, correction: `Refused: ${reason}, and nobody has agreed to it under this policy.` }
 }
 
 /** Plans another try of a failed step: by the policy of its state or tool, else with the next model of the chain. */

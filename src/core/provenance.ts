@@ -4,7 +4,7 @@
 
 import { hostAllowed } from './egress.ts'
 import type { Json } from './json.ts'
-import { isHandle } from './known-secrets.ts'
+import { cleanLinks, linksIn } from './link.ts'
 import type { MachineTool, Node } from './machine.ts'
 import type { Task } from './task.ts'
 
@@ -91,8 +91,10 @@ export function leaves(...values: readonly Json[]): string[] {
   return found
 }
 
-// What may stand beside a quoted word without being a part of it. A dot or a colon may end a sentence, but not begin more.
+// What beside a word makes it a part of a longer one. A dot or a colon may end a sentence, but not begin more; a quote or a
+// bar may stand around a word, unless it stands within one; a comma is a part of a number.
 const part = /[\p{L}\p{M}\p{N}_@./:\\%?#&=+~$*-]/u
+const within = /[\p{L}\p{N}]['!`{|}^’]$/u
 const ends = /^[.:?!,;)\]}'"]*(\s|$)/
 
 /** Does a text hold this value as a whole word, to the letter? */
@@ -100,45 +102,37 @@ export function quotes(text: string, value: string): boolean {
   if (value.trim() === '') return false
   if (text === value) return true
   for (let start = text.indexOf(value); start >= 0; start = text.indexOf(value, start + 1)) {
-    const before = start === 0 ? '' : lastCharacter(text.slice(Math.max(0, start - 2), start))
+    const before = text.slice(Math.max(0, start - 4), start)
     const after = text.slice(start + value.length, start + value.length + 8)
-    if (!part.test(before) && (after === '' || ends.test(after) || !part.test(firstCharacter(after)))) return true
+    if (!goesOnBefore(before, value) && !goesOnAfter(after, value)) return true
   }
   return false
 }
 
-function firstCharacter(text: string): string {
-  return String.fromCodePoint(text.codePointAt(0)!)
+function goesOnBefore(before: string, value: string): boolean {
+  return part.test(Array.from(before).at(-1) ?? '') || within.test(before) || (/\d,$/.test(before) && /^\d/.test(value))
 }
 
-function lastCharacter(text: string): string {
-  return Array.from(text).at(-1) ?? ''
+function goesOnAfter(after: string, value: string): boolean {
+  if (/\d$/.test(value) && /^,\d/.test(after)) return true
+  if (after === '' || ends.test(after)) return false
+  return part.test(String.fromCodePoint(after.codePointAt(0)!)) || /^['!`{|}^’][\p{L}\p{N}]/u.test(after)
 }
 
-// Bounded where it looks ahead, so that hostile text takes linear time. A scheme with its address, an address without a scheme, and what a browser takes for one: backslashes, and no slashes.
-const link =
-  /(?:(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{1,30}:(?:\/\/|\\\\|(?=[^\s/\\]{1,255}\.[^\s]))|\/\/|\\\\|www\.)[^\s<>"'`)\]}|]+|(?<![a-z])(?:data|javascript|mailto):[^\s<>"'`)\]}|]+/giu
-
-/** The links in a text. */
-export function linksIn(text: string): string[] {
-  return [...text.matchAll(link)].map(([found]) => found.replace(/[.,;:!?]+$/, '')).filter((found) => !isHandle(found))
-}
-
-/** A text whose links that are not ours are taken out, and how many they were. */
+/** A value without the links that are not ours, and what they were. */
 export function withoutLinks(value: Json, origin: Origin): { readonly value: Json; readonly links: readonly string[] } {
   const links: string[] = []
+  const keeps = (link: string): boolean => origin.texts.some((text) => quotes(text, link))
+  const cleanText = (text: string): string => {
+    const cleaned = cleanLinks(text, keeps)
+    links.push(...cleaned.links)
+    return cleaned.text
+  }
   const clean = (inner: Json): Json => {
-    if (typeof inner === 'string') {
-      return inner.replaceAll(link, (found) => {
-        const bare = found.replace(/[.,;:!?]+$/, '')
-        if (isHandle(bare) || origin.texts.some((text) => quotes(text, bare))) return found
-        links.push(bare)
-        return `[link removed]${found.slice(bare.length)}`
-      })
-    }
+    if (typeof inner === 'string') return cleanText(inner)
     if (Array.isArray(inner)) return (inner as readonly Json[]).map(clean)
     if (typeof inner !== 'object' || inner === null) return inner
-    return Object.fromEntries(Object.entries(inner).map(([key, item]) => [key, clean(item)]))
+    return Object.fromEntries(Object.entries(inner).map(([key, item]) => [cleanText(key), clean(item)]))
   }
   return { value: clean(value), links }
 }

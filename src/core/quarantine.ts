@@ -25,7 +25,8 @@ export function quarantineProblems(node: Node): readonly { readonly problem: str
   for (const exit of node.exits.values()) {
     const problem = openness(node, exit)
     if (problem !== undefined) {
-      const cure = 'Hand over enums, literals, booleans, numbers, and lists of them with a maximum; see docs/CHECK.md.'
+      const cure =
+        'Hand over enums, literals, booleans, numbers with bounds, and short lists of them; see docs/CHECK.md.'
       found.push({ problem: `What leaves by ${exit.name} is not closed: ${problem}.`, cure })
     }
   }
@@ -40,7 +41,53 @@ function openness(node: Node, { name, output, outputJson }: MachineExit): string
   if (name.startsWith('$')) return undefined
   // What a function hands over is not looked at where no schema says what it may be.
   if (!output) return node.kind === 'run' && node.writes.size > 0 ? 'it has no output schema' : undefined
-  return opening(outputJson, strippingVendors.has(output['~standard'].vendor), 'the output')
+  const open = opening(outputJson, strippingVendors.has(output['~standard'].vendor), 'the output')
+  if (open !== undefined) return open
+  const bits = bitsOf(outputJson)
+  if (bits <= bitsMax) return undefined
+  const much = Number.isFinite(bits) ? `it may carry ${Math.ceil(bits)} bits` : 'it holds a number without bounds'
+  return `${much}, and more than ${bitsMax} are as good as a text`
+}
+
+/** How much may leave a quarantine: sixteen letters would fit, and no order in words of any length. */
+const bitsMax = 128
+
+/** How much a closed value can tell, in bits (C. E. Shannon, 1948): the logarithm of how many there are. */
+function bitsOf(json: Json | undefined): number {
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) return 0
+  const schema = json as JsonObject
+  if ('const' in schema) return 0
+  if (Array.isArray(schema['enum'])) return Math.log2(Math.max(1, schema['enum'].length))
+  const choices = schema['anyOf'] ?? schema['oneOf']
+  if (Array.isArray(choices)) return Math.log2(sum(choices.map((choice) => 2 ** bitsOf(choice))))
+  const { type } = schema
+  if (type === 'boolean') return 1
+  if (type === 'integer' || type === 'number') return bitsOfNumber(schema)
+  if (type === 'array') return bitsOfList(schema)
+  if (type !== 'object') return 0
+  // Each property may also be left out.
+  const properties = Object.values((schema['properties'] ?? {}) as JsonObject)
+  return sum(properties.map((inner) => Math.log2(2 ** bitsOf(inner) + 1)))
+}
+
+function bitsOfList({ prefixItems = [], items, maxItems = 0 }: JsonObject): number {
+  const fixed = Array.isArray(prefixItems) ? prefixItems : []
+  const more = Math.max(0, (maxItems as number) - fixed.length)
+  return sum(fixed.map(bitsOf)) + (more === 0 ? 0 : more * bitsOf(items) + Math.log2(more + 1))
+}
+
+/** A number with bounds has so many values; a fraction has as many as a double holds. */
+function bitsOfNumber({ type, minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf }: JsonObject): number {
+  const [low, high] = [minimum ?? exclusiveMinimum, maximum ?? exclusiveMaximum]
+  if (typeof low !== 'number' || typeof high !== 'number') return Infinity
+  // What libraries write where nobody said: the bounds of a safe integer.
+  if (high - low >= Number.MAX_SAFE_INTEGER) return Infinity
+  const step = typeof multipleOf === 'number' ? multipleOf : type === 'integer' ? 1 : undefined
+  return step === undefined ? 62 : Math.log2(Math.max(1, (high - low) / step + 1))
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
 }
 
 // These drop the properties that an object schema does not name, and their JSON Schema leaves `additionalProperties` out.

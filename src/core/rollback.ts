@@ -12,7 +12,7 @@ import { free } from './gate.ts'
 import type { Json } from './json.ts'
 import type { Machine } from './machine.ts'
 import { callUndo, fail, retryDue } from './permission.ts'
-import { nextVersion, type Past, type Rollback, type Task } from './task.ts'
+import { nextVersion, type Item, type Past, type Rollback, type Task } from './task.ts'
 import { end, enterAnew, escalate, itemId } from './transition.ts'
 
 /**
@@ -27,7 +27,7 @@ export function rollbackTo(work: Draft, past: Past, cause: Cause): Plan {
   for (const step of task.open.values()) {
     if (step.kind !== 'tool') fail(work, step, { class: 'abort', message: 'The task goes back.' })
   }
-  for (const item of task.approvals.keys()) emit(work, 'approval.closed', { item, why: 'withdrawn' })
+  for (const item of task.approvals.keys()) emit(work, 'item.closed', { item, why: 'withdrawn' })
   for (const { step } of task.rollback?.aside.delayed ?? []) free(work, step.step)
   return plan
 }
@@ -61,7 +61,12 @@ function prove(task: Task, past: Past): void {
 /** Takes a task that goes back one move further. False when it waits: for a tool, a time or a human. */
 export function rollBack(machine: Machine, work: Draft, rollback: Rollback): boolean {
   const { task } = work
-  if (task.item) return obey(machine, work, rollback)
+  if (task.item) {
+    if (!isSettled(task, task.item)) return obey(machine, work, rollback)
+    // What was asked about has been taken back after all: a late answer said so.
+    emit(work, 'item.closed', { item: task.item.item, why: 'withdrawn' })
+    return true
+  }
   if (task.open.size > 0) return false
   if (task.delayed.size > 0) {
     retryDue(machine, work)
@@ -75,6 +80,11 @@ export function rollBack(machine: Machine, work: Draft, rollback: Rollback): boo
   if (next.failure) return askAgain(work, next)
   callUndo(machine, work, next)
   return true
+}
+
+/** Is everything that an item asks about taken back? */
+function isSettled({ effects }: Task, { steps = [] }: Item): boolean {
+  return steps.length > 0 && steps.every((step) => effects.get(step)?.undoneSeq !== undefined)
 }
 
 /** The context and the state are as they were; the visit begins anew. */
@@ -144,7 +154,9 @@ function obey(machine: Machine, work: Draft, rollback: Rollback): boolean {
   const { effects, item } = work.task
   if (!item?.answer) return false
   const { decision, by, reason } = item.answer
-  const about = (item.steps ?? []).flatMap((step) => effects.get(step) ?? [])
+  const asked = (item.steps ?? []).flatMap((step) => effects.get(step) ?? [])
+  // What is taken back in the meantime is neither taken back again nor let stand.
+  const about = asked.filter(({ undoneSeq }) => undoneSeq === undefined)
   if (decision === 'stop') return stop(work, rollback, { by, reason })
   if (decision === 'retry' && about[0]) {
     callUndo(machine, work, about[0])
@@ -155,9 +167,11 @@ function obey(machine: Machine, work: Draft, rollback: Rollback): boolean {
 }
 
 /** The task goes on where it was: what it waited for is open again, and what had ended has ended. */
-function stop(work: Draft, { aside, exit }: Rollback, given: { by: string; reason: string }): boolean {
+function stop(work: Draft, { aside, exit, atMs }: Rollback, given: { by: string; reason: string }): boolean {
   const { item, ended } = aside
-  emit(work, 'rollback.stopped', item && !item.answer ? { ...given, item: item.item } : given)
+  const open = item && !item.answer ? item : undefined
+  const later = open?.expiresAtMs === undefined ? {} : { expiresAtMs: open.expiresAtMs + work.nowMs - atMs }
+  emit(work, 'rollback.stopped', open ? { ...given, item: open.item, ...later } : given)
   if (ended) return end(work, ended.outcome, ended.status)
   return exit === undefined || escalate(work, exit)
 }

@@ -9,7 +9,8 @@ import type { Label } from './label.ts'
 import type { Machine, MachineTool, Node } from './machine.ts'
 import { isChanged } from './pin.ts'
 import { askRules, strictest, type Judged, type Ruling } from './policy.ts'
-import { foreignLinks, foreignSinks, leaves, linksIn, originOf, type Foreign } from './provenance.ts'
+import { isAddress } from './link.ts'
+import { foreignLinks, foreignSinks, leaves, originOf, valuesAt, type Foreign } from './provenance.ts'
 import { readable } from './reading.ts'
 
 /** What the rules came to about a call, and everything that was asked for on the way, for the person who is asked. */
@@ -112,9 +113,11 @@ function askHouse(
   return rulings
 }
 
-/** Where a call says that it speaks to: its sinks that are links, and links anywhere where it only reads. */
-function addressesOf(tool: MachineTool, input: Json): string[] {
-  return leaves(input).filter((text) => linksIn(text)[0] === text.trim())
+/** Where a call says that it speaks to: its sinks that begin as an address, and whatever else is one. */
+function addressesOf(tool: MachineTool, input: Json): readonly string[] {
+  const sinks = [...tool.sinks.keys()].flatMap((path) => leaves(...valuesAt(input, path.split('.'))))
+  const others = leaves(input).filter((text) => !/\s/.test(text.trim()))
+  return [...sinks, ...others].filter(isAddress)
 }
 
 function quote(value: Foreign['value']): string {

@@ -59,6 +59,7 @@ export type OpenStep = {
       readonly answerLabel?: Label
       readonly rule?: string
       readonly approval?: string
+      readonly binding?: string
       readonly effect?: EventData['tool.called']['effect']
       readonly undoable?: true
       /** It takes back what was done in this step. */
@@ -382,9 +383,24 @@ function isWaiting(task: Task): boolean {
   return task.wait.signal === undefined || !task.signals.get(task.wait.signal)?.length
 }
 
-/** Has a human decided about a call that has been neither made nor refused yet? */
-export function hasDecided({ approvals }: Task): boolean {
-  return approvals.size > 0 && [...approvals.values()].some(({ answer }) => answer !== undefined)
+/**
+ * Has a human decided about a call that can now be made or refused? A call that a ceiling forbids waits for what is under way
+ * beside it: only then the limit is reached.
+ */
+export function hasDecided(task: Task): boolean {
+  if (task.approvals.size === 0 || task.item) return false
+  return [...task.approvals.values()].some(({ answer, tool }) => {
+    if (!answer) return false
+    const alone = task.open.size + task.delayed.size === 0
+    return alone || answer.decision === 'reject' || ceilingOf(task, tool) === undefined
+  })
+}
+
+/** The ceiling of the task that forbids one more step, of a tool or of any kind. */
+export function ceilingOf({ limits, usage, toolCalls, expired }: Task, tool?: string): RaisableLimit | undefined {
+  if (expired) return 'duration'
+  if (usage.steps >= limits.steps) return 'steps'
+  return tool !== undefined && (toolCalls.get(tool) ?? 0) >= limits.toolCalls ? 'toolCalls' : undefined
 }
 
 /** What a waiting task waits for. */
@@ -577,6 +593,9 @@ function apply(task: Task, event: Event): void {
         charged(task, step, attempt, charge, event.costMicros)
       else correctEstimate(task, event.data)
       if (kind === 'tool') noteLate(task.effects, step, result, event.seq)
+      // What is taken back is not taken back again.
+      const delayed = task.delayed.get(step)?.step
+      if (delayed?.kind === 'tool' && delayed.undoes !== undefined) task.delayed.delete(step)
       return
     }
     case 'step.refused':
@@ -653,8 +672,9 @@ function apply(task: Task, event: Event): void {
       if (item?.item === event.data.item) item.rung += 1
       return
     }
-    case 'approval.closed':
+    case 'item.closed':
       task.approvals.delete(event.data.item)
+      if (task.item?.item === event.data.item) task.item = undefined
       return
     case 'answer.refused':
     case 'notice.sent':
@@ -741,12 +761,22 @@ function stay(task: Task, nowMs: number): void {
   const { atMs, aside } = task.rollback!
   const tookMs = nowMs - atMs
   task.rollback = undefined
-  task.item = aside.item
-  task.wait = aside.wait
+  task.item = aside.item && later(aside.item, tookMs)
+  task.wait = aside.wait && { ...aside.wait, untilMs: aside.wait.untilMs + tookMs }
   if (task.visit?.deadlineAtMs !== undefined) task.visit.deadlineAtMs += tookMs
   for (const { step, ...delayed } of aside.delayed) {
-    const later = { ...step, deadlineAtMs: step.deadlineAtMs + tookMs }
-    task.delayed.set(step.step, { ...delayed, step: later, atMs: nowMs })
+    const moved = { ...step, deadlineAtMs: step.deadlineAtMs + tookMs }
+    task.delayed.set(step.step, { ...delayed, step: moved, atMs: nowMs })
+  }
+}
+
+/** An item that nobody could answer meanwhile. */
+function later(item: Item, tookMs: number): Item {
+  const { expiresAtMs, askedAtMs } = item
+  return {
+    ...item,
+    askedAtMs: askedAtMs + tookMs,
+    expiresAtMs: expiresAtMs === undefined ? undefined : expiresAtMs + tookMs,
   }
 }
 

@@ -77,7 +77,7 @@ function write(machine: Machine, work: Draft, node: Node, key: string, value: Js
 /** What is under way when a state is left: places are given back, and nobody is asked any more. */
 function letGo(work: Draft): void {
   freeAll(work)
-  for (const item of work.task.approvals.keys()) emit(work, 'approval.closed', { item, why: 'withdrawn' })
+  for (const item of work.task.approvals.keys()) emit(work, 'item.closed', { item, why: 'withdrawn' })
 }
 
 /** Leaves as a function of the author's said. When that cannot be, the function has failed. Always a move. */

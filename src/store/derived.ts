@@ -78,9 +78,9 @@ export class Derived {
       const { item, to, atMs, seq } = change
       this.#sql.assignItem.run(to, atMs, `${item}.${seq}`, item)
     } else if (change?.kind === 'notice') {
-      const { item, attempts, delayMs, atMs } = change
-      this.#sql.planNotice.run(atMs, attempts, delayMs, item)
-    } else if (change?.kind === 'reopen') this.#sql.reopenItem.run(change.item)
+      const { item, noticeId, attempts, delayMs, atMs } = change
+      this.#sql.planNotice.run(atMs, attempts, delayMs, item, noticeId)
+    } else if (change?.kind === 'reopen') this.#sql.reopenItem.run(change.expiresAtMs, change.item)
     else if (change?.item !== undefined) this.#sql.closeItem.run(change.status, change.item)
     else if (change) this.#sql.closeItems.run(change.status, event.taskId)
   }

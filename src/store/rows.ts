@@ -81,12 +81,13 @@ export type InboxChange =
   | {
       readonly kind: 'notice'
       readonly item: string
+      readonly noticeId: string
       readonly attempts: number
       readonly delayMs: number
       /** Null: nothing more is told. */
       readonly atMs: number | null
     }
-  | { readonly kind: 'reopen'; readonly item: string }
+  | { readonly kind: 'reopen'; readonly item: string; readonly expiresAtMs: number | null }
   /** One item, or whatever is open but approvals. */
   | { readonly kind: 'close'; readonly status: 'expired' | 'withdrawn'; readonly item?: string }
 
@@ -102,18 +103,19 @@ export function inboxChange(event: Event): InboxChange | undefined {
     return { kind: 'assign', item, to, atMs: event.at, seq: event.seq }
   }
   if (event.type === 'notice.sent' || event.type === 'notice.failed') {
-    const { item, attempt: attempts } = event.data
+    const { item, noticeId, attempt: attempts } = event.data
     const retry = event.type === 'notice.failed' ? event.data.retry : undefined
-    return { kind: 'notice', item, attempts, delayMs: retry?.delayMs ?? 0, atMs: retry?.atMs ?? null }
+    return { kind: 'notice', item, noticeId, attempts, delayMs: retry?.delayMs ?? 0, atMs: retry?.atMs ?? null }
   }
-  if (event.type === 'approval.closed') {
+  if (event.type === 'item.closed') {
     return { kind: 'close', status: event.data.why === 'expired' ? 'expired' : 'withdrawn', item: event.data.item }
   }
   if (event.type === 'deadline.passed' && event.data.of !== 'wait') return { kind: 'close', status: 'expired' }
   if (event.type === 'limit.reached' && event.data.limit === 'duration') return { kind: 'close', status: 'expired' }
   if (event.type === 'rollback.started') return { kind: 'close', status: 'withdrawn' }
   if (event.type === 'rollback.stopped' && event.data.item !== undefined) {
-    return { kind: 'reopen', item: event.data.item }
+    const { item, expiresAtMs = null } = event.data
+    return { kind: 'reopen', item, expiresAtMs }
   }
   if (event.type === 'task.ended') return { kind: 'close', status: 'withdrawn' }
   return undefined

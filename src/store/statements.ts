@@ -48,8 +48,9 @@ const texts = {
   assignItem: `UPDATE inbox SET assignee = ?, noticeAtMs = ?, noticeAttempts = 0, noticeDelayMs = 0, noticeId = ? WHERE item = ?`,
   dueNotices: `SELECT ${inboxColumns}, noticeId, noticeAttempts + 1 AS attempt, noticeDelayMs AS delayMs FROM ${inboxTables} WHERE status = 'open' AND noticeAtMs <= ? ORDER BY noticeAtMs LIMIT ?`,
   leaseNotice: `UPDATE inbox SET noticeAtMs = ? WHERE item = ?`,
-  planNotice: `UPDATE inbox SET noticeAtMs = ?, noticeAttempts = ?, noticeDelayMs = ? WHERE item = ?`,
-  reopenItem: `UPDATE inbox SET status = 'open' WHERE item = ?`,
+  // What came of telling one person says nothing about telling the next.
+  planNotice: `UPDATE inbox SET noticeAtMs = ?, noticeAttempts = ?, noticeDelayMs = ? WHERE item = ? AND noticeId = ?`,
+  reopenItem: `UPDATE inbox SET status = 'open', expiresAtMs = ? WHERE item = ?`,
   closeItem: `UPDATE inbox SET status = ? WHERE item = ? AND status = 'open'`,
   // Approvals are closed one by one, each by an event of its own.
   closeItems: `UPDATE inbox SET status = ? WHERE taskId = ? AND status = 'open' AND kind <> 'approval'`,

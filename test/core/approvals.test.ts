@@ -7,6 +7,7 @@ import { defineAgent, type Agent } from '../../src/core/agent.ts'
 import type { Approval } from '../../src/core/approval.ts'
 import { defineContext } from '../../src/core/context.ts'
 import type { Rule } from '../../src/core/policy.ts'
+import { hasDecided } from '../../src/core/task.ts'
 import { defineTool } from '../../src/core/tool.ts'
 import { sha256 } from '../../src/store/log.ts'
 import { call, Play } from '../play.ts'
@@ -158,7 +159,7 @@ describe('a call that a human must agree to', () => {
     const first = play.asked
     play.answer({ decision: 'edit', data: { to: 'bob' } })
     expect(play.all('step.refused')).toMatchObject([{ reason: 'invalid-arguments' }])
-    expect(play.all('approval.closed')).toMatchObject([{ why: 'unfit' }])
+    expect(play.all('item.closed')).toMatchObject([{ why: 'unfit' }])
     expect(play.asked).not.toBe(first)
     play.answer({ decision: 'edit', data: { to: 'bob', amount: 3 } })
     expect(play.all('tool.called')).toMatchObject([{ arguments: { to: 'bob', amount: 3 } }])
@@ -175,7 +176,7 @@ describe('a call that a human must agree to', () => {
     play.model([call('pay', bob)])
     play.nowMs += 3_600_000
     play.go()
-    expect(play.all('approval.closed')).toMatchObject([{ why: 'expired' }])
+    expect(play.all('item.closed')).toMatchObject([{ why: 'expired' }])
     expect(play.all('step.refused')).toMatchObject([{ reason: 'approval-expired' }])
     const state = new Play(acts({ expires: '1h' }))
     state.nowMs += 3_600_000
@@ -193,7 +194,7 @@ describe('a call that a human must agree to', () => {
     slow.nowMs += 2 * 86_400_000
     slow.go()
     expect(slow.exits).toEqual(['think $timeout late'])
-    expect(slow.all('approval.closed')).toMatchObject([{ why: 'withdrawn' }])
+    expect(slow.all('item.closed')).toMatchObject([{ why: 'withdrawn' }])
   })
 
   test('is asked anew when the policy is another when it is answered: an approval of before approves nothing', () => {
@@ -209,7 +210,7 @@ describe('a call that a human must agree to', () => {
     version = 'two'
     play.answer({ decision: 'approve' })
     expect(play.all('tool.called')).toEqual([])
-    expect(play.all('approval.closed')).toMatchObject([{ item: first, why: 'outdated' }])
+    expect(play.all('item.closed')).toMatchObject([{ item: first, why: 'outdated' }])
     play.answer({ decision: 'approve' })
     expect(play.exits).toEqual([])
     expect(play.all('tool.called').length).toBe(1)
@@ -382,6 +383,71 @@ test('a soft line that is crossed while a call waits is asked about first, and t
   expect(play.all('human.asked').map(({ kind }) => kind)).toEqual(['budget', 'approval'])
   play.answer({ decision: 'approve' })
   expect(play.all('tool.called').length).toBe(1)
+})
+
+describe('a call that was approved and has to wait', () => {
+  const busy = { ...payTool(), concurrency: 1 }
+  const acting = defineAgent({
+    name: 'a',
+    version: '1',
+    context: defineContext({ goal: { schema: z.string(), initial: 'g' } }),
+    initial: 'act',
+    on: { $refused: 'refused', $timeout: 'refused', $error: 'refused' },
+    states: {
+      act: { tool: busy, args: () => ({ to: 'bob', amount: 5 }), on: { DONE: 'done' } },
+      done: { type: 'final' },
+      refused: { type: 'final', failure: true },
+    },
+  })
+  const waiting = (): { play: Play; rules: Rule[]; free: () => void } => {
+    const rules: Rule[] = []
+    let full = true
+    const policy = {
+      rules,
+      get version() {
+        return String(rules.length)
+      },
+    }
+    const fullUntilMs = (): number | undefined => (full ? 9_000_000 : undefined)
+    const play = new Play(acting, {}, { policy, fullUntilMs })
+    play.answer({ decision: 'approve' })
+    expect(play.all('step.queued').length).toBe(1)
+    return { play, rules, free: () => void (full = false) }
+  }
+
+  test('is made when its turn comes, under the approval that it has', () => {
+    const { play, free } = waiting()
+    free()
+    play.go()
+    expect(play.all('tool.called')).toMatchObject([{ rule: 'approval', approval: 't.4' }])
+  })
+
+  test.each<[string, Rule]>([
+    ['denies it by now', { name: 'no more', judge: () => 'deny' }],
+    ['is another by now', { name: 'new', judge: () => undefined }],
+  ])('is not made when the policy %s', (_, rule) => {
+    const { play, rules, free } = waiting()
+    rules.push(rule)
+    free()
+    play.go()
+    expect(play.all('tool.called')).toEqual([])
+    expect(play.all('step.refused')).toMatchObject([{ reason: 'policy-denied' }])
+    expect(play.task.outcome).toBe('refused')
+  })
+})
+
+test('a call that was approved when no step is left waits for what is under way, without a move, and then for more', () => {
+  const play = new Play(thinks(), {}, {}, { steps: 2 })
+  play.model([call('pay', bob), call('look', { at: 1 })])
+  const [looking] = [...play.task.open.values()]
+  play.answer({ decision: 'approve' }, play.asked)
+  expect(play.all('tool.called').map(({ tool }) => tool)).toEqual(['look'])
+  expect(hasDecided(play.task)).toBe(false)
+  expect(play.go()).toEqual([])
+  play.end({ kind: 'tool', result: 1 }, looking)
+  expect(play.all('human.asked').at(-1)).toMatchObject({ kind: 'budget' })
+  play.answer({ decision: 'raise' })
+  expect(play.all('tool.called').map(({ tool }) => tool)).toEqual(['look', 'pay'])
 })
 
 describe('arguments that are canonically equal', () => {

@@ -452,6 +452,9 @@ const boundaries: typeof cases = [
       ['any properties', z.record(z.string(), z.boolean())],
       ['more properties', z.looseObject({ a: z.boolean() })],
       ['anything', z.any()],
+      ['any number', z.number()],
+      ['any whole number', z.int()],
+      ['a list as long as a letter', z.array(z.int().min(0).max(255)).max(40)],
     ] as const
   ).map(
     ([what, schema]) =>
@@ -511,10 +514,10 @@ test('a quarantine may hand over choices, numbers, booleans, and lists and objec
   const closed = z.object({
     list: z.object({
       verdict: z.enum(['spam', 'ham']),
-      score: z.number(),
+      score: z.number().min(0).max(1),
       sure: z.boolean().optional(),
       kind: z.union([z.literal('a'), z.literal(1), z.null()]),
-      codes: z.array(z.int()).max(5),
+      codes: z.array(z.int().min(0).max(99)).max(5),
       pair: z.tuple([z.boolean(), z.enum(['x'])]),
       one: z.discriminatedUnion('k', [z.object({ k: z.literal('a') }), z.strictObject({ k: z.literal('b') })]),
     }),

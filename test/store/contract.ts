@@ -316,7 +316,6 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
         for (const { type } of await store.read(taskId)) kinds.add(type)
       expect([...kinds].sort()).toEqual([
         'answer.refused',
-        'approval.closed',
         'breaker.changed',
         'context.removed',
         'context.written',
@@ -328,6 +327,7 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
         'human.answered',
         'human.asked',
         'human.escalated',
+        'item.closed',
         'label.weakened',
         'limit.neared',
         'limit.raised',

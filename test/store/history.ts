@@ -185,7 +185,16 @@ function move(work: Draft, draw: Draw, value: () => Json): void {
     const delivery = draw(2)
       ? ({ ok: true, status: 200, latencyMs: 1 } as const)
       : ({ ok: false, failure, latencyMs: 1 } as const)
-    told(work, { item: waiting.item, attempt: 1 + draw(3), delayMs: 0 }, delivery)
+    told(
+      work,
+      {
+        item: waiting.item,
+        noticeId: `${waiting.item}.${waiting.item.split('.')[1]}`,
+        attempt: 1 + draw(3),
+        delayMs: 0,
+      },
+      delivery,
+    )
   }
   if (pending && !pending.answer && draw(3) > 0) {
     const decision = ['approve', 'approve', 'reject', 'nonsense'][draw(4)]!
