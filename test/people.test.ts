@@ -9,10 +9,12 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, type Agent } from '../src/core/agent.ts'
 import { defineContext } from '../src/core/context.ts'
+import { Fault } from '../src/core/fault.ts'
 import { defineTool } from '../src/core/tool.ts'
 import { signatureOf } from '../src/notifier.ts'
 import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
 import { scriptedModel, type Script } from '../src/providers/scripted.ts'
+import { VirtualClock } from './clock.ts'
 import { folder } from './folder.ts'
 import { Effects } from './ledger.ts'
 
@@ -261,6 +263,82 @@ test('A36, D04: a store that is away in every kind of state is waited for withou
   // In two seconds: three tasks, a heartbeat and a look at the queue, each backing off.
   expect(faults).toBeLessThan(80)
   expect((await store.verify()).findings).toEqual([])
+})
+
+test('A36, D03: a store that is gone for a minute in each state is not run after, and nothing is done without being written', async () => {
+  const clock = new VirtualClock()
+  const effects = new Effects()
+  const after = (ms: number): Promise<void> => new Promise((wake) => void clock.setTimer(ms, wake))
+  const act = defineTool({
+    name: 'act',
+    description: 'Must not be done twice.',
+    inputSchema: z.object({}),
+    effect: 'external',
+    execute: async (_, { idempotencyKey }) => {
+      await after(200)
+      effects.act(idempotencyKey, 'acted')
+    },
+  })
+  const agent = defineAgent({
+    name: 'a',
+    version: '1',
+    context: defineContext({ note: z.string().optional() }),
+    initial: 'think',
+    on,
+    states: {
+      think: { model: 'main', prompt: 'p', timeout: '5m', on: { OK: 'act' } },
+      act: { tool: act, args: () => ({}), timeout: '5m', on: { DONE: 'work' } },
+      work: { run: () => 'NEXT', timeout: '5m', on: { NEXT: 'rest' } },
+      rest: { wait: { delay: '10s' }, on: { DONE: 'ask' } },
+      ask: { human: { question: '?' }, timeout: '1h', on: { yes: 'done', $timeout: 'done' } },
+      ...ends,
+    },
+  })
+  const { openSqlite } = await import('../src/store/sqlite.ts')
+  const real = await openSqlite(join(folder(), 'store.db'))
+  onTestFinished(() => real.close())
+  let goneUntilMs = 0
+  const attempts: number[] = []
+  const store = new Proxy(real, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name)
+      if (typeof value !== 'function') return value
+      if (name === 'watch') return value.bind(target) as unknown
+      return (...given: unknown[]): unknown => {
+        if (clock.now() >= goneUntilMs) return value.apply(target, given) as unknown
+        attempts[attempts.length - 1]! += 1
+        return Promise.reject(new Fault('STORE_FAILED', 'The connection was lost.', 'Wait.'))
+      }
+    },
+  })
+  const script: Script = async () => {
+    await after(200)
+    return { calls: [{ name: 'OK' }] }
+  }
+  const model = scriptedModel(script)
+  const box = await open(agent, { store, models: { main: model }, runtime: clock })
+  const seen = new Set<string>()
+  real.watch(({ state }) => {
+    if (seen.has(state)) return
+    seen.add(state)
+    attempts.push(0)
+    goneUntilMs = clock.now() + 60_000
+  })
+  await box.start(agent, {}, { id: 't' })
+  for (;;) {
+    await clock.until(after(5_000))
+    if ((await real.task('t'))?.status === 'done') break
+    if (clock.now() > 1_700_000_000_000 + 24 * 3_600_000) throw new Error('it never ended')
+  }
+  expect([...seen]).toEqual(['think', 'act', 'work', 'rest', 'ask', 'done'])
+  expect(effects.perKey).toEqual([1])
+  const kinds = (await real.read('t')).map(({ type }) => type)
+  expect(kinds.filter((kind) => kind === 'tool.called').length).toBe(1)
+  expect(kinds).not.toContain('tool.doubted')
+  // A minute each: a heartbeat a few times a second, and looks at the queue and tries to write that grow rarer.
+  for (const count of attempts) expect(count).toBeLessThan(600)
+  expect((await real.verify()).findings).toEqual([])
+  await clock.until(box.stop(100))
 })
 
 test('a call that is approved when no step is left keeps no worker busy while another runs', async () => {

@@ -1,6 +1,7 @@
 // Approvals by values: what a human is asked about a call, what an answer is bound to, and what does not count. I10, and
 // SCENARIOS A4, A5, A8, A15 and A17.
 
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, type Agent } from '../../src/core/agent.ts'
@@ -363,15 +364,28 @@ describe('A17, H01 to H07: an answer that does not count is a fact of its own, a
   })
 })
 
-test('A4: a signal that arrives while a tool runs, or twice, starts nothing twice', () => {
-  const play = new Play(thinks({ when: 'asked' }))
-  play.model([call('pay', bob)])
-  const [paying] = [...play.task.open.values()]
-  for (const key of ['k', 'k', 'l']) play.signal({ name: 'hurry', key })
-  expect(play.all('signal.received').length).toBe(2)
-  expect(play.all('tool.called').length).toBe(1)
-  play.end({ kind: 'tool', result: 'paid' }, paying)
-  expect(play.all('tool.called').length).toBe(1)
+test('A4: over 1,000 seeds, whatever arrives while a tool runs, in whatever order and however often: it starts once', () => {
+  const arrivals = fc.array(fc.constantFrom('signal', 'same signal', 'look again', 'late', 'answer'), { maxLength: 12 })
+  fc.assert(
+    fc.property(arrivals, fc.nat(12), (arriving, doneAt) => {
+      const play = new Play(thinks({ when: 'asked' }))
+      play.model([call('pay', bob)])
+      const [paying] = [...play.task.open.values()]
+      let keys = 0
+      for (const [index, arrives] of arriving.entries()) {
+        if (index === doneAt) play.end({ kind: 'tool', result: 'paid' }, paying)
+        if (arrives === 'signal') play.signal({ name: 'hurry', key: `k${(keys += 1)}` })
+        else if (arrives === 'same signal') play.signal({ name: 'hurry', key: 'same' })
+        else if (arrives === 'look again') play.go()
+        else if (arrives === 'late') play.late({ kind: 'tool', result: 'paid' }, { step: paying!.step, attempt: 7 })
+        // What was settled once is settled: the same outcome again is nobody's.
+        else if (index > doneAt) play.end({ kind: 'tool', result: 'paid' }, paying)
+      }
+      expect(play.all('tool.called').length).toBe(1)
+      expect(play.all('signal.received').length).toBe(keys + (arriving.includes('same signal') ? 1 : 0))
+    }),
+    { numRuns: 1_000 },
+  )
 })
 
 test('a soft line that is crossed while a call waits is asked about first, and the approval is not lost by it', () => {
