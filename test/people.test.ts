@@ -7,7 +7,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
-import { defineAgent, type Agent } from '../src/core/agent.ts'
+import { defineAgent, type Agent, type State } from '../src/core/agent.ts'
 import { defineContext } from '../src/core/context.ts'
 import { Fault } from '../src/core/fault.ts'
 import { defineTool } from '../src/core/tool.ts'
@@ -20,6 +20,18 @@ import { Effects } from './ledger.ts'
 
 const ends = { done: { type: 'final' }, failed: { type: 'final', failure: true } } as const
 const on = { $error: 'failed', $timeout: 'failed', $refused: 'failed', $doubt: 'failed' } as const
+
+/** An agent with these states, the first one first, and the ends. */
+const agentOf = (states: Record<string, State<any, any>>, change: object = {}): Agent<any, any> =>
+  defineAgent({
+    name: 'a',
+    version: '1',
+    context: defineContext({ note: z.string().optional() }),
+    initial: Object.keys(states)[0]!,
+    on,
+    states: { ...states, ...ends },
+    ...change,
+  } as never)
 
 /** A service outside that pays, and its tool. */
 function payment(slow: () => Promise<void> = async () => undefined) {
@@ -55,19 +67,11 @@ const say = (decision: string, by = 'ana') => ({ decision, by, reason: 'because'
 test('A7, P02: two questions hours apart, with a restart before each answer: nothing before a question runs again', async () => {
   const store = inStore()
   let [asked, ran] = [0, 0]
-  const agent = defineAgent({
-    name: 'a',
-    version: '1',
-    context: defineContext({ note: z.string().optional() }),
-    initial: 'think',
-    on,
-    states: {
-      think: { model: 'main', prompt: 'p', on: { OK: 'first' } },
-      first: { human: { question: 'Really?' }, on: { yes: 'work', no: 'failed' } },
-      work: { run: () => ((ran += 1), 'NEXT'), on: { NEXT: 'second' } },
-      second: { human: { question: 'And now?' }, on: { yes: 'done', no: 'failed' } },
-      ...ends,
-    },
+  const agent = agentOf({
+    think: { model: 'main', prompt: 'p', on: { OK: 'first' } },
+    first: { human: { question: 'Really?' }, on: { yes: 'work', no: 'failed' } },
+    work: { run: () => ((ran += 1), 'NEXT'), on: { NEXT: 'second' } },
+    second: { human: { question: 'And now?' }, on: { yes: 'done', no: 'failed' } },
   })
   const script: Script = () => ((asked += 1), { calls: [{ name: 'OK' }] })
   const models = { main: scriptedModel(script) }
@@ -86,14 +90,7 @@ test('A7, P02: two questions hours apart, with a restart before each answer: not
 test('A15, H05: approved through one process, done by another worker that came later: asked once, done once', async () => {
   const store = inStore()
   const { effects, pay } = payment()
-  const agent = defineAgent({
-    name: 'a',
-    version: '1',
-    context: defineContext({ note: z.string().optional() }),
-    initial: 'act',
-    on,
-    states: { act: { tool: pay, args: () => ({ to: 'bob', amount: 5 }), on: { DONE: 'done' } }, ...ends },
-  })
+  const agent = agentOf({ act: { tool: pay, args: () => ({ to: 'bob', amount: 5 }), on: { DONE: 'done' } } })
   const first = await open(agent, { store, models: {} })
   await first.start(agent, {}, { id: 't' })
   await first.task('t').rest()
@@ -120,14 +117,7 @@ test('A15, H05: approved through one process, done by another worker that came l
 test('A17, H04: of many people who decide at the same instant one wins; every other attempt is in the log', async () => {
   const store = inStore()
   const { effects, pay } = payment()
-  const agent = defineAgent({
-    name: 'a',
-    version: '1',
-    context: defineContext({ note: z.string().optional() }),
-    initial: 'act',
-    on,
-    states: { act: { tool: pay, args: () => ({ to: 'bob', amount: 5 }), on: { DONE: 'done' } }, ...ends },
-  })
+  const agent = agentOf({ act: { tool: pay, args: () => ({ to: 'bob', amount: 5 }), on: { DONE: 'done' } } })
   const box = await open(agent, { store, models: {} })
   const desks = await Promise.all([1, 2].map(() => createOrchestrator({ store, work: false })))
   for (const desk of desks) onTestFinished(() => desk.stop())
@@ -157,14 +147,7 @@ describe('A20: an operator ends a task', () => {
     ['in a wait', { wait: { delay: '1d' }, on: { DONE: 'done' } }],
     ['that waits for an approval', { tool: pay, args: () => ({ to: 'bob', amount: 5 }), on: { DONE: 'done' } }],
   ])('%s: it stops at once, nothing is done afterwards, and the log has the operator’s name', async (_, state) => {
-    const agent = defineAgent({
-      name: 'a',
-      version: '1',
-      context: defineContext({ note: z.string().optional() }),
-      initial: 'first',
-      on,
-      states: { first: state as never, ...ends },
-    } as never)
+    const agent = agentOf({ first: state as never })
     const hangs = { provider: 'p', modelId: 'm', call: () => new Promise<never>(() => undefined) }
     const box = await open(agent, { store: inStore(), models: { main: hangs } })
     const task = await box.start(agent, {}, { id: 't' })
@@ -198,20 +181,12 @@ test('A36, D04: a store that is away in every kind of state is waited for withou
       effects.act(idempotencyKey, 'acted')
     },
   })
-  const agent = defineAgent({
-    name: 'a',
-    version: '1',
-    context: defineContext({ note: z.string().optional() }),
-    initial: 'think',
-    on,
-    states: {
-      think: { model: 'main', prompt: 'p', on: { OK: 'act' } },
-      act: { tool: act, args: () => ({}), on: { DONE: 'work' } },
-      work: { run: () => 'NEXT', on: { NEXT: 'rest' } },
-      rest: { wait: { delay: '50ms' }, on: { DONE: 'ask' } },
-      ask: { human: { question: '?' }, on: { yes: 'done' } },
-      ...ends,
-    },
+  const agent = agentOf({
+    think: { model: 'main', prompt: 'p', on: { OK: 'act' } },
+    act: { tool: act, args: () => ({}), on: { DONE: 'work' } },
+    work: { run: () => 'NEXT', on: { NEXT: 'rest' } },
+    rest: { wait: { delay: '50ms' }, on: { DONE: 'ask' } },
+    ask: { human: { question: '?' }, on: { yes: 'done' } },
   })
   const script: Script = async () => {
     await new Promise((wake) => setTimeout(wake, 60))
@@ -279,20 +254,12 @@ test('A36, D03: a store that is gone for a minute in each state is not run after
       effects.act(idempotencyKey, 'acted')
     },
   })
-  const agent = defineAgent({
-    name: 'a',
-    version: '1',
-    context: defineContext({ note: z.string().optional() }),
-    initial: 'think',
-    on,
-    states: {
-      think: { model: 'main', prompt: 'p', timeout: '5m', on: { OK: 'act' } },
-      act: { tool: act, args: () => ({}), timeout: '5m', on: { DONE: 'work' } },
-      work: { run: () => 'NEXT', timeout: '5m', on: { NEXT: 'rest' } },
-      rest: { wait: { delay: '10s' }, on: { DONE: 'ask' } },
-      ask: { human: { question: '?' }, timeout: '1h', on: { yes: 'done', $timeout: 'done' } },
-      ...ends,
-    },
+  const agent = agentOf({
+    think: { model: 'main', prompt: 'p', timeout: '5m', on: { OK: 'act' } },
+    act: { tool: act, args: () => ({}), timeout: '5m', on: { DONE: 'work' } },
+    work: { run: () => 'NEXT', timeout: '5m', on: { NEXT: 'rest' } },
+    rest: { wait: { delay: '10s' }, on: { DONE: 'ask' } },
+    ask: { human: { question: '?' }, timeout: '1h', on: { yes: 'done', $timeout: 'done' } },
   })
   const { openSqlite } = await import('../src/store/sqlite.ts')
   const real = await openSqlite(join(folder(), 'store.db'))
@@ -349,15 +316,10 @@ test('a call that is approved when no step is left keeps no worker busy while an
     inputSchema: z.object({}),
     execute: () => new Promise((wake) => setTimeout(wake, 400)),
   })
-  const agent = defineAgent({
-    name: 'a',
-    version: '1',
-    context: defineContext({ note: z.string().optional() }),
-    limits: { steps: 2 },
-    initial: 'think',
-    on,
-    states: { think: { model: 'main', prompt: 'p', tools: [pay, slow], on: { OK: 'done' } }, ...ends },
-  })
+  const agent = agentOf(
+    { think: { model: 'main', prompt: 'p', tools: [pay, slow], on: { OK: 'done' } } },
+    { limits: { steps: 2 } },
+  )
   const script: Script = () => ({ calls: [{ name: 'pay', arguments: { to: 'bob', amount: 5 } }, { name: 'slow' }] })
   const { openSqlite } = await import('../src/store/sqlite.ts')
   const real = await openSqlite(join(folder(), 'store.db'))
@@ -490,18 +452,10 @@ describe('a webhook', () => {
     })
     return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`, got }
   }
-  const agent = defineAgent({
-    name: 'a',
-    version: '1',
-    context: defineContext({ note: z.string().optional() }),
-    initial: 'ask',
-    on,
-    states: {
-      ask: {
-        human: { question: 'Really?', assignee: 'ana', escalate: [{ after: '2500ms', to: 'ben' }] },
-        on: { yes: 'done' },
-      },
-      ...ends,
+  const agent = agentOf({
+    ask: {
+      human: { question: 'Really?', assignee: 'ana', escalate: [{ after: '2500ms', to: 'ben' }] },
+      on: { yes: 'done' },
     },
   })
   const until = async (holds: () => boolean): Promise<void> => {

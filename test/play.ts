@@ -12,7 +12,8 @@ import type { Limits } from '../src/core/limits.ts'
 import { checkpointOf, pastAt } from '../src/core/past.ts'
 import { rollbackTo } from '../src/core/rollback.ts'
 import type { AnswerPart, Failure, Finish, TokenUsage } from '../src/core/model.ts'
-import { emptyTask, fold, type OpenStep, type Task } from '../src/core/task.ts'
+import { fold } from '../src/core/fold.ts'
+import { emptyTask, type OpenStep, type Task } from '../src/core/task.ts'
 
 /** A call in a model's answer. */
 export function call(name: string, input?: unknown, raw?: string): AnswerPart {

@@ -9,7 +9,8 @@ import type { Rule } from './policy.ts'
 import type { Pricing } from './price.ts'
 import { boundsOf, type Bounds } from './quota.ts'
 import { plainRedactor, type Redactor } from './redact.ts'
-import { evolve, type Task } from './task.ts'
+import { evolve } from './fold.ts'
+import type { Task } from './task.ts'
 
 /** What is known outside of the task: values and pure functions, so that the core asks nobody. */
 export interface Terms {

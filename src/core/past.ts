@@ -10,7 +10,8 @@ import type { Event, EventData, Restored } from './event.ts'
 import { Fault } from './fault.ts'
 import { keyOf } from './json.ts'
 import { labelled } from './label.ts'
-import { emptyTask, evolve, pastOf, type Kept, type Past, type Task } from './task.ts'
+import { evolve } from './fold.ts'
+import { emptyTask, pastOf, type Kept, type Past, type Task } from './task.ts'
 
 /** What a rollback will do. */
 export interface Plan {

@@ -3,7 +3,8 @@
 // changes without events and is not compared; that a task which must go on has a job is.
 
 import { DatabaseSync } from 'node:sqlite'
-import { emptyTask, fold } from '../core/task.ts'
+import { fold } from '../core/fold.ts'
+import { emptyTask } from '../core/task.ts'
 import { Derived } from './derived.ts'
 import { taskRow } from './rows.ts'
 import { migrations } from './schema.ts'
