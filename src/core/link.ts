@@ -52,6 +52,7 @@ export function cleanLinks(
 
 /** Is this a whole address, or does it begin as one? What follows does not matter: it will be taken for one. */
 export function isAddress(text: string): boolean {
+  if (isHandle(text.trim())) return false
   return /^\s*(?:(?:https?|wss?|ftp|file|data|blob|javascript):|(?:[a-z][a-z0-9+.-]*:)?[/\\][\t\r\n]*[/\\]|www\.)/i.test(
     text,
   )
