@@ -503,8 +503,8 @@ export class Orchestrator {
   }
 
   /**
-   * Decides an inbox item. Throws ITEM_UNKNOWN, ITEM_CLOSED or DECISION_UNKNOWN; one of two at once wins. What does not count
-   * is in the log all the same, with who tried it and why it did not.
+   * Decides an inbox item. Throws ITEM_UNKNOWN, ITEM_CLOSED, HASH_MISMATCH or DECISION_UNKNOWN; one of two at once wins. What does
+   * not count is in the log all the same, with who tried it and why it did not; INPUT_INVALID is in no log.
    */
   async answer(item: string, given: HumanAnswer): Promise<void> {
     let refused: Fault | undefined

@@ -20,6 +20,7 @@ const usageFaults: ReadonlySet<FaultCode> = new Set<FaultCode>([
   'DECISION_UNKNOWN',
   'DURATION_INVALID',
   'FLAG_INVALID',
+  'HASH_MISMATCH',
   'INPUT_INVALID',
   'ITEM_UNKNOWN',
   'KEY_EXISTS',

@@ -3,9 +3,9 @@
 // the store can speak; what follows from it is decided by the next worker.
 
 import { emit, type Draft } from './draft.ts'
-import { Fault } from './fault.ts'
+import { Fault, type FaultCode } from './fault.ts'
 import type { AnswerProblem } from './event.ts'
-import type { Json } from './json.ts'
+import { head, type Json } from './json.ts'
 import { raisable, type RaisableLimit } from './limits.ts'
 import { callOff } from './gate.ts'
 import { fail } from './permission.ts'
@@ -40,6 +40,7 @@ export function answer(work: Draft, item: string, given: HumanAnswer): Fault | u
   }
   if (decision === 'raise' && open.limit !== undefined && data !== undefined) proveRaise(work, open.limit, data)
   const approval = work.task.approvals.get(item)
+  if (decision === 'edit' && approval) proveEdit(item, data)
   const more = approval && decision !== 'reject' ? approval.quorum - approval.agreed.length - 1 : 0
   emit(work, 'human.answered', {
     item,
@@ -81,7 +82,7 @@ function faultOf(
   const said = {
     'unknown-item': `There is no inbox item ${item}.`,
     'unknown-decision': `${JSON.stringify(decision)} is not a decision of item ${item}.`,
-    'other-arguments': `Item ${item} asks about other arguments than those that were approved.`,
+    'other-arguments': `Item ${item} asks about other arguments than those that were shown (another hash).`,
     'not-entitled': `${by} may not decide item ${item}.`,
     'agreed-already': `${by} has agreed to item ${item} already; somebody else must, too.`,
     answered: `Item ${item} is answered already.`,
@@ -92,10 +93,28 @@ function faultOf(
   const look = `See what is open: signalbox inbox; and what came of it: signalbox log ${task.id}.`
   const entitled = task.approvals.get(item)?.by
   const people = problem === 'not-entitled' && entitled ? `It is for: ${entitled.join(', ')}.` : look
-  const code =
-    problem === 'unknown-item' ? 'ITEM_UNKNOWN' : problem === 'unknown-decision' ? 'DECISION_UNKNOWN' : 'ITEM_CLOSED'
-  const next = problem === 'unknown-decision' ? `Decide one of: ${open?.options.join(', ')}.` : people
-  return new Fault(code, `${said} The attempt is in the log; nothing else was written.`, next)
+  const cures: Partial<Record<AnswerProblem, string>> = {
+    'unknown-decision': `Decide one of: ${open?.options.join(', ')}.`,
+    'other-arguments': `Look again: signalbox inbox --task ${task.id}.`,
+  }
+  const code = codes[problem] ?? 'ITEM_CLOSED'
+  return new Fault(code, `${said} The attempt is in the log; nothing else was written.`, cures[problem] ?? people)
+}
+
+const codes: Partial<Record<AnswerProblem, FaultCode>> = {
+  'unknown-item': 'ITEM_UNKNOWN',
+  'unknown-decision': 'DECISION_UNKNOWN',
+  'other-arguments': 'HASH_MISMATCH',
+}
+
+/** What is called instead must be there to be called. Whether it fits the tool is seen when it is judged. */
+function proveEdit(item: string, data: Json | undefined): void {
+  if (typeof data === 'object' && data !== null && !Array.isArray(data)) return
+  throw new Fault(
+    'INPUT_INVALID',
+    `To edit item ${item} takes the other arguments, as a JSON object; ${data === undefined ? 'none were given' : `${head(JSON.stringify(data), 80)} is none`}. Nothing was written.`,
+    "Give all of them in data (--data '{ … }'); signalbox inbox shows those that were asked about.",
+  )
 }
 
 /** A ceiling may only be raised, and to something that can be counted. */

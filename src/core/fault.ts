@@ -15,6 +15,7 @@ export type FaultCode =
   | 'DURATION_INVALID'
   | 'EGRESS_REFUSED'
   | 'FLAG_INVALID'
+  | 'HASH_MISMATCH'
   | 'INPUT_INVALID'
   | 'ITEM_CLOSED'
   | 'ITEM_UNKNOWN'

@@ -31,7 +31,8 @@ test.each(logs.filter((log) => existsSync(log)))(
     expect(show.reasons.map(({ rule }: { rule: string }) => rule)).toEqual(['approval', 'provenance'])
     const approve = ['answer', item, '--decision', 'approve', '--by', 'ana', '--reason', 'seen', '--hash']
     // What was shown is what is approved, and nothing else.
-    expect((await signalbox([...approve, '0'.repeat(64)], { cwd })).code).toBe(1)
+    const other = await signalbox([...approve, '0'.repeat(64)], { cwd })
+    expect([other.code, other.stderr.split(' ')[0]]).toEqual([2, 'HASH_MISMATCH'])
     expect((await signalbox([...approve, hash], { cwd })).code).toBe(0)
     const done = await signalbox(['run', agent, '--id', 't', '--json'], { cwd, env })
     expect(done.code, done.stderr).toBe(0)

@@ -50,7 +50,15 @@ test('an approval is shown whole, decided by those who may, edited, refused by a
     const decide = (decision: string, by: string, ...more: string[]) =>
       signalbox(['answer', item, '--decision', decision, '--by', by, '--reason', 'r', ...more], { cwd })
     expect((await decide('approve', 'mallory')).stderr).toContain('mallory may not decide')
-    expect((await decide('approve', 'ana', '--hash', 'f'.repeat(64))).stderr).toContain('other arguments')
+    const other = await decide('approve', 'ana', '--hash', 'f'.repeat(64))
+    expect([other.code, other.stderr]).toEqual([
+      2,
+      expect.stringMatching(/^HASH_MISMATCH .*other arguments than those that were shown.*Look again: signalbox inbox/),
+    ])
+    for (const more of [[], ['--data', '[]'], ['--data', '"bob"']]) {
+      const empty = await decide('edit', 'ana', '--hash', hash, ...more)
+      expect([empty.code, empty.stderr.split(' ')[0]]).toEqual([2, 'INPUT_INVALID'])
+    }
     const edited = await decide('edit', 'ana', '--hash', hash, '--data', '{"to":"bob","amount":5}')
     expect(edited.code, edited.stderr).toBe(0)
     const late = await decide('approve', 'ben')

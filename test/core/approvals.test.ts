@@ -7,6 +7,7 @@ import { z } from 'zod'
 import { defineAgent, type Agent } from '../../src/core/agent.ts'
 import type { Approval } from '../../src/core/approval.ts'
 import { defineContext } from '../../src/core/context.ts'
+import type { Json } from '../../src/core/json.ts'
 import type { Rule } from '../../src/core/policy.ts'
 import { hasDecided } from '../../src/core/task.ts'
 import { defineTool } from '../../src/core/tool.ts'
@@ -251,6 +252,22 @@ describe('a quorum', () => {
   })
 })
 
+test.each<[string, Json | undefined]>([
+  ['nothing', undefined],
+  ['a text', 'bob'],
+  ['null', null],
+  ['a list', [{ to: 'bob', amount: 3 }]],
+])('to edit with %s is refused at once, nothing is written, and the item stays open', (_, data) => {
+  const play = new Play(thinks())
+  play.model([call('pay', bob)])
+  const [item, seq] = [play.asked, play.task.seq]
+  const edit = data === undefined ? {} : { data }
+  expect(codeOf(() => play.answer({ decision: 'edit', ...edit }))).toBe('INPUT_INVALID')
+  expect([play.task.seq, play.asked]).toEqual([seq, item])
+  play.answer({ decision: 'edit', data: { to: 'bob', amount: 3 } })
+  expect(play.all('tool.called')).toMatchObject([{ arguments: { to: 'bob', amount: 3 } }])
+})
+
 describe('an escalation ladder', () => {
   test('passes an approval on to the next while nobody answers, each once, and anyone entitled may still answer', () => {
     const play = new Play(
@@ -339,7 +356,7 @@ describe('A17, H01 to H07: an answer that does not count is a fact of its own, a
       'one for other arguments',
       (play, item) => play.answer({ decision: 'approve', hash: 'f'.repeat(64) }, item),
       'other-arguments',
-      'ITEM_CLOSED',
+      'HASH_MISMATCH',
     ],
     [
       'one for an item that was never asked',
