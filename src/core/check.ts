@@ -461,6 +461,7 @@ function checkNode(machine: Machine, node: Node, report: Report): void {
   } else if (own.length === 0) {
     report('STATE_DEAD_END', place, 'The state has no exit.', 'Declare one in on, or make the state final.')
   }
+  checkHandedOver(node, place, report)
   for (const exit of own) {
     for (const key of outputKeys(exit)) {
       if (!machine.context.has(key)) {
@@ -495,6 +496,24 @@ function checkNode(machine: Machine, node: Node, report: Report): void {
       )
     }
   }
+}
+
+/** A tool state without `exit`, and a delay, hand over {}: an output that needs more can never be left by. */
+function checkHandedOver(node: Node, place: string, report: Report): void {
+  const isTool = node.kind === 'tool' && !node.state.exit
+  const isDelay = node.kind === 'wait' && node.signal === undefined
+  const output = isTool || isDelay ? node.exits.get('DONE')?.output : undefined
+  if (!output || validate(output, {}).ok) return
+  report(
+    'EXIT_INVALID',
+    `${place}.on.DONE.output`,
+    isTool
+      ? "DONE needs an output, and nothing hands one over: without exit, a tool's result is not the output."
+      : 'DONE needs an output, and a delay that is over hands nothing over.',
+    isTool
+      ? "Give the state exit: ({ result }) => ({ exit: 'DONE', output: … })."
+      : 'Remove the output, or what it requires.',
+  )
 }
 
 function checkLoops(machine: Machine, report: Report): void {

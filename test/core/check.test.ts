@@ -473,6 +473,25 @@ test.each([...cases, ...boundaries])('%s is found', (_, change, code, place) => 
   }
 })
 
+test('a tool state, or a delay, whose DONE needs an output that nobody hands over is found, with the cure', () => {
+  const output = z.object({ list: z.array(z.string()) })
+  const place = 'a.states.first.on.DONE.output'
+  const found = (state: Change) => {
+    const states: Change = { ...sound.states, first: state }
+    const problems = check({ ...sound, states } as Agent)
+    return problems.filter(({ severity }) => severity === 'error')
+  }
+  const tool = { tool: look, args: () => ({}), on: { DONE: { target: 'second', output } } }
+  expect(found(tool)).toMatchObject([
+    { code: 'EXIT_INVALID', place, cure: "Give the state exit: ({ result }) => ({ exit: 'DONE', output: … })." },
+  ])
+  expect(found({ ...tool, exit: ({ result }: any) => ({ exit: 'DONE', output: { list: result } }) })).toEqual([])
+  expect(found({ ...tool, on: { DONE: { target: 'second', output: output.partial() } } })).toEqual([])
+  const wait = (on: Change) => found({ wait: on, on: tool.on })
+  expect(wait({ delay: '5m' })).toMatchObject([{ code: 'EXIT_INVALID', place }])
+  expect(wait({ signal: 'paid' })).toEqual([])
+})
+
 test('what is declared rightly is no problem, and an AI SDK tool may have fields of its own', () => {
   const inputSchema = z.object({ message: z.object({ to: z.array(z.object({ mail: z.string() })) }), url: z.string() })
   const change = {
