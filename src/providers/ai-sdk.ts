@@ -14,6 +14,7 @@ import type {
   ModelRequest,
   TokenUsage,
 } from '../core/model.ts'
+import { brokenConnection, type Broken } from './connection.ts'
 import { classify, failureOf, withoutQuotes } from './failure.ts'
 
 /** As much of `LanguageModelV3` and `LanguageModelV4` as is used here; their own types stay out of our declarations. */
@@ -166,28 +167,25 @@ function toFailure(thrown: unknown, asked: readonly Message[], signal: AbortSign
   if (nameOf(thrown) === 'AbortError') return failureOf('abort')
   if (!isApiCallError(thrown)) {
     const kind = classOf(thrown)
+    if (kind === 'transport') return disconnected(brokenConnection(thrown), asked)
     const failure = failureOf(kind, withoutQuotes(nameOf(thrown), asked))
-    return kind === 'auth' || neverReached(thrown) ? { ...failure, unbilled: true } : failure
+    return kind === 'auth' ? { ...failure, unbilled: true } : failure
   }
-  const { statusCode, responseHeaders, responseBody, isRetryable, cause } = thrown
+  const { statusCode, responseHeaders, responseBody, isRetryable, cause, url } = thrown
+  if (statusCode === undefined) return disconnected(brokenConnection(cause, url), asked)
   // An answer that began well and was cut off is the connection's failure, not the answer's.
-  if (statusCode !== undefined && statusCode < 400 && isRetryable)
-    return { ...failureOf('transport'), status: statusCode }
+  if (statusCode < 400 && isRetryable) return { ...failureOf('transport'), status: statusCode }
   // A provider that cannot read its own answer says so in the cause; some call that a status 500.
-  const malformed = statusCode !== undefined && !isRetryable && (statusCode < 400 || unreadable(cause))
-  const failure = classify({ status: statusCode, headers: responseHeaders, body: responseBody, asked }, nowMs)
-  if (malformed) return { ...failureOf('malformed'), status: statusCode }
-  return neverReached(cause) ? { ...failure, unbilled: true } : failure
+  if (!isRetryable && (statusCode < 400 || unreadable(cause))) {
+    return { ...failureOf('malformed'), status: statusCode }
+  }
+  return classify({ status: statusCode, headers: responseHeaders, body: responseBody, asked }, nowMs)
 }
 
-/** No connection was made, so nothing was asked. */
-function neverReached(thrown: unknown): boolean {
-  for (let at = thrown, depth = 0; typeof at === 'object' && at !== null && depth < 4; depth += 1) {
-    const { code, cause } = at as { code?: unknown; cause?: unknown }
-    if (['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH'].includes(code as string)) return true
-    at = cause
-  }
-  return false
+/** Where no connection was made nothing was asked, and nothing is paid for. */
+function disconnected({ detail, neverMade }: Broken, asked: readonly Message[]): Failure {
+  const failure = failureOf('transport', withoutQuotes(detail, asked))
+  return neverMade ? { ...failure, unbilled: true } : failure
 }
 
 interface ApiCallError {
@@ -195,6 +193,7 @@ interface ApiCallError {
   readonly responseHeaders?: Record<string, string>
   readonly responseBody?: string
   readonly isRetryable: boolean
+  readonly url?: string
   readonly cause?: unknown
 }
 
@@ -207,6 +206,7 @@ function isApiCallError(thrown: unknown): thrown is ApiCallError {
 function classOf(thrown: unknown): FailureClass {
   if (typeof thrown !== 'object' || thrown === null) return 'error'
   if (Symbol.for('vercel.ai.error.AI_LoadAPIKeyError') in thrown) return 'auth'
+  if (brokenConnection(thrown).neverMade) return 'transport'
   // A failed `fetch` is a TypeError, as a misread answer is; only its words tell them apart.
   if (thrown instanceof TypeError && ['fetch failed', 'terminated'].includes(thrown.message)) return 'transport'
   return unreadable(thrown) ? 'malformed' : 'error'

@@ -21,8 +21,17 @@ export interface MockServer {
 const bodyBytesMax = 32 * 1024 * 1024
 const logMax = 1_000
 
+/** How to serve a script. */
+export interface MockServerOptions {
+  /** Default: any that is free. */
+  readonly port?: number
+  /** Told what the script threw, or that its answer is none, for a request; the request is answered with status 500. */
+  readonly onScriptFailed?: (problem: string, request: number) => void
+}
+
 /** Serves a script on 127.0.0.1. Throws PORT_TAKEN. */
-export async function startMockServer(script: Script, { port = 0 }: { port?: number } = {}): Promise<MockServer> {
+export async function startMockServer(script: Script, options: MockServerOptions = {}): Promise<MockServer> {
+  const { port = 0, onScriptFailed } = options
   const play = player(script)
   const log: JsonObject[] = []
   let requests = 0
@@ -51,7 +60,15 @@ export async function startMockServer(script: Script, { port = 0 }: { port?: num
     log.push(body)
     if (log.length > logMax) log.shift()
     const model = String(body['model'] ?? 'mock')
-    const answer = await play({ model, ...heard })
+    const number = requests
+    let answer: ScriptAnswer
+    try {
+      answer = proveAnswer(await play({ model, ...heard }))
+    } catch (thrown) {
+      const problem = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown)
+      onScriptFailed?.(problem, number)
+      return refuse(response, 500, 'script_failed', problem)
+    }
     await answerWith(response, answer, model, body['stream'] === true, text.length)
   }
 
@@ -70,6 +87,14 @@ export async function startMockServer(script: Script, { port = 0 }: { port?: num
         server.closeAllConnections()
       }),
   }
+}
+
+/** A function of the user's may answer with anything. */
+function proveAnswer(answer: ScriptAnswer): ScriptAnswer {
+  if (typeof answer === 'object' && answer !== null && !Array.isArray(answer)) return answer
+  throw new TypeError(
+    `its answer is ${answer === undefined ? 'undefined' : JSON.stringify(answer)}, which is no object`,
+  )
 }
 
 function listen(server: Server, port: number): Promise<void> {

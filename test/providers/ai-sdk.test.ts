@@ -348,17 +348,27 @@ describe.each(kinds)('$name', (kind) => {
 
   test('a connection cut before the first byte is a failure of transport', async () => {
     const failure = failed(await once({ text: 'never said', drop: 'before' }))
-    expect(failure).toEqual({ class: 'transport', message: 'The connection to the provider failed.' })
+    expect(failure).toEqual({
+      class: 'transport',
+      message: expect.stringMatching(
+        /^The connection to the provider failed\. (UND_ERR_SOCKET|ECONNRESET) 127\.0\.0\.1:\d+$/,
+      ),
+    })
   })
 
   test('a body cut in the middle is a failure of transport', async () => {
     expect(failed(await once({ text: 'half said', drop: 'middle' }))).toMatchObject({ class: 'transport', status: 200 })
   })
 
-  test('a port where nobody listens is a failure of transport', async () => {
+  test('a port where nobody listens is a failure of transport that says where, and costs nothing', async () => {
     const gone = await startMockServer([{}])
     await gone.close()
-    expect(failed(await ask(fromAiSdk(kind.model(gone.url))))).toMatchObject({ class: 'transport' })
+    const { host } = new URL(gone.url)
+    expect(failed(await ask(fromAiSdk(kind.model(gone.url))))).toEqual({
+      class: 'transport',
+      message: `The connection to the provider failed. ECONNREFUSED ${host}`,
+      unbilled: true,
+    })
   })
 
   describe('when the call is called off', () => {

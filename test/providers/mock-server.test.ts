@@ -30,10 +30,31 @@ function post(url: string, body: string): Promise<Response> {
   return fetch(`${url}/chat/completions`, { method: 'POST', body })
 }
 
+test('a script that throws, or answers with nothing, is told as what it is and refused with status 500; the server goes on', async () => {
+  const told: [string, number][] = []
+  const script: Script = ({ number }) => {
+    if (number === 1) throw new RangeError('no such line')
+    return number === 2 ? (undefined as never) : { text: 'better' }
+  }
+  const server = await startMockServer(script, { onScriptFailed: (...what) => told.push(what) })
+  onTestFinished(() => server.close())
+  const ask = () =>
+    fetch(`${server.url}/chat/completions`, { method: 'POST', body: JSON.stringify({ model: 'm', messages: [] }) })
+  const bodies = [await ask(), await ask(), await ask()]
+  expect(bodies.map(({ status }) => status)).toEqual([500, 500, 200])
+  expect(await bodies[0]!.json()).toMatchObject({
+    error: { type: 'script_failed', message: 'RangeError: no such line' },
+  })
+  expect(told).toEqual([
+    ['RangeError: no such line', 1],
+    ['TypeError: its answer is undefined, which is no object', 2],
+  ])
+})
+
 describe('the same script in the process and behind HTTP', () => {
-  /** What both must agree on: everything but who answered. */
+  /** What both must agree on: everything but who answered, and where a connection broke. */
   function heard(reply: Reply): unknown {
-    if (!reply.ok) return reply
+    if (!reply.ok) return reply.failure.class === 'transport' ? { ...reply.failure, message: '' } : reply
     const { content, finish } = reply.answer
     return { content, finish }
   }
