@@ -21,7 +21,7 @@ export function checkpointCommand(leave: Leave): Command {
   return storeCommand('checkpoint', 'sign the heads of all logs, and append an anchor to a file')
     .requiredOption('--key <file>', 'the private key; see keygen')
     .requiredOption('--anchors <file>', 'where the anchor goes: best where nobody who can write to the store can')
-    .option('--every <duration>', 'again and again, until Ctrl-C or SIGTERM', parseDuration)
+    .option('--every <duration>', 'again and again, until Ctrl-C or SIGTERM', parseDuration('--every'))
     .action(async (flags: CheckpointFlags) => {
       const key = readKey('--key', flags.key)
       await withStore(flags.store, async (box) => {

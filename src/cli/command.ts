@@ -1,7 +1,7 @@
 // What every command has in common: the flags that name a store and ask for JSON, and a look at a store without a
 // worker.
 
-import { Command, Option } from 'commander'
+import { Command, Help, Option } from 'commander'
 import { createOrchestrator, type Orchestrator } from '../orchestrator.ts'
 import { systemRuntime } from '../runtime.ts'
 import { openStore } from '../store/open.ts'
@@ -14,11 +14,14 @@ export type Leave = (code: number) => void
 /** The store where nobody names one. */
 export const defaultStore = 'sqlite:./signalbox.db'
 
+const describe = (option: Option): string => new Help().optionDescription(option)
+
 /** A command with the flag --json. */
 export function command(name: string, description: string): Command {
   return new Command(name)
     .description(description)
     .configureOutput({ writeErr: tellUsage })
+    .configureHelp({ optionDescription: (option) => `${describe(option)}${option.mandatory ? ' (required)' : ''}` })
     .option('--json', 'print machine-readable output on stdout')
 }
 

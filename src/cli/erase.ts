@@ -28,8 +28,12 @@ export function eraseCommand(leave: Leave): Command {
           },
           flags.secretsOf,
         )
-        const { taskId, erased, wiped } = done
-        tell(`Erased ${erased} payload${erased === 1 ? '' : 's'} of ${taskId}. Backups and copies have theirs still.`)
+        const { taskId, seq, erased, wiped } = done
+        tell(
+          erased === 0
+            ? `Nothing was erased: ${seq === undefined ? `all payloads of ${taskId}` : `the payloads of ${taskId}#${seq}`} are gone already.`
+            : `Erased ${erased} payload${erased === 1 ? '' : 's'} of ${taskId}. Backups and copies have theirs still.`,
+        )
         if (!wiped)
           tell(
             paint(

@@ -5,7 +5,7 @@ import { loadScript } from '../providers/scripted.ts'
 import { startMockServer } from '../providers/mock-server.ts'
 import { command, type Leave } from './command.ts'
 import { importFile } from './module.ts'
-import { exitCodes, parseCount, parseDuration, printJson, tell } from './terminal.ts'
+import { exitCodes, paint, parseCount, parseDuration, printJson, tell } from './terminal.ts'
 
 interface MockFlags {
   port?: number
@@ -33,14 +33,14 @@ export function mockModelCommand(leave: Leave): Command {
       'a module whose default export is a list of answers or a function, or a JSON file with a list',
     )
     .option('--port <n>', 'on 127.0.0.1 (default: any that is free)', parseCount('--port'))
-    .option('--for <duration>', 'stop by itself after this long (default: when told to)', parseDuration)
+    .option('--for <duration>', 'stop by itself after this long (default: when told to)', parseDuration('--for'))
     .addHelpText('after', scriptHelp)
     .action(async (file: string, flags: MockFlags) => {
       const module = await importFile(file)
-      const server = await startMockServer(
-        loadScript(module['default']),
-        flags.port === undefined ? {} : { port: flags.port },
-      )
+      const server = await startMockServer(loadScript(module['default']), {
+        ...(flags.port === undefined ? {} : { port: flags.port }),
+        onScriptFailed: tellOnce(file),
+      })
       tell(
         `Answers at ${server.url}. Point at it with SIGNALBOX_BASE_URL=${server.url} SIGNALBOX_MODEL=mock; Ctrl-C to stop.`,
       )
@@ -54,4 +54,16 @@ export function mockModelCommand(leave: Leave): Command {
       await server.close()
       leave(exitCodes.well)
     })
+}
+
+/** A script that fails at one request fails at most of them: one line is enough. */
+function tellOnce(file: string): (problem: string, request: number) => void {
+  let told = false
+  return (problem, request) => {
+    if (told) return
+    told = true
+    const rest =
+      'Mend the script: each such request is answered with status 500 (script_failed), and this is said once.'
+    tell(paint('red', `The script ${file} failed at request ${request}: ${problem}. ${rest}`))
+  }
 }

@@ -25,19 +25,22 @@ export function rollbackCommand(leave: Leave): Command {
       const by = flags.by ?? `cli:${whoami()}`
       const to = /^\d+$/.test(flags.to) ? Number(flags.to) : flags.to
       const plan = await withStore(flags.store, (box) => box.rollback(taskId, { to, by, reason: flags.reason }))
-      say(taskId, plan)
+      say(taskId, plan, flags.store)
       if (flags.json) printJson({ taskId, ...plan, by, reason: flags.reason })
       leave(plan.without.length > 0 ? exitCodes.waits : exitCodes.well)
     })
 }
 
-function say(taskId: string, { to, state, undo, without }: RollbackPlan): void {
-  tell(`Recorded: ${taskId} goes back to event ${to} (${state}). A worker takes it there.`)
+function say(taskId: string, { to, state, undo, without }: RollbackPlan, address: string | undefined): void {
+  const store = address === undefined ? '' : ` --store ${address}`
+  const run = `signalbox run FILE --id ${taskId}${store}`
+  tell(`Recorded: ${taskId} goes back to event ${to} (${state}). A worker takes it there, or: ${run}`)
   if (undo.length > 0) tell('Will be taken back, in this order:')
   for (const effect of undo) tell(`  ${line(effect)}`)
   if (without.length === 0) return
-  tell(paint('yellow', 'Cannot be taken back; the task will ask first (signalbox inbox):'))
+  tell(paint('yellow', 'Cannot be taken back; the task asks first, as soon as it is run:'))
   for (const effect of without) tell(`  ${line(effect)}${effect.result === undefined ? ' (may have been done)' : ''}`)
+  tell(`Run it (${run}, or a worker), then see what it asks: signalbox inbox --task ${taskId}${store}`)
 }
 
 function line({ step, tool, arguments: input }: RollbackPlan['undo'][number]): string {

@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import type { Agent } from '../core/agent.ts'
 import { compileChecked } from '../core/check.ts'
 import { start } from '../core/decide.ts'
-import { sayMs, type Duration } from '../core/duration.ts'
+import { sayMs } from '../core/duration.ts'
 import { Fault } from '../core/fault.ts'
 import type { Limits } from '../core/limits.ts'
 import { usd } from '../core/price.ts'
@@ -37,7 +37,7 @@ interface RunFlags {
   steps?: number
   tokens?: number
   cost?: number
-  duration?: Duration
+  duration?: number
   lease?: number
   store?: string
   json?: boolean
@@ -50,16 +50,16 @@ export function runCommand(leave: Leave): Command {
     .option('--input <json>', "the task's input: a JSON object of context keys")
     .option('--from <task>', 'take some of the input from the context of this task, with what is known of it')
     .option('--keys <keys>', 'which keys of its context: a,b')
-    .option('--id <task>', "the task's id; the id of a task that exists goes on with it")
+    .option('--id <task>', "the task's id; the id of a task that exists goes on with it, with no input or the same")
     .option('--by <who>', 'who starts it (default: you)')
-    .option('--steps <n>', 'at most this many steps', parseCount('--steps'))
-    .option('--tokens <n>', 'at most this many tokens, in and out', parseCount('--tokens'))
+    .option('--steps <n>', 'at most this many steps', parseCount('--steps', 1))
+    .option('--tokens <n>', 'at most this many tokens, in and out', parseCount('--tokens', 1))
     .option('--cost <usd>', 'at most this many dollars', parseDollars('--cost'))
-    .option('--duration <duration>', 'at most this long, waits included')
+    .option('--duration <duration>', 'at most this long, waits included', parseDuration('--duration'))
     .option(
       '--lease <duration>',
       'how long another worker waits before it takes over from this one, should it die (default: 10s)',
-      parseDuration,
+      parseDuration('--lease'),
     )
     .addOption(storeOption())
     .action(async (file: string, flags: RunFlags) => leave(await run(file, flags)))
@@ -118,8 +118,15 @@ function limitsOf({ steps, tokens, cost, duration }: RunFlags): Limits {
 /** Starts the task, or takes up one that exists. Answers with the last event that was there before. */
 async function begin(box: Orchestrator, agent: Agent, id: string, input: unknown, flags: RunFlags): Promise<number> {
   const known = flags.id === undefined ? undefined : await box.store.task(id)
+  const from = fromOf(flags)
+  const by = flags.by ?? `cli:${whoami()}`
+  const start = async (): Promise<void> => {
+    await box.start(agent, (input ?? {}) as never, { id, by, limits: limitsOf(flags), ...(from ? { from } : {}) })
+  }
   if (known) {
     await box.adopt(id)
+    // Another agent or input than the task was started with is not its: that it goes on all the same is asked for without.
+    if (input !== undefined || from !== undefined) await start()
     tell(`Goes on with task ${id} in ${known.state}, after event ${known.seq}.`)
     const dueMs = await box.store.nextDueMs([known.definition], id)
     const waitMs = (dueMs ?? 0) - systemRuntime.now()
@@ -128,7 +135,6 @@ async function begin(box: Orchestrator, agent: Agent, id: string, input: unknown
     }
     return known.seq
   }
-  const from = fromOf(flags)
   if (input === undefined && from === undefined && flags.id !== undefined) {
     throw new Fault(
       'TASK_UNKNOWN',
@@ -136,8 +142,7 @@ async function begin(box: Orchestrator, agent: Agent, id: string, input: unknown
       'Give --input, or see what there is: signalbox tasks.',
     )
   }
-  const by = flags.by ?? `cli:${whoami()}`
-  await box.start(agent, (input ?? {}) as never, { id, by, limits: limitsOf(flags), ...(from ? { from } : {}) })
+  await start()
   return 0
 }
 

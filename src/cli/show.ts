@@ -9,17 +9,19 @@ import { storeCommand, withStore, type Leave } from './command.ts'
 import { exitCodes, print, printJson } from './terminal.ts'
 import { sayUsage } from './timeline.ts'
 import { sayTurns, turnsOf } from './turns.ts'
+import { whyOf } from './why.ts'
 
 export function showCommand(leave: Leave): Command {
   return storeCommand('show', 'show where a task stands')
     .argument('<task>')
     .action(async (taskId: string, flags: { store?: string; json?: boolean }) => {
-      const [view, turns] = await withStore(flags.store, async (box) => {
-        return [await box.show(taskId), turnsOf(await box.store.read(taskId))] as const
+      const [view, events] = await withStore(flags.store, async (box) => {
+        return [await box.show(taskId), await box.store.read(taskId)] as const
       })
+      const [turns, why] = [turnsOf(events), whyOf(events, view.status)]
       leave(exitCodes.well)
       if (flags.json) {
-        printJson({ ...view, turns })
+        printJson({ ...view, why: why ?? null, turns })
         return
       }
       print(
@@ -28,6 +30,7 @@ export function showCommand(leave: Leave): Command {
       print(
         `status   ${view.status}${view.waitsFor === null ? '' : `, for a ${view.waitsFor}`}${view.outcome === null ? '' : `: ${view.outcome}`}`,
       )
+      if (why) print(`why      ${why.text} (event ${why.seq})`)
       print(`state    ${view.state}, at event ${view.seq}`)
       print(`used     ${sayUsage(view.usage)}`)
       if (turns.length > 0) print(sayTurns(turns))

@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import type { TaskStatus } from '../core/task.ts'
 import { storeCommand, withStore, type Leave } from './command.ts'
 import { sayCosts } from './timeline.ts'
-import { exitCodes, parseCount, print, printJson, table, tell } from './terminal.ts'
+import { exitCodes, parseChoice, parseCount, print, printJson, table, tell } from './terminal.ts'
 
 interface TasksFlags {
   status?: TaskStatus
@@ -14,11 +14,13 @@ interface TasksFlags {
   json?: boolean
 }
 
+const statuses: readonly TaskStatus[] = ['running', 'waiting', 'done', 'failed', 'cancelled']
+
 export function tasksCommand(leave: Leave): Command {
   return storeCommand('tasks', 'list tasks, newest first')
-    .option('--status <status>', 'running, waiting, done, failed or cancelled')
+    .option('--status <status>', 'running, waiting, done, failed or cancelled', parseChoice('--status', statuses))
     .option('--agent <name>', 'of this agent only')
-    .option('--limit <n>', 'at most this many (default: 100)', parseCount('--limit'))
+    .option('--limit <n>', 'at most this many (default: 100)', parseCount('--limit', 1))
     .action(async (flags: TasksFlags) => {
       const { store, json, ...filter } = flags
       const rows = await withStore(store, (box) => box.tasks(filter))

@@ -4,7 +4,7 @@
 import { styleText } from 'node:util'
 import { userInfo } from 'node:os'
 import { Fault, isFault, type FaultCode } from '../core/fault.ts'
-import { toMs, type Duration } from '../core/duration.ts'
+import { durationProblem, toMs, type Duration } from '../core/duration.ts'
 import type { Json } from '../core/json.ts'
 import { plainRedactor, type Redactor } from '../core/redact.ts'
 import { cleanError } from '../secrets.ts'
@@ -102,12 +102,25 @@ export function parseJson(flag: string, text: string): Json {
   }
 }
 
-/** Reads a whole number from a flag. */
-export function parseCount(flag: string): (text: string) => number {
+/** Reads a whole number from a flag, of at least `min`. */
+export function parseCount(flag: string, min = 0): (text: string) => number {
   return (text) => {
     const value = Number(text)
-    if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value
-    throw new Fault('FLAG_INVALID', `${flag} is ${JSON.stringify(text)}.`, 'Give a whole number.')
+    if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= min) return value
+    throw new Fault(
+      'FLAG_INVALID',
+      `${flag} is ${JSON.stringify(text)}.`,
+      `Give a whole number${min === 0 ? '' : `, at least ${min}`}.`,
+    )
+  }
+}
+
+/** Reads one of several words from a flag. */
+export function parseChoice<Choice extends string>(flag: string, choices: readonly Choice[]): (text: string) => Choice {
+  return (text) => {
+    const found = choices.find((choice) => choice === text)
+    if (found !== undefined) return found
+    throw new Fault('FLAG_INVALID', `${flag} is ${JSON.stringify(text)}.`, `Give one of: ${choices.join(', ')}.`)
   }
 }
 
@@ -121,8 +134,18 @@ export function parseDollars(flag: string): (text: string) => number {
 }
 
 /** Reads a duration from a flag, as milliseconds. */
-export function parseDuration(text: string): number {
-  return toMs(text as Duration)
+export function parseDuration(flag: string): (text: string) => number {
+  return (text) => {
+    if (durationProblem(text as Duration) === undefined) return toMs(text as Duration)
+    const cure = /^\d+$/.test(text)
+      ? `Say of what: ${text}s, ${text}m or ${text}h`
+      : 'Write it like 500ms, 20s, 5m or 2h'
+    throw new Fault(
+      'DURATION_INVALID',
+      `${flag} is ${JSON.stringify(text)}, which is no duration.`,
+      `${cure} (at most 366d).`,
+    )
+  }
 }
 
 /** Who is at the keyboard, where nobody said. */

@@ -20,7 +20,8 @@ export function say(event: LoggedEvent): string | undefined {
   return `${paint('dim', `${time} ${String(event.seq).padStart(4)}`)}  ${what}`
 }
 
-function describe(event: LoggedEvent): string | undefined {
+/** What an event says, without when. */
+export function describe(event: LoggedEvent): string | undefined {
   switch (event.type) {
     case 'task.started':
       return `${paint('bold', `task ${event.taskId}`)}: ${event.data.agent} v${event.data.version}, started by ${event.data.by}`

@@ -17,13 +17,13 @@ interface WorkerFlags {
 export function workerCommand(leave: Leave): Command {
   return command('worker', 'work on whatever is queued, until told to stop')
     .argument('<file>', 'a TypeScript or JavaScript module that exports agents')
-    .option('--concurrency <n>', 'tasks at a time (default: 16)', parseCount('--concurrency'))
+    .option('--concurrency <n>', 'tasks at a time (default: 16)', parseCount('--concurrency', 1))
     .option(
       '--lease <duration>',
       'how long another worker waits before it takes over from this one, should it die (default: 10s)',
-      parseDuration,
+      parseDuration('--lease'),
     )
-    .option('--drain <duration>', 'how long steps may go on after SIGTERM (default: 10s)', parseDuration)
+    .option('--drain <duration>', 'how long steps may go on after SIGTERM (default: 10s)', parseDuration('--drain'))
     .addOption(storeOption())
     .action(async (file: string, flags: WorkerFlags) => leave(await work(file, flags)))
 }

@@ -48,6 +48,11 @@ test('keys, checkpoints, an erasure and a verification, from one command to the 
   const erased = await box('erase', 't1', '--by', 'ana', '--reason', 'asked for')
   expect(erased).toMatchObject({ code: 0, json: [{ taskId: 't1', wiped: true, by: 'ana', reason: 'asked for' }] })
   expect(erased.json[0].erased).toBeGreaterThan(2)
+  const nothing = await signalbox(['erase', 't1', '--reason', 'again'], { cwd })
+  expect([nothing.code, nothing.stderr]).toEqual([0, 'Nothing was erased: all payloads of t1 are gone already.\n'])
+  expect((await signalbox(['erase', 't1#1', '--reason', 'again'], { cwd })).stderr).toContain(
+    'of t1#1 are gone already',
+  )
   expect(readFileSync(join(cwd, 'signalbox.db')).includes(secret)).toBe(false)
   expect((await box(...sign)).json).toMatchObject([{ made: true, written: 1, checkpoint: { number: 2 } }])
 

@@ -44,6 +44,11 @@ test('A59: rollback tells its plan, asks about what cannot be taken back, and th
   ])
   expect(told.stderr).toContain('step 1: book {"n":1}')
   expect(told.stderr).toContain('step 2: mail {"n":2}')
+  // Nothing asks yet: which command makes it ask, and where it is seen then, is said.
+  expect((await run('inbox')).stderr).toContain('Nothing waits.')
+  expect(told.stderr).toContain(
+    'Run it (signalbox run FILE --id t, or a worker), then see what it asks: signalbox inbox --task t',
+  )
 
   await run('run', 'agent.ts', '--id', 't', '--input', '{}')
   const [{ item, kind, question }] = (await run('inbox', '--json')).json

@@ -63,8 +63,31 @@ describe('one clear error for', () => {
     ['an agent that is not in the file', ['run', 'ok.ts', '--agent', 'nobody', ...input], 2, 'AGENT_UNKNOWN'],
     ['an agent that is not sound', ['run', 'bad.ts', ...input], 1, 'AGENT_UNSOUND'],
     ['a model that nobody defines', ['run', 'model.ts', ...input], 2, 'MODEL_UNKNOWN'],
-    ['a duration that is none', ['run', 'ok.ts', '--lease', 'soon', ...input], 2, 'DURATION_INVALID'],
+    [
+      'a duration that is none',
+      ['run', 'ok.ts', '--lease', 'soon', ...input],
+      2,
+      'DURATION_INVALID --lease is "soon", which is no duration. Write it like 500ms, 20s, 5m or 2h',
+    ],
+    [
+      'a duration without its unit',
+      ['run', 'ok.ts', '--duration', '5', ...input],
+      2,
+      'DURATION_INVALID --duration is "5", which is no duration. Say of what: 5s, 5m or 5h',
+    ],
     ['a count that is none', ['tasks', '--limit', 'many'], 2, 'FLAG_INVALID'],
+    [
+      'a list of at most none',
+      ['tasks', '--limit', '0'],
+      2,
+      'FLAG_INVALID --limit is "0". Give a whole number, at least 1.',
+    ],
+    [
+      'a status that there is not',
+      ['tasks', '--status', 'foo'],
+      2,
+      'FLAG_INVALID --status is "foo". Give one of: running, waiting, done, failed, cancelled.',
+    ],
     [
       'a store that cannot be opened by name',
       ['run', 'ok.ts', '--store', 'mysql://x', ...input],
@@ -202,6 +225,79 @@ test('an older Node is told what to do, before anything is loaded', async () => 
   const ran = spawnSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' })
   expect(ran.status).toBe(2)
   expect(ran.stderr).toContain('NODE_TOO_OLD')
+})
+
+test('a task that exists goes on with the input that it was started with, or none; with another nothing is done', async () => {
+  const cwd = folderWith({
+    'ok.ts': sound,
+    'two.ts': `${sound}\nexport const other = defineAgent({ ...waiter, name: 'other' })`,
+  })
+  const run = (file: string, ...more: string[]) => signalbox(['run', file, '--id', 't', '--json', ...more], { cwd })
+  expect((await run('ok.ts', '--input', '{"goal":"x"}')).code).toBe(3)
+  const events = async () => (await signalbox(['log', 't', '--json'], { cwd })).json.length
+  const before = await events()
+  const other = await run('ok.ts', '--input', '{"goal":"y"}')
+  expect([other.code, other.json[0].error.code, other.stderr.includes('Goes on')]).toEqual([1, 'TASK_EXISTS', false])
+  const agent = await run('two.ts', '--agent', 'other', '--input', '{"goal":"x"}')
+  expect([agent.code, agent.json[0].error.code]).toEqual([1, 'TASK_EXISTS'])
+  expect(await events()).toBe(before)
+  for (const more of [[], ['--input', '{"goal":"x"}']]) {
+    const same = await run('ok.ts', ...more)
+    expect([same.code, same.stderr.includes('Goes on with task t')]).toEqual([3, true])
+  }
+})
+
+test('tasks are listed by their status, and show says why one did not end well', async () => {
+  const model = sound.replace("wait: { signal: 'go' }, on: { DONE: 'ended' }", `MODEL`)
+  const asked = `model: 'main', prompt: 'p', retry: { attempts: 2 }, on: { OK: 'ended', NO: 'gone', $error: 'gone' }`
+  const people = `human: { question: 'go on?' }, on: { yes: 'ended', no: 'gone' }`
+  const prices = `\nexport default { prices: { main: { inputUsdPerMillion: 100, outputUsdPerMillion: 100 } } }`
+  const cwd = folderWith({
+    'model.ts': model.replace('MODEL', asked) + prices,
+    'human.ts': model.replace('MODEL', people),
+    'throws.mjs': `export default ({ number }) => { if (number < 3) throw new RangeError('no such line'); return { calls: [{ name: 'NO' }] } }`,
+  })
+  const run = (file: string, id: string, env: Record<string, string> = {}) =>
+    signalbox(['run', file, '--id', id, '--json', '--input', '{"goal":"x"}'], { cwd, env })
+  const why = async (id: string) =>
+    (await signalbox(['show', id], { cwd })).stdout.split('\n').find((line) => line.startsWith('why'))
+
+  // Nobody listens there: it is said where, and costs nothing.
+  const dead = await run('model.ts', 'dead', { SIGNALBOX_BASE_URL: 'http://127.0.0.1:9/secret', SIGNALBOX_MODEL: 'm' })
+  expect(dead.code, dead.stderr).toBe(1)
+  expect(dead.json.at(-1).usage).toMatchObject({ costMicros: 0, unpriced: 0, inputTokens: 0, outputTokens: 0 })
+  expect(dead.stderr).not.toContain('secret')
+  expect(await why('dead')).toMatch(
+    /^why {6}turn 1 failed \(transport\): The connection to the provider failed\. bad port 127\.0\.0\.1:9 \(event \d+\)$/,
+  )
+
+  // A script of one's own that throws is told by the server, once.
+  const server = start(['mock-model', 'throws.mjs', '--json', '--for', '2m'], { cwd })
+  const { url } = JSON.parse(await server.said('{"url"')) as { url: string }
+  const env = { SIGNALBOX_BASE_URL: url, SIGNALBOX_MODEL: 'mock' }
+  expect((await run('model.ts', 'thrown', env)).code).toBe(1)
+  expect(await why('thrown')).toContain('HTTP 500 script_failed')
+  expect((await run('model.ts', 'chosen', env)).code).toBe(1)
+  expect(await why('chosen')).toMatch(/^why {6}pause was left by NO \(event \d+\)$/)
+  server.child.kill('SIGTERM')
+  const said = (await server.ended).stderr.split('\n').filter((line) => line.includes('no such line'))
+  expect(said).toEqual([
+    expect.stringContaining('The script throws.mjs failed at request 1: RangeError: no such line.'),
+  ])
+
+  expect((await run('human.ts', 'asked')).code).toBe(3)
+  const [{ item }] = (await signalbox(['inbox', '--json'], { cwd })).json
+  await signalbox(['answer', item, '--decision', 'no', '--by', 'ana', '--reason', 'too late'], { cwd })
+  expect((await run('human.ts', 'asked')).code).toBe(1)
+  expect(await why('asked')).toContain('pause was left by no: ana decided no: too late')
+  const listed = await signalbox(['tasks', '--status', 'failed', '--json'], { cwd })
+  expect(new Set(listed.json.map(({ taskId }) => taskId))).toEqual(new Set(['asked', 'chosen', 'dead', 'thrown']))
+})
+
+test('help marks what is required', async () => {
+  const { stdout } = await signalbox(['answer', '--help'])
+  for (const flag of ['decision', 'by', 'reason']) expect(stdout).toMatch(new RegExp(`--${flag} .*\\(required\\)`))
+  expect(stdout).not.toMatch(/--(data|hash|store|json) .*\(required\)/)
 })
 
 test('every command explains itself', async () => {
