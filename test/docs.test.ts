@@ -9,7 +9,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { engineExits } from '../src/core/agent.ts'
 import { severityOf, type ProblemCode } from '../src/core/problem.ts'
 import { openSqlite } from '../src/store/sqlite.ts'
-import { root, start } from './cli/signalbox.ts'
+import { root, signalbox, start } from './cli/signalbox.ts'
 import { folder } from './folder.ts'
 import { playHistory } from './store/history.ts'
 
@@ -180,6 +180,21 @@ test('the README names every command, and every document', () => {
   expect(commands.filter((name) => !new RegExp(`[\`| ]${name}[\`| ]`).test(shell))).toEqual([])
   const documents = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md'))
   expect(documents.filter((name) => !readme.includes(`docs/${name}`))).toEqual([])
+})
+
+test('the diagram of the incident example is what graph draws', async () => {
+  const [, diagram] = /```mermaid\n([\s\S]*?)```/.exec(readFileSync(join(root, 'examples/incident/README.md'), 'utf8'))!
+  const { stdout } = await signalbox(['graph', join(root, 'examples/incident/agent.ts')])
+  expect(diagram!.trim()).toBe(stdout.trim())
+})
+
+test('every command of a document, and of the head of an example, runs on the Node of the project', () => {
+  for (const file of [
+    'README.md',
+    ...['README.md', '503.ts', 'loop.ts', 'slow.ts'].map((name) => `examples/nights/${name}`),
+  ]) {
+    expect(readFileSync(join(root, file), 'utf8')).not.toMatch(/(?<!npx )\bnode examples\//)
+  }
 })
 
 test('DATA names every event, every refusal and every class of failure', () => {

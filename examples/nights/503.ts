@@ -1,7 +1,7 @@
 // The night the provider answers 503. Its calls are tried again with jitter; then its breaker opens and the backup takes
 // over; the next task does not even ask; and when it is well again, one probe finds out.
 //
-//   node examples/nights/503.ts
+//   npx node examples/nights/503.ts
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { defineAgent, defineContext } from 'signalbox'

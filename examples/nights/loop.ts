@@ -2,7 +2,7 @@
 // progress; a call that is a little different each time meets a limit on calls; and whatever it does, money has a ceiling,
 // and a human is asked before it is used up.
 //
-//   node examples/nights/loop.ts
+//   npx node examples/nights/loop.ts
 
 import { defineAgent, defineContext, defineTool, usd } from 'signalbox'
 import { z } from 'zod'

@@ -1,7 +1,7 @@
 // The night one call takes thirty seconds. The state has two: at its deadline the provider is hung up on, the timeout exit
 // is taken, and a fallback state answers with less.
 //
-//   node examples/nights/slow.ts
+//   npx node examples/nights/slow.ts
 
 import { defineAgent, defineContext } from 'signalbox'
 import { z } from 'zod'
