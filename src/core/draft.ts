@@ -85,7 +85,7 @@ export function emit<Type extends EventType>(
 }
 
 // Made of hashes and of the task's id, never of what somebody said: the task hangs on them.
-const ours: ReadonlySet<string> = new Set(['definition', 'idempotencyKey', 'hash'])
+const ours: ReadonlySet<string> = new Set(['definition', 'idempotencyKey', 'hash', 'binding'])
 
 function clean<Data extends object>(data: Data, taskId: string, redact: Redactor): Data {
   let changed: Record<string, unknown> | undefined

@@ -30,6 +30,8 @@ export interface Redacted {
 const windowChars = 20_000
 const overlapChars = 1_000
 const passesMax = 8
+/** No key of a known shape is shorter. */
+const shortestChars = 8
 
 // Stands for what was taken out already while the rest is looked at: no shape holds it.
 const mask = '\uFFFC'
@@ -55,6 +57,8 @@ export function redactor({ secrets = {}, patterns = [] }: Redacted = {}): Redact
   }
 
   const text = (given: string): string => {
+    // Most texts are names and words of ours.
+    if (given.length < shortestChars && !known && own.length === 0) return given
     let kept = once(given)
     if (kept === given) return given
     // Where one key stood right before another, the other can be told only now.
@@ -82,15 +86,9 @@ export function redactor({ secrets = {}, patterns = [] }: Redacted = {}): Redact
   }
 
   const object = (given: { readonly [key: string]: Json }): Json => {
-    let changed = false
-    const entries: [string, Json][] = []
-    for (const key of Object.keys(given)) {
-      const inner = given[key]!
-      const entry: [string, Json] = [text(key), value(inner)]
-      changed ||= entry[0] !== key || entry[1] !== inner
-      entries.push(entry)
-    }
-    return changed ? Object.fromEntries(distinct(entries)) : given
+    const isKept = (key: string): boolean => text(key) === key && value(given[key]!) === given[key]
+    if (Object.keys(given).every(isKept)) return given
+    return Object.fromEntries(distinct(Object.entries(given).map(([key, inner]) => [text(key), value(inner)])))
   }
 
   return { value, text }
