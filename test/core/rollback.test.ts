@@ -835,3 +835,23 @@ describe('onFailure', () => {
     expect(stopped.task.item).toMatchObject({ kind: 'doubt', exit: '$doubt', options: ['done', 'retry', 'end'] })
   })
 })
+
+test('A23: a task that is paused at its soft line may be taken back: what it did is taken back, nothing else is called, and the line is told once', () => {
+  const agent = agentOf({ s1: acting(act, 1, 's2'), s2: thinking([look]) })
+  const play = new Play(agent, {}, {}, { tokens: 10_000, soft: 0.8, onSoft: 'pause' })
+  play.end({ kind: 'tool', result: 'acted' })
+  play.model([call('nonsense')], 'tool-calls', { inputTokens: 100, outputTokens: 8_000 })
+  expect(play.task.item).toMatchObject({ kind: 'budget' })
+  const called = (): string[] =>
+    play.log.flatMap(({ type, data }) =>
+      type === 'tool.called' ? [data.undoes === undefined ? 'call' : 'undo'] : type === 'model.called' ? ['ask'] : [],
+    )
+  expect(called()).toEqual(['call', 'ask'])
+  play.rollback(entered(play, 's1'))
+  expect(called()).toEqual(['call', 'ask', 'undo'])
+  play.end({ kind: 'tool', result: 'undone' })
+  // Back where it was: it acts anew, and what it has spent is still spent.
+  expect(called()).toEqual(['call', 'ask', 'undo', 'call'])
+  expect(play.task.usage.outputTokens).toBe(8_000)
+  expect(play.all('limit.neared').length).toBe(1)
+})
