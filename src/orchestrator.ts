@@ -33,6 +33,7 @@ import { resolveModel, type ModelTable } from './providers/registry.ts'
 import { systemRuntime, type Runtime, type WritePoint } from './runtime.ts'
 import { cleanError, Secrets, type Redaction, type SecretTable } from './secrets.ts'
 import { erasable } from './store/erasable.ts'
+import { readExport, writeExport } from './store/export.ts'
 import { keysOf, signerOf } from './store/key.ts'
 import { canonical, genesis, sha256 } from './store/log.ts'
 import { openStore } from './store/open.ts'
@@ -617,6 +618,36 @@ export class Orchestrator {
         ...(rest > 0 ? [`that ${rest} events are as they were written: they are newer than the last anchor`] : []),
       ],
     }
+  }
+
+  /** A task as one file that stands for itself: its events and payloads, to be proved by whoever reads it. Throws TASK_UNKNOWN. */
+  async export(taskId: string): Promise<string> {
+    await this.#row(taskId)
+    const payloads = await this.store.payloads(taskId)
+    const events = await this.store.readSealed(taskId)
+    const { seq } = events.at(-1)!
+    // What was stored in between belongs to later events.
+    return writeExport({ taskId, events, payloads: payloads.filter((payload) => payload.seq <= seq) })
+  }
+
+  /**
+   * Takes in a task from a file, with its log, its labels and all that follows from them. Only one that has ended: any other
+   * would go on in two places. Throws EXPORT_INVALID, TASK_EXISTS or TASK_RUNNING; then nothing was written.
+   */
+  async import(text: string): Promise<TaskRow> {
+    const { taskId, events, payloads } = readExport(text)
+    const last = events.findLast(({ type }) => type === 'task.ended' || type === 'rollback.started')
+    if (last?.type !== 'task.ended') {
+      throw new Fault(
+        'TASK_RUNNING',
+        `Task ${taskId} had not ended when it was taken out.`,
+        'It would go on in two places. Wait until it has ended, or cancel it, and take it out again.',
+      )
+    }
+    if (!(await this.store.takeIn(taskId, events, payloads))) {
+      throw new Fault('TASK_EXISTS', `There is a task ${taskId} here already.`, `Look at it: signalbox show ${taskId}.`)
+    }
+    return this.#row(taskId)
   }
 
   /** Throws DEFINITION_CHANGED unless one of the agents here is the one that the task was started with. */

@@ -415,6 +415,26 @@ test('A51: what was read outside, summarised and kept is still untrusted in anot
   expect(effects.all).toEqual([])
   const [started] = await box.store.read('tuesday')
   expect(started!.data).toMatchObject({ from: 'monday' })
+  // A52: carried out of one store and into another it is what it was, and so is what is made of it there.
+  const text = await box.export('monday')
+  const elsewhere = await createOrchestrator({
+    store: inStore(),
+    agents: [reader, payer],
+    env: {},
+    models: { main: scriptedModel(script) },
+  })
+  onTestFinished(() => elsewhere.stop(100))
+  expect(await elsewhere.import(text)).toMatchObject({ taskId: 'monday', status: 'done' })
+  expect((await elsewhere.show('monday')).labels).toEqual(read.labels)
+  expect(await elsewhere.store.readSealed('monday')).toEqual(await box.store.readSealed('monday'))
+  const there = await elsewhere.start(payer, {}, { id: 'wednesday', from: { taskId: 'monday', keys: ['summary'] } })
+  await there.rest()
+  expect((await elsewhere.inbox())[0]).toMatchObject({
+    kind: 'approval',
+    show: { arguments: { to: 'eve', amount: 5 } },
+  })
+  expect((await elsewhere.verify()).findings).toEqual([])
+  expect(effects.all).toEqual([])
   await expect(box.start(payer, {}, { from: { taskId: 'monday', keys: ['nothing'] } })).rejects.toThrow('INPUT_INVALID')
   // A label that is written wrongly would label nothing.
   for (const labels of [

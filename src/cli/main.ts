@@ -8,7 +8,9 @@ import { cancelCommand } from './cancel.ts'
 import { checkCommand } from './check.ts'
 import { checkpointCommand } from './checkpoint.ts'
 import { eraseCommand } from './erase.ts'
+import { exportCommand } from './export.ts'
 import { graphCommand } from './graph.ts'
+import { importCommand } from './import.ts'
 import { inboxCommand } from './inbox.ts'
 import { keygenCommand } from './keygen.ts'
 import { logCommand } from './log.ts'
@@ -37,6 +39,8 @@ const commands = [
   checkCommand,
   graphCommand,
   verifyCommand,
+  exportCommand,
+  importCommand,
   keygenCommand,
   checkpointCommand,
   eraseCommand,

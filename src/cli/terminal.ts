@@ -19,6 +19,7 @@ const usageFaults: ReadonlySet<FaultCode> = new Set<FaultCode>([
   'CONFIG_INVALID',
   'DECISION_UNKNOWN',
   'DURATION_INVALID',
+  'EXPORT_INVALID',
   'FLAG_INVALID',
   'HASH_MISMATCH',
   'INPUT_INVALID',

@@ -35,6 +35,7 @@ import type {
   Renewed,
   SealedEvent,
   Store,
+  StoredPayload,
   TaskRow,
   Verification,
 } from './store.ts'
@@ -378,6 +379,22 @@ class SqliteStore implements Store {
     this.#derived.writeRow(taskRow(task, { seq: last.seq, hash: last.hash }), true)
     this.#derived.write(events, sealed)
     this.#derived.writeJob(task, {})
+  }
+
+  payloads(taskId: string): Promise<readonly StoredPayload[]> {
+    return this.#read(() => this.#sql.payloads.all(taskId).map((row) => plain<StoredPayload>(row)!))
+  }
+
+  takeIn(taskId: string, events: readonly SealedEvent[], payloads: readonly StoredPayload[]): Promise<boolean> {
+    return this.#write('start', () => {
+      if (this.#sql.head.get(taskId)) return false
+      for (const { seq, hash, salt, body } of payloads) this.#sql.insertPayload.run(taskId, seq, hash, salt, body)
+      for (const { seq, at, type, data, costMicros, prevHash, hash } of events) {
+        this.#sql.insertEvent.run(taskId, seq, at, type, data, costMicros, prevHash, hash)
+      }
+      this.#rebuildTask(taskId)
+      return true
+    })
   }
 
   // ---- The register ------------------------------------------------------------------------------------------------

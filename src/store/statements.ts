@@ -15,6 +15,7 @@ const texts = {
   insertPayload: `INSERT INTO payloads (taskId, seq, hash, salt, body) VALUES (?, ?, ?, ?, ?)`,
   events: `SELECT taskId, seq, atMs AS at, type, data, costMicros, prevHash, hash FROM events WHERE taskId = ? AND seq > ? ORDER BY seq LIMIT ?`,
   payload: `SELECT salt, body FROM payloads WHERE taskId = ? AND seq = ? AND hash = ?`,
+  payloads: `SELECT seq, hash, salt, body FROM payloads WHERE taskId = ? ORDER BY seq, hash`,
   erasePayload: `UPDATE payloads SET salt = NULL, body = NULL WHERE taskId = ? AND seq = ? AND hash = ?`,
 
   head: `SELECT tasks.seq, tasks.hash, jobs.lease FROM tasks LEFT JOIN jobs USING (taskId) WHERE tasks.taskId = ?`,

@@ -31,6 +31,14 @@ export interface SealedEvent {
   readonly hash: string
 }
 
+/** A payload as it is stored. Without salt and body it was erased. */
+export interface StoredPayload {
+  readonly seq: number
+  readonly hash: string
+  readonly salt: string | null
+  readonly body: string | null
+}
+
 /** An event as it is read: payloads in their places. */
 export type LoggedEvent = Event & { readonly prevHash: string; readonly hash: string }
 
@@ -210,6 +218,10 @@ export interface Store {
   read(taskId: string, options?: { afterSeq?: number; limit?: number }): Promise<readonly LoggedEvent[]>
   /** The same, as they were hashed. */
   readSealed(taskId: string, options?: { afterSeq?: number; limit?: number }): Promise<readonly SealedEvent[]>
+  /** A task's payloads, in the order in which they were stored. */
+  payloads(taskId: string): Promise<readonly StoredPayload[]>
+  /** Takes in a task that was proved whole elsewhere. False when there is one of its id; then nothing was written. */
+  takeIn(taskId: string, events: readonly SealedEvent[], payloads: readonly StoredPayload[]): Promise<boolean>
   /** Gives a worker tasks that are due and free; each to one worker at a time. */
   claim(request: ClaimRequest): Promise<readonly Claim[]>
   /** When the next task of these definitions is due, in ms since 1970, or null. */

@@ -1,0 +1,86 @@
+// A task as one file that stands for itself: its events as they were hashed, and the payloads that they name, with their
+// salts. Whoever reads it proves it before anything is believed: a file is anyone's words.
+
+import { z } from 'zod'
+import { Fault, messageOf } from '../core/fault.ts'
+import { verifyChain, type Place } from './log.ts'
+import type { SealedEvent, StoredPayload } from './store.ts'
+
+/** A task, taken out of its store whole. */
+export interface Exported {
+  readonly taskId: string
+  readonly events: readonly SealedEvent[]
+  readonly payloads: readonly StoredPayload[]
+}
+
+const format = 'signalbox-export-1'
+
+const hash = z.string().regex(/^[0-9a-f]{64}$/)
+const shape = z.strictObject({
+  format: z.literal(format),
+  taskId: z.string().regex(/^[\w.:-]{1,128}$/),
+  events: z
+    .array(
+      z.strictObject({
+        taskId: z.string(),
+        seq: z.int().min(1),
+        at: z.int(),
+        type: z.string(),
+        data: z.string(),
+        costMicros: z.int().nullable(),
+        prevHash: hash,
+        hash,
+      }),
+    )
+    .min(1),
+  payloads: z.array(
+    z.strictObject({ seq: z.int().min(1), hash, salt: z.string().nullable(), body: z.string().nullable() }),
+  ),
+})
+
+/** The file of a task. */
+export function writeExport(exported: Exported): string {
+  return JSON.stringify({ format, ...exported })
+}
+
+/** Reads a file, and proves it whole. Throws EXPORT_INVALID, naming what is wrong. */
+export function readExport(text: string): Exported {
+  const { taskId, events, payloads } = parse(text)
+  const foreign = events.find((event) => event.taskId !== taskId)
+  if (foreign) throw invalid(`event ${foreign.seq} is of another task, ${foreign.taskId}`)
+  const byPlace = new Map(payloads.map((payload) => [keyOf(payload), payload]))
+  const { seq, hash: last } = events.at(-1)!
+  try {
+    const { finding } = verifyChain(taskId, events, { seq, hash: last }, (place) => byPlace.get(keyOf(place)))
+    if (finding) throw invalid(finding.problem)
+  } catch (thrown) {
+    if (thrown instanceof SyntaxError) throw invalid('an event in it is not JSON')
+    throw thrown
+  }
+  return { taskId, events, payloads }
+}
+
+function parse(text: string): Exported {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (thrown) {
+    throw invalid(messageOf(thrown))
+  }
+  const parsed = shape.safeParse(value)
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  throw invalid(`${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`.trim())
+}
+
+function keyOf({ seq, hash: of }: Place): string {
+  return `${seq} ${of}`
+}
+
+function invalid(problem: string): Fault {
+  return new Fault(
+    'EXPORT_INVALID',
+    `This is not the export of a task: ${problem}.`,
+    'Nothing was written. Take it out again: signalbox export TASK.',
+  )
+}
