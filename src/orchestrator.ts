@@ -689,7 +689,7 @@ export class Orchestrator {
     const { task, head } = await loadTask(this.store, taskId)
     if (head.seq === 0) throw unknownTask(taskId)
     // Only a cancellation touches a gate: whoever probes for the task is called off.
-    const gates = gatesOf(point === 'cancel' ? await this.store.gates() : [])
+    const gates = gatesOf(point === 'cancel' || point === 'rollback' ? await this.store.gates() : [])
     const work = draft(task, this.#runtime.now(), { ...this.#terms, gate: (key) => gates.get(key) ?? openGate })
     decide(work)
     if (work.events.length === 0) return true

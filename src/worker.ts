@@ -46,6 +46,8 @@ interface Session {
   /** The furthest that the log is known to have come, by whoever wrote it. */
   seenSeq: number
   wake: (() => void) | undefined
+  /** A place may have become free for a step that waits before its gate. */
+  looksAgain: boolean
   lost: boolean
 }
 
@@ -192,6 +194,8 @@ export class Worker {
             if (kept) this.#see(session, seq)
             else this.#abandon(session)
           }
+          // Another process may have freed a place.
+          this.#callUp()
         })
         .catch((thrown: unknown) => this.#options.onFault(thrown))
         .finally(() => {
@@ -260,7 +264,10 @@ export class Worker {
       // Only now: until what came of a step is in the log the step looks as if nobody performed it.
       for (const { step, attempt } of outcomes) session.running.delete(`${step}.${attempt}`)
       full = new Map()
-      if (events.some(({ type }) => type === 'slot.freed' || type === 'breaker.changed')) this.#wake?.()
+      if (events.some(({ type }) => type === 'slot.freed' || type === 'breaker.changed')) {
+        this.#wake?.()
+        this.#callUp()
+      }
       if (!keep) return
       this.#performOpen(session)
       await this.#nextOutcome(session)
@@ -303,12 +310,21 @@ export class Worker {
     }
   }
 
+  /** Tasks in hand look again whether a step that waits before its gate may pass: who frees a place wakes only the queue. */
+  #callUp(): void {
+    for (const session of this.#sessions.values()) {
+      if (!session || ![...session.task.delayed.values()].some(({ queued }) => queued)) continue
+      session.looksAgain = true
+      session.wake?.()
+    }
+  }
+
   async #load(claim: Claim): Promise<Session | undefined> {
     const { task, head } = await loadTask(this.#options.store, claim.taskId)
     const machine = this.#options.machines.get(task.definition)
     if (!machine) return undefined
     const base = { claim, machine, task, head, running: new Map<string, AbortController>(), outcomes: [] }
-    return { ...base, seenSeq: head.seq, wake: undefined, lost: false }
+    return { ...base, seenSeq: head.seq, wake: undefined, looksAgain: false, lost: false }
   }
 
   async #reload(session: Session): Promise<void> {
@@ -373,7 +389,11 @@ export class Worker {
           })
     try {
       const moved = (): boolean => hasDecided(session.task) || isIdle(session.task)
-      await this.#await(session, () => due || moved() || (this.#stopping && session.running.size === 0))
+      session.looksAgain = false
+      await this.#await(
+        session,
+        () => due || session.looksAgain || moved() || (this.#stopping && session.running.size === 0),
+      )
     } finally {
       cancel?.()
     }

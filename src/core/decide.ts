@@ -290,7 +290,7 @@ export function proceed(machine: Machine, work: Draft): void {
   // A task moves at most this often without performing anything; a machine whose routes form a circle stops here.
   const hopsMax = 10 + 2 * machine.states.size
   for (let hops = 0; !isEnded(task); hops += 1) {
-    if (hops >= hopsMax && !task.item) {
+    if (hops >= hopsMax && (!task.item || task.item.answer)) {
       emit(work, 'limit.reached', { limit: 'hops', max: hopsMax, state: task.state })
       escalate(work, '$stuck')
       return

@@ -321,6 +321,8 @@ export interface EventData {
     readonly reason: QueueReason
     /** When it is looked at again, at the latest. */
     readonly untilMs: number
+    /** Of a step that gets time of its own, because a human wants it tried again. */
+    readonly deadlineAtMs?: number
     /** What is to be permitted then; absent for a step that was permitted before. */
     readonly call?: QueuedCall
     readonly arguments?: Json

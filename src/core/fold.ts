@@ -424,9 +424,17 @@ function postpone(task: Task, failed: { readonly step: number; readonly retry?: 
 
 /** Puts a step before its gate: one that was permitted before, or one that is to be permitted for the first time. */
 function queue(task: Task, queued: EventData['step.queued']): void {
-  const { step: number, key, untilMs, call, prompt } = queued
+  const { step: number, key, untilMs, call, prompt, deadlineAtMs: own } = queued
   const before = task.delayed.get(number)
+  const doubted = task.doubts.get(number)
   task.slots.set(number, key)
+  if (doubted) {
+    // A human wants it tried again: it waits its turn like any other.
+    close(task, number)
+    const step = { ...doubted, deadlineAtMs: own ?? doubted.deadlineAtMs }
+    task.delayed.set(number, { ...fresh, step, atMs: untilMs, queued: true })
+    return
+  }
   if (before) {
     task.delayed.set(number, { ...before, atMs: untilMs, queued: true })
     return
@@ -441,15 +449,11 @@ function queue(task: Task, queued: EventData['step.queued']): void {
       : { ...common, ...call, arguments: queued.arguments ?? null }
   if (call.kind === 'tool' && call.approval !== undefined) task.approvals.delete(call.approval)
   begin(task, step)
-  task.delayed.set(number, {
-    step,
-    atMs: untilMs,
-    model: undefined,
-    inputTokensMax: undefined,
-    reconciles: false,
-    queued: true,
-  })
+  task.delayed.set(number, { ...fresh, step, atMs: untilMs, queued: true })
 }
+
+/** A step about which nothing else was said. */
+const fresh = { model: undefined, inputTokensMax: undefined, reconciles: false } as const
 
 /** Books what an attempt was charged, and gives back what was set aside for it. */
 function charged(

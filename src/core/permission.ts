@@ -306,9 +306,17 @@ function queue(
   deadlineAtMs: number,
 ): void {
   const waiting = work.task.delayed.get(step)
+  const own = work.task.doubts.has(step) ? { deadlineAtMs } : {}
   // Looked at early, and in vain: it is in the log already that it waits.
   if (waiting?.queued && waiting.atMs > work.nowMs && waiting.atMs <= untilMs) return
-  emit(work, 'step.queued', { step, key, reason, untilMs: Math.min(untilMs, deadlineAtMs), ...(waiting ? {} : given) })
+  emit(work, 'step.queued', {
+    step,
+    key,
+    reason,
+    untilMs: Math.min(untilMs, deadlineAtMs),
+    ...own,
+    ...(waiting ? {} : given),
+  })
   // A free place, or the end of a probe, may come earlier; the end of a cool-down or a pause does not.
   if (reason === 'busy' || reason === 'probing' || untilMs < deadlineAtMs) return
   const until = new Date(untilMs).toISOString()
@@ -376,7 +384,8 @@ function permitAgain(machine: Machine, work: Draft, delayed: Delayed): boolean |
       return undefined
     }
     const timeout = timeoutOf(machine, step.tool)
-    const freshAtMs = step.undoes === undefined ? until(work, timeout) : work.nowMs + timeout
+    // What undoes, and what only asks, is owed time also where its visit has none left.
+    const freshAtMs = work.nowMs + timeout
     callAgain(machine, work, step, reconciles, isOwedTime(delayed) ? freshAtMs : deadline)
   } else if (step.kind === 'function') {
     emit(work, 'function.called', { step: number, attempt, deadlineAtMs: deadline })

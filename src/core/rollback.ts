@@ -8,7 +8,7 @@ import { erasedIn, goBack, goneSince, invalid, isUndoable } from './past.ts'
 import { emit, type Draft } from './draft.ts'
 import { standing, type Effect } from './effect.ts'
 import type { EventData } from './event.ts'
-import { free } from './gate.ts'
+import { callOff, free } from './gate.ts'
 import type { Json } from './json.ts'
 import type { Machine } from './machine.ts'
 import { callUndo, fail, retryDue } from './permission.ts'
@@ -25,7 +25,9 @@ export function rollbackTo(work: Draft, past: Past, cause: Cause): Plan {
   prove(task, past)
   const plan = goBack(work, past, cause)
   for (const step of task.open.values()) {
-    if (step.kind !== 'tool') fail(work, step, { class: 'abort', message: 'The task goes back.' })
+    if (step.kind === 'tool') continue
+    fail(work, step, { class: 'abort', message: 'The task goes back.' })
+    callOff(work, step)
   }
   for (const item of task.approvals.keys()) emit(work, 'item.closed', { item, why: 'withdrawn' })
   for (const { step } of task.rollback?.aside.delayed ?? []) free(work, step.step)

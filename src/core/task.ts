@@ -406,14 +406,15 @@ export function dueAtMs(task: Task): number | null {
   // An escalation waits for a human and for nothing else.
   if (task.item !== undefined && task.item.kind !== 'question') return null
   // Nothing but the rollback moves it, so no other deadline counts.
-  if (task.rollback) return nextRetryAtMs(task)
+  if (task.rollback) return task.delayed.size > 0 ? nextRetryAtMs(task) : null
   const items = task.item ? [task.item] : [...task.approvals.values()]
-  return Math.min(
+  const dueMs = Math.min(
     ...items.map((item) => Math.min(item.expiresAtMs ?? Infinity, nextRungAtMs(item))),
     task.delayed.size > 0 ? nextRetryAtMs(task) : (task.wait?.untilMs ?? Infinity),
     task.visit?.deadlineAtMs ?? Infinity,
     task.expired ? Infinity : deadlineAtMs(task),
   )
+  return Number.isFinite(dueMs) ? dueMs : null
 }
 
 /** When an item goes to somebody else because nobody has answered, in ms since 1970; infinite when there is nobody. */

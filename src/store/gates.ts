@@ -68,7 +68,7 @@ export class SqliteGates {
       if (n - freed + ahead >= concurrency) return Math.max(nowMs + 1, untilMs ?? nowMs + 1_000)
     }
     if (rate !== null) {
-      const recent = this.#sql.recentSlots.all(key, nowMs - rate.periodMs, rate.calls)
+      const recent = this.#sql.recentlyBegun.all(key, nowMs - rate.periodMs, rate.calls)
       const begun = recent.map((row) => row['atMs'] as number)
       // The call that has to be forgotten before there is room: the one so many places back.
       const last = begun[Math.max(0, rate.calls - 1 - ahead)]
@@ -88,14 +88,14 @@ export class SqliteGates {
       this.#sql.queueSlot.run(key, taskId, step, at, untilMs)
     } else if (event.type === 'slot.taken') {
       const { key, step, concurrency, periodMs, untilMs } = event.data
-      if (periodMs !== null) this.#sql.dropEnded.run(key, at - periodMs)
+      if (periodMs !== null) {
+        this.#sql.forgetBegun.run(key, at - periodMs)
+        this.#sql.begin.run(key, at, taskId, event.seq)
+      }
       this.#sql.takeSlot.run(key, taskId, step, at, untilMs, concurrency, periodMs)
     } else if (event.type === 'slot.freed') {
       const { key, step } = event.data
-      const slot = this.#sql.slot.get(key, taskId, step)
-      // A call counts for its stretch of time, also when it is over.
-      if (slot?.['status'] === 'active' && slot['periodMs'] !== null) this.#sql.endSlot.run(at, key, taskId, step)
-      else this.#sql.dropSlot.run(key, taskId, step)
+      this.#sql.dropSlot.run(key, taskId, step)
     }
   }
 

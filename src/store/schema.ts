@@ -105,6 +105,11 @@ const sqliteMigrations: readonly Migration[] = [
         PRIMARY KEY (key, taskId, step)
       ) STRICT, WITHOUT ROWID;
 
+      CREATE TABLE begun (
+        key TEXT NOT NULL, atMs INTEGER NOT NULL, taskId TEXT NOT NULL, seq INTEGER NOT NULL,
+        PRIMARY KEY (key, atMs, taskId, seq)
+      ) STRICT, WITHOUT ROWID;
+
       CREATE TABLE inbox (
         item TEXT NOT NULL PRIMARY KEY, taskId TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,
         questionSeq INTEGER NOT NULL, questionHash TEXT NOT NULL, showSeq INTEGER, showHash TEXT, options TEXT NOT NULL, assignee TEXT,
@@ -126,4 +131,4 @@ export const migrations: readonly (Migration & { readonly checksum: string })[] 
 }))
 
 /** The tables that follow from the log. */
-export const derivedTables = ['tasks', 'context', 'jobs', 'inbox', 'breakers', 'slots'] as const
+export const derivedTables = ['tasks', 'context', 'jobs', 'inbox', 'breakers', 'slots', 'begun'] as const

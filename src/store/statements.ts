@@ -63,13 +63,14 @@ const texts = {
   // The first place in the queue is kept, however often it is looked at.
   queueSlot: `INSERT INTO slots (key, taskId, step, status, atMs, untilMs) VALUES (?, ?, ?, 'waiting', ?, ?) ON CONFLICT DO UPDATE SET untilMs = excluded.untilMs`,
   takeSlot: `INSERT INTO slots (key, taskId, step, status, atMs, untilMs, concurrency, periodMs) VALUES (?, ?, ?, 'active', ?, ?, ?, ?) ON CONFLICT DO UPDATE SET status = 'active', atMs = excluded.atMs, untilMs = excluded.untilMs, concurrency = excluded.concurrency, periodMs = excluded.periodMs`,
-  endSlot: `UPDATE slots SET status = 'ended', untilMs = ? WHERE key = ? AND taskId = ? AND step = ?`,
   dropSlot: `DELETE FROM slots WHERE key = ? AND taskId = ? AND step = ?`,
-  dropEnded: `DELETE FROM slots WHERE key = ? AND status = 'ended' AND atMs <= ?`,
+  // A call counts for its stretch of time, whatever becomes of it, and each try is a call.
+  begin: `INSERT INTO begun (key, atMs, taskId, seq) VALUES (?, ?, ?, ?)`,
+  forgetBegun: `DELETE FROM begun WHERE key = ? AND atMs <= ?`,
   // A place whose holder's deadline has passed is free, and who has not come when it was looked for has lost its turn.
   activeSlots: `SELECT count(*) AS n, min(untilMs) AS untilMs FROM slots WHERE key = ? AND status = 'active' AND untilMs > ?`,
   concurrency: `SELECT max(concurrency) AS concurrency, max(periodMs) AS periodMs FROM slots WHERE key = ?`,
-  recentSlots: `SELECT atMs FROM slots WHERE key = ? AND status <> 'waiting' AND atMs > ? ORDER BY atMs DESC LIMIT ?`,
+  recentlyBegun: `SELECT atMs FROM begun WHERE key = ? AND atMs > ? ORDER BY atMs DESC LIMIT ?`,
   ahead: `SELECT count(*) AS n FROM slots WHERE key = $key AND status = 'waiting' AND untilMs > $staleMs AND (atMs, taskId, step) < ($atMs, $taskId, $step)`,
   wakeWaiting: `UPDATE jobs SET availableAtMs = min(availableAtMs, $nowMs) WHERE lease IS NULL AND taskId IN (SELECT taskId FROM slots WHERE key = $key AND status = 'waiting' ORDER BY atMs, taskId, step LIMIT $room)`,
 

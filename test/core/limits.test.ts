@@ -290,6 +290,66 @@ describe('A6, M21: what comes after its deadline', () => {
   })
 })
 
+describe('promise 8: a doubt that a human wants tried again', () => {
+  const doubted = (terms: object): Play => {
+    const tool = defineTool({
+      name: 'pay',
+      description: 'd',
+      inputSchema: z.object({}),
+      effect: 'external',
+      timeout: '10s',
+      concurrency: 1,
+      execute: () => null,
+    })
+    const agent = defineAgent({
+      name: 'a',
+      version: '1',
+      context: defineContext({}),
+      initial: 'act',
+      on: { $error: 'failed', $timeout: 'failed' },
+      states: {
+        act: { tool, args: () => ({}), on: { DONE: 'done' } },
+        done: { type: 'final' },
+        failed: { type: 'final', failure: true },
+      },
+    })
+    const play = new Play(agent, {}, terms)
+    play.fail('timeout')
+    expect(play.task.item).toMatchObject({ kind: 'doubt' })
+    return play
+  }
+
+  test('waits its turn where no place is free, and is called under its key when there is one', () => {
+    let full = false
+    const play = doubted({ fullUntilMs: () => (full ? 5_000_000 : undefined) })
+    full = true
+    play.nowMs += 3_600_000
+    play.answer({ decision: 'retry' })
+    expect(play.all('step.queued').length).toBe(1)
+    expect(play.task).toMatchObject({ status: 'waiting', item: undefined })
+    full = false
+    play.go()
+    expect(play.open).toMatchObject({ attempt: 2, idempotencyKey: 't.1' })
+    expect(play.open.deadlineAtMs).toBe(play.nowMs + 10_000)
+  })
+
+  test.each([5_000, 3_600_000])('is told that its breaker is open for %i ms more', (openMs) => {
+    const play = doubted({})
+    play.gates.set('tool:pay', {
+      version: 1,
+      breaker: { status: 'open', failures: 9, untilMs: play.nowMs + openMs, probe: null, pausedUntilMs: 0 },
+    })
+    play.answer({ decision: 'retry' })
+    if (openMs > 10_000) {
+      expect(play.exits).toEqual(['act $error failed'])
+      return
+    }
+    play.nowMs += openMs
+    play.go()
+    expect(play.open).toMatchObject({ attempt: 2 })
+  })
+})
+
 describe('promise 8: a tool that may not be called twice and can be asked', () => {
   const act = (): Play =>
     new Play(agentOf({ act: { tool: reconciled, args: () => ({}), on: { DONE: 'done', $doubt: 'fallback' } } }))
