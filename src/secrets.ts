@@ -4,7 +4,7 @@
 
 import { Fault } from './core/fault.ts'
 import type { Json } from './core/json.ts'
-import { secretProblem } from './core/known-secrets.ts'
+import { handle, secretProblem } from './core/known-secrets.ts'
 import { redactor, type Redactor } from './core/redact.ts'
 
 /** A secret's value, or where to read it each time that it is needed. */
@@ -20,7 +20,6 @@ export interface Redaction {
 }
 
 const valuesMax = 8
-const handle = /(?<!\w)secret:\/\/([A-Za-z_]\w{0,63})(?!\w)/g
 
 /** The values of secrets as far as they can be known now; what is wrong with them is left to be said by `Secrets`. */
 export function knownValues(sources: SecretTable): Record<string, string> {

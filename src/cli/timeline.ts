@@ -181,6 +181,7 @@ export function describe(event: LoggedEvent): string | undefined {
 const sayClosed = {
   expired: 'nobody has answered in time: the call is refused',
   outdated: 'what was approved is not what would be called now: it is asked again',
+  unseen: 'the tool makes something else of what was given: it is asked about that',
   unfit: 'the arguments that were given do not fit: it is asked again',
 } as const
 

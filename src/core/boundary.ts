@@ -86,7 +86,8 @@ function checkSinks(agent: Agent, { sinks, inputSchema }: Tool, place: string, r
   for (const path of paths) {
     if (!json || leadsSomewhere(json, path.split('.'))) continue
     const known = Object.keys((json['properties'] ?? {}) as object).join(', ')
-    report('SINK_INVALID', `${where}.${path}`, `The input has no ${path}.`, `Its arguments are: ${known}.`)
+    const cure = `Its arguments are: ${known}. Of a list in which each place has its own meaning, or an object of any names, take the whole.`
+    report('SINK_INVALID', `${where}.${path}`, `The input has no ${path}.`, cure)
   }
   if (isRecord(sinks))
     for (const [path, sink] of Object.entries(sinks)) checkSink(agent, sink, `${where}.${path}`, report)
@@ -121,7 +122,9 @@ function inputOf(schema: unknown): JsonObject | undefined {
 /** Does a path name something? Where a schema says neither what there is nor that there is nothing more, it may. */
 function leadsSomewhere(json: unknown, [name, ...rest]: readonly string[]): boolean {
   if (name === undefined || !isRecord(json)) return true
-  const { items, properties, additionalProperties } = json
+  const { items, prefixItems, properties, additionalProperties } = json
+  // The parts of a tuple, and of an object with names of the model's choice, have no names to write down: take it whole.
+  if (prefixItems !== undefined || (properties === undefined && isRecord(additionalProperties))) return false
   if (isRecord(items)) return leadsSomewhere(items, [name, ...rest])
   if (isRecord(properties) && Object.hasOwn(properties, name)) return leadsSomewhere(properties[name], rest)
   return additionalProperties === undefined ? properties === undefined : additionalProperties !== false

@@ -65,9 +65,9 @@ function problemOf(
   if (open.answer) return 'answered'
   if (open.expiresAtMs !== undefined && nowMs >= open.expiresAtMs) return 'expired'
   if (!open.options.includes(decision)) return 'unknown-decision'
+  if (open.by && !open.by.includes(by)) return 'not-entitled'
   const approval = task.approvals.get(item)
   if (!approval) return undefined
-  if (approval.by && !approval.by.includes(by)) return 'not-entitled'
   if (approval.agreed.includes(by) && decision !== 'reject') return 'agreed-already'
   return hash !== undefined && hash !== approval.hash ? 'other-arguments' : undefined
 }
@@ -91,7 +91,7 @@ function faultOf(
     ended: `Item ${item} is no longer open: its task has ended (${task.outcome}).`,
   }[problem]
   const look = `See what is open: signalbox inbox; and what came of it: signalbox log ${task.id}.`
-  const entitled = task.approvals.get(item)?.by
+  const entitled = open?.by
   const people = problem === 'not-entitled' && entitled ? `It is for: ${entitled.join(', ')}.` : look
   const cures: Partial<Record<AnswerProblem, string>> = {
     'unknown-decision': `Decide one of: ${open?.options.join(', ')}.`,

@@ -4,7 +4,7 @@
 
 import { emit, type Draft } from './draft.ts'
 import type { EventData } from './event.ts'
-import type { Json } from './json.ts'
+import { keyOf, type Json } from './json.ts'
 import { clear, isClear, join, labelled, sayLabel, type Label } from './label.ts'
 import type { Machine, MachineTool, Node } from './machine.ts'
 import { callTool, ceiling, judge } from './permission.ts'
@@ -17,6 +17,8 @@ import { itemId, leave, refuse } from './transition.ts'
 export interface Wanted {
   readonly tool: MachineTool
   readonly input: Json
+  /** What was asked for, where the tool's schema made the input of it. */
+  readonly asked?: Json
   readonly timeoutMs: number
   readonly label: Label
   readonly index?: number
@@ -26,9 +28,10 @@ export interface Wanted {
 /** Makes a call, asks about it, or refuses it. False when nothing more is to be done now. */
 export function want(machine: Machine, work: Draft, node: Node, given: Wanted): boolean {
   // What people are asked about is what is in the log.
-  const wanted = { ...given, input: work.terms.redact.value(given.input) }
-  const { tool, input, label } = wanted
-  const ruling = judgeCall(machine, work, node, tool, input, label)
+  const { redact } = work.terms
+  const wanted = { ...given, input: redact.value(given.input) }
+  const { tool, input, label, asked } = wanted
+  const ruling = judgeCall(machine, work, node, tool, input, label, asked === undefined ? input : redact.value(asked))
   if (ruling.verdict === 'allow') {
     callTool(work, tool, input, wanted.timeoutMs, { ...placeOf(wanted), ...labelled(label), ...ruleOf(ruling) })
     return true
@@ -159,13 +162,17 @@ function obey(
     return deny(machine, work, node, place, 'approval-rejected', `${answer.by} said no: ${answer.reason}`, 'approval')
   }
   const input = answer.decision === 'edit' ? edited(work, tool, answer) : approval.arguments
+  // What the tool's schema has made of what was typed, nobody has seen.
+  const unseen = answer.decision === 'edit' && input !== undefined && keyOf(input) !== keyOf(answer.data ?? null)
   // What was seen when it was asked about, and what was seen since.
   const label = join(work.task.visit?.label ?? clear, approval.label)
   const wanted = { ...place, input: input ?? approval.arguments, timeoutMs: timeoutOf(node, tool), label }
-  const outdated = answer.decision === 'approve' && bindingOf(machine, work, tool.name, approval.arguments) !== hash
+  const outdated = bindingOf(machine, work, tool.name, approval.arguments) !== hash
   const ruling = judgeCall(machine, work, node, tool, wanted.input, label)
-  if (input === undefined || (outdated && ruling.verdict === 'ask')) {
-    emit(work, 'item.closed', { item, why: outdated ? 'outdated' : 'unfit' })
+  const again = input === undefined ? 'unfit' : outdated && ruling.verdict === 'ask' ? 'outdated' : undefined
+  const why = again ?? (unseen && ruling.verdict !== 'deny' ? 'unseen' : undefined)
+  if (input === undefined || why !== undefined) {
+    emit(work, 'item.closed', { item, why: why ?? 'unfit' })
     ask(machine, work, wanted, ruling)
     return true
   }

@@ -292,7 +292,7 @@ export function proceed(machine: Machine, work: Draft): void {
   for (let hops = 0; !isEnded(task); hops += 1) {
     if (hops >= hopsMax && (!task.item || task.item.answer)) {
       emit(work, 'limit.reached', { limit: 'hops', max: hopsMax, state: task.state })
-      escalate(work, '$stuck')
+      escalate(machine, work, '$stuck')
       return
     }
     const decided = work.events.length
@@ -389,16 +389,18 @@ function moveTool(machine: Machine, work: Draft, node: NodeOf<'tool'>, visit: Vi
     return leaving === undefined || takeOrFail(machine, work, node, leaving)
   }
   if (isPending(work)) return false
-  const input = ask(work, 'args', () => {
-    const verdict = validate(node.tool.tool.inputSchema, node.state.args(reading(machine, work, node)))
+  const ready = ask(work, 'args', () => {
+    const given = node.state.args(reading(machine, work, node))
+    const verdict = validate(node.tool.tool.inputSchema, given)
     if (!verdict.ok) throw new Error(`the arguments of ${node.tool.name} do not fit: ${verdict.problem}`)
-    return verdict.value
+    const asked = toJson(given)
+    return { input: verdict.value, asked: asked.ok ? asked.value : verdict.value }
   })
-  if (input === undefined) return true
+  if (ready === undefined) return true
   const stopped = judge(machine, work, node.tool)
   if (stopped !== undefined) return stopped
   const label = seenBy(work.task, node)
-  return want(machine, work, node, { tool: node.tool, input, timeoutMs: node.timeoutMs, label })
+  return want(machine, work, node, { tool: node.tool, ...ready, timeoutMs: node.timeoutMs, label })
 }
 
 function moveRun(machine: Machine, work: Draft, node: NodeOf<'run'>, visit: Visit): boolean {
@@ -493,7 +495,7 @@ function obey(machine: Machine, work: Draft, node: NodeOf<'model'>, turn: Turn):
     const known = refusal.index === undefined ? turn.note !== undefined : turn.results.has(refusal.index)
     if (!known) refuse(work, { ...refusal, turn: turn.turn })
   }
-  for (const { index, tool, input } of asked.calls) {
+  for (const { index, tool, input, asked: given } of asked.calls) {
     if (turn.results.has(index) || isPending(work, index)) continue
     // What was counted is performed, also where it still waits before its gate; then the limit has its say.
     const none = work.task.open.size === 0 && work.task.delayed.size === 0
@@ -501,7 +503,15 @@ function obey(machine: Machine, work: Draft, node: NodeOf<'model'>, turn: Turn):
     if (stopped !== undefined) return stopped
     if (ceiling(work, tool)) return true
     const label = work.task.visit?.label ?? clear
-    want(machine, work, node, { tool, input, timeoutMs: tool.timeoutMs, label, index, turn: turn.turn })
+    want(machine, work, node, {
+      tool,
+      input,
+      asked: given,
+      timeoutMs: tool.timeoutMs,
+      label,
+      index,
+      turn: turn.turn,
+    })
   }
   if (asked.exit) {
     const { name: exit, output, index } = asked.exit

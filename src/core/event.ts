@@ -398,13 +398,15 @@ export interface EventData {
     /** The steps that cannot be taken back, for a rollback. */
     readonly steps?: readonly number[]
     readonly approval?: AskedApproval
+    /** Who may answer, of a doubt: who may agree to the call. */
+    readonly by?: readonly string[]
     /** To whom it goes next, and after how long since it was asked. */
     readonly ladder?: readonly Rung[]
   }
   /** Nobody has answered: it is somebody else's now. */
   'human.escalated': { readonly item: string; readonly to: string }
   /** It waits no longer, and not because somebody answered: its time is over, or what it was about is. */
-  'item.closed': { readonly item: string; readonly why: 'expired' | 'withdrawn' | 'outdated' | 'unfit' }
+  'item.closed': { readonly item: string; readonly why: 'expired' | 'withdrawn' | 'outdated' | 'unfit' | 'unseen' }
   /** A webhook has taken the news that an item waits. */
   'notice.sent': {
     readonly item: string

@@ -241,9 +241,9 @@ function apply(task: Task, event: Event): void {
       return
     case 'human.asked': {
       const { item, kind, state, options, expiresAtMs, exit, step, limit, steps } = event.data
-      const { ladder = [], approval, show } = event.data
+      const { ladder = [], approval, show, by } = event.data
       const common = { item, kind, state, options, expiresAtMs, exit, step, limit, steps }
-      const asked = { ...common, ladder, rung: 0, answer: undefined }
+      const asked = { ...common, ...(by ? { by } : {}), ladder, rung: 0, answer: undefined }
       if (approval) {
         const { arguments: input } = show as { readonly arguments: Json }
         task.approvals.set(item, { ...asked, ...approval, askedAtMs: event.at, arguments: input, agreed: [] })

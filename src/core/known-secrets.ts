@@ -41,6 +41,14 @@ export function isHandle(text: string): boolean {
   return /^secret:\/\/[A-Za-z_]\w{0,63}$/.test(text)
 }
 
+/** The handles in a text: wherever they stand, a tool that may have the secret is given its value in their place. */
+export function handlesIn(text: string): readonly string[] {
+  return text.match(handle) ?? []
+}
+
+/** A handle within a text. Its name is the first group. */
+export const handle = /(?<!\w)secret:\/\/([A-Za-z_]\w{0,63})(?!\w)/g
+
 /** Values of secrets by name; several where a secret was changed. */
 export type KnownValues = Readonly<Record<string, string | readonly string[]>>
 

@@ -6,12 +6,17 @@ import { isHandle } from './known-secrets.ts'
 // Two slashes of either kind are the beginning of an address, whatever stands before them.
 const slashes = String.raw`[/\\][\t\r\n]*[/\\]`
 const scheme = String.raw`(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{1,30}:`
+// What a browser knows needs no slash at all, and may be broken anywhere by tabs and line ends.
+const breaks = String.raw`[\t\r\n]*`
+const known = ['http', 'https', 'ws', 'wss', 'ftp', 'file', 'data', 'javascript', 'mailto']
+  .map((name) => `${name}:`.split('').join(breaks))
+  .join('|')
 // It ends where neither a text nor a page can let it go on. What only may end it is taken for a part of it.
 const rest = String.raw`[^\s<>"]+`
 const link = new RegExp(
   [
     `(?:${scheme}(?:${slashes}|(?=[^\\s/\\\\]{1,255}\\.[^\\s]))|${slashes}|www\\.)${rest}`,
-    `(?<![a-z])(?:data|javascript|mailto):${rest}`,
+    `(?<![a-z])(?:${known})${rest}`,
   ].join('|'),
   'giu',
 )
@@ -87,7 +92,7 @@ function decode(text: string): string {
   let decoded = text
   for (let depth = 0; depth < 3 && decoded.includes('&'); depth += 1) {
     const next = decoded.replaceAll(
-      /&(?:#(\d{1,7});?|#x([0-9a-f]{1,6});?|([a-z]{2,8});)/gi,
+      /&(?:#0*(\d{1,7});?|#x0*([0-9a-f]{1,6});?|([a-z]{2,8});)/gi,
       (found, decimal, hex, name) => {
         if (name !== undefined) return named[String(name).toLowerCase()] ?? found
         const code = hex === undefined ? Number(decimal) : Number.parseInt(String(hex), 16)

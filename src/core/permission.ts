@@ -307,18 +307,21 @@ function queue(
 ): void {
   const waiting = work.task.delayed.get(step)
   const own = work.task.doubts.has(step) ? { deadlineAtMs } : {}
+  const isBusy = reason === 'busy' || reason === 'probing'
+  // What is owed time has its deadline from when it passes.
+  const endsAtMs = isBusy && waiting !== undefined && isOwedTime(waiting) ? Infinity : deadlineAtMs
   // Looked at early, and in vain: it is in the log already that it waits.
   if (waiting?.queued && waiting.atMs > work.nowMs && waiting.atMs <= untilMs) return
   emit(work, 'step.queued', {
     step,
     key,
     reason,
-    untilMs: Math.min(untilMs, deadlineAtMs),
+    untilMs: Math.min(untilMs, endsAtMs),
     ...own,
     ...(waiting ? {} : given),
   })
   // A free place, or the end of a probe, may come earlier; the end of a cool-down or a pause does not.
-  if (reason === 'busy' || reason === 'probing' || untilMs < deadlineAtMs) return
+  if (isBusy || untilMs < deadlineAtMs) return
   const until = new Date(untilMs).toISOString()
   const message = `${key} could not be asked: ${sayClosure[reason]} until ${until}, and the deadline is before that.`
   fail(work, work.task.delayed.get(step)!.step, { class: 'unavailable', message, unbilled: true })
@@ -334,6 +337,7 @@ const sayClosure = {
  */
 export function callAnew(machine: Machine, work: Draft, doubted: ToolStep): void {
   const { nowMs, task } = work
+  if (isRefusedNow(machine, work, doubted)) return
   const endMs = task.expired ? Infinity : deadlineAtMs(task)
   callAgain(machine, work, doubted, false, Math.min(nowMs + timeoutOf(machine, doubted.tool), endMs))
 }
@@ -377,12 +381,7 @@ function permitAgain(machine: Machine, work: Draft, delayed: Delayed): boolean |
   const { step: number, deadlineAtMs: deadline } = step
   const attempt = step.attempt + 1
   if (step.kind === 'tool') {
-    const against = step.undoes === undefined && !reconciles ? judgeAgain(machine, work, step) : undefined
-    if (against !== undefined) {
-      refuse(work, { reason: 'policy-denied', asked: step.tool, ...against })
-      fail(work, step, { class: 'invalid-request', message: against.correction, unbilled: true })
-      return undefined
-    }
+    if (!reconciles && isRefusedNow(machine, work, step)) return undefined
     const timeout = timeoutOf(machine, step.tool)
     // What undoes, and what only asks, is owed time also where its visit has none left.
     const freshAtMs = work.nowMs + timeout
@@ -400,6 +399,15 @@ function permitAgain(machine: Machine, work: Draft, delayed: Delayed): boolean |
     return settled ? undefined : moved
   }
   return undefined
+}
+
+/** Refuses to call a tool again where something is against it now: then its step has failed. To take back is never refused. */
+function isRefusedNow(machine: Machine, work: Draft, step: ToolStep): boolean {
+  const against = step.undoes === undefined ? judgeAgain(machine, work, step) : undefined
+  if (against === undefined) return false
+  refuse(work, { reason: 'policy-denied', asked: step.tool, ...against })
+  fail(work, step, { class: 'invalid-request', message: against.correction, unbilled: true })
+  return true
 }
 
 /** What is against a call now that was permitted before: it waited, and the rules, or the tool, may be others. */

@@ -4,6 +4,7 @@
 
 import { hostAllowed } from './egress.ts'
 import type { Json } from './json.ts'
+import { handlesIn } from './known-secrets.ts'
 import { cleanLinks, linksIn } from './link.ts'
 import type { MachineTool, Node } from './machine.ts'
 import type { Task } from './task.ts'
@@ -42,17 +43,30 @@ export function originOf(task: Task, node: Node): Origin {
   }
 }
 
-/** The values of a call's sinks that are not ours. */
-export function foreignSinks(tool: MachineTool, input: Json, origin: Origin): readonly Foreign[] {
+/**
+ * The values of a call's sinks that are not ours. `asked` is what was asked for, before the tool's schema made `input` of
+ * it: a sink that is not there any more is judged as it was.
+ */
+export function foreignSinks(tool: MachineTool, input: Json, origin: Origin, asked = input): readonly Foreign[] {
   const foreign: Foreign[] = []
   for (const [path, key] of tool.sinks) {
     const allowed = key === null ? undefined : (origin.set(key) ?? new Set<string>())
-    for (const value of leaves(...valuesAt(input, path.split('.')))) {
+    const made = valuesAt(input, path.split('.'))
+    for (const value of leaves(...(made.length > 0 ? made : valuesAt(asked, path.split('.'))))) {
       if (allowed ? allowed.has(value) : origin.texts.some((text) => quotes(text, value))) continue
       foreign.push({ path, value })
     }
   }
   return foreign
+}
+
+/** Handles of secrets in a call whose tool would be given their values, and which nobody of ours has written. */
+export function foreignHandles(tool: MachineTool, input: Json, origin: Origin): readonly Foreign[] {
+  if (!tool.tool.secrets?.length) return []
+  return leaves(input)
+    .flatMap(handlesIn)
+    .filter((value) => !origin.texts.some((text) => quotes(text, value)))
+    .map((value) => ({ path: 'secret', value }))
 }
 
 /** Links in what leaves by a call that are neither ours nor to a host that the tool may speak to. */
@@ -64,12 +78,13 @@ export function foreignLinks(tool: MachineTool, input: Json, origin: Origin): re
     .map((value) => ({ path: 'link', value }))
 }
 
-/** The values at a path; a list on the way stands for each of its items. */
+/** The values at a path; a list on the way stands for each of its items, and what has no parts for what would be its parts. */
 export function valuesAt(value: Json, path: readonly string[]): readonly Json[] {
   if (Array.isArray(value)) return value.flatMap((item: Json) => valuesAt(item, path))
   const [name, ...rest] = path
   if (name === undefined) return [value]
-  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return []
+  if (typeof value !== 'object' || value === null) return [value]
+  if (!Object.hasOwn(value, name)) return []
   return valuesAt((value as Record<string, Json>)[name]!, rest)
 }
 

@@ -23,6 +23,8 @@ export interface Reading {
     readonly index: number
     readonly tool: MachineTool
     readonly input: Json
+    /** What was asked for, before the tool's schema made the input of it. */
+    readonly asked: Json
   }[]
   readonly exit: { readonly index: number; readonly name: string; readonly output: Json } | undefined
   readonly refusals: readonly Refusal[]
@@ -31,7 +33,7 @@ export interface Reading {
 type ModelNode = Extract<Node, { kind: 'model' }>
 type Call = Extract<AnswerPart, { type: 'call' }>
 type Verdict =
-  | { kind: 'tool'; index: number; tool: MachineTool; input: Json }
+  | { kind: 'tool'; index: number; tool: MachineTool; input: Json; asked: Json }
   | { kind: 'exit'; index: number; name: string; output: Json }
   | { kind: 'refused'; refusal: Refusal }
 
@@ -123,7 +125,7 @@ function judge(machine: Machine, node: ModelNode, call: Call, index: number, rea
   if (tool) {
     const verdict = validate(tool.tool.inputSchema, call.arguments)
     if (!verdict.ok) return refused('invalid-arguments', `the arguments of ${name} do not fit: ${verdict.problem}`)
-    return { kind: 'tool', index, tool, input: verdict.value }
+    return { kind: 'tool', index, tool, input: verdict.value, asked: call.arguments }
   }
   const verdict = exit!.output ? validate(exit!.output, call.arguments) : { ok: true as const, value: {} }
   if (!verdict.ok) return refused('invalid-output', `the output of ${name} does not fit: ${verdict.problem}`)

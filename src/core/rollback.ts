@@ -159,7 +159,7 @@ function obey(machine: Machine, work: Draft, rollback: Rollback): boolean {
   const asked = (item.steps ?? []).flatMap((step) => effects.get(step) ?? [])
   // What is taken back in the meantime is neither taken back again nor let stand.
   const about = asked.filter(({ undoneSeq }) => undoneSeq === undefined)
-  if (decision === 'stop') return stop(work, rollback, { by, reason })
+  if (decision === 'stop') return stop(machine, work, rollback, { by, reason })
   if (decision === 'retry' && about[0]) {
     callUndo(machine, work, about[0])
     return true
@@ -169,11 +169,16 @@ function obey(machine: Machine, work: Draft, rollback: Rollback): boolean {
 }
 
 /** The task goes on where it was: what it waited for is open again, and what had ended has ended. */
-function stop(work: Draft, { aside, exit, atMs }: Rollback, given: { by: string; reason: string }): boolean {
+function stop(
+  machine: Machine,
+  work: Draft,
+  { aside, exit, atMs }: Rollback,
+  given: { by: string; reason: string },
+): boolean {
   const { item, ended } = aside
   const open = item && !item.answer ? item : undefined
   const later = open?.expiresAtMs === undefined ? {} : { expiresAtMs: open.expiresAtMs + work.nowMs - atMs }
   emit(work, 'rollback.stopped', open ? { ...given, item: open.item, ...later } : given)
   if (ended) return end(work, ended.outcome, ended.status)
-  return exit === undefined || escalate(work, exit)
+  return exit === undefined || escalate(machine, work, exit)
 }

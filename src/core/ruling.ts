@@ -10,7 +10,7 @@ import type { Machine, MachineTool, Node } from './machine.ts'
 import { isChanged } from './pin.ts'
 import { askRules, strictest, type Judged, type Ruling } from './policy.ts'
 import { isAddress } from './link.ts'
-import { foreignLinks, foreignSinks, leaves, originOf, valuesAt, type Foreign } from './provenance.ts'
+import { foreignHandles, foreignLinks, foreignSinks, leaves, originOf, valuesAt, type Foreign } from './provenance.ts'
 import { readable } from './reading.ts'
 
 /** What the rules came to about a call, and everything that was asked for on the way, for the person who is asked. */
@@ -18,7 +18,7 @@ export interface CallRuling extends Ruling {
   readonly asks: readonly Ruling[]
 }
 
-/** Judges a call of a tool, with the label of whoever calls it. */
+/** Judges a call of a tool, with the label of whoever calls it. `asked`: what its arguments were made of by its schema. */
 export function judgeCall(
   machine: Machine,
   work: Draft,
@@ -26,6 +26,7 @@ export function judgeCall(
   tool: MachineTool,
   input: Json,
   label: Label,
+  asked = input,
 ): CallRuling {
   const own = askOwn(machine, work, node, label, {
     kind: 'tool',
@@ -34,7 +35,7 @@ export function judgeCall(
     effect: tool.effect,
     origin: tool.origin,
   })
-  const rulings = [...askHouse(machine, work, node, tool, input, label), ...own]
+  const rulings = [...askHouse(machine, work, node, tool, input, label, asked), ...own]
   const allowed = own.find(({ verdict }) => verdict === 'allow')
   if (tool.origin === 'outside' && !allowed) {
     rulings.push({ verdict: 'ask', rule: 'outside', reason: `${tool.name} comes from outside, and no rule allows it` })
@@ -82,6 +83,7 @@ function askHouse(
   tool: MachineTool,
   input: Json,
   { trust, privacy }: Label,
+  asked: Json,
 ): Ruling[] {
   const rulings: Ruling[] = []
   const say = (verdict: Ruling['verdict'], rule: string, reason: string): void =>
@@ -100,9 +102,9 @@ function askHouse(
     say('deny', 'secrecy', `something secret was seen, and ${name} leads outside`)
   if (tool.approval.always) say('ask', 'approval', `${name} is always asked about`)
   if (trust === 'trusted') return rulings
-  if (tool.sinks.size > 0 || tool.outward) {
+  if (tool.sinks.size > 0 || tool.tool.secrets?.length || tool.outward) {
     const origin = originOf(task, node)
-    const [sink] = foreignSinks(tool, input, origin)
+    const [sink] = [...foreignSinks(tool, input, origin, asked), ...foreignHandles(tool, input, origin)]
     if (sink) say('ask', 'provenance', `${sink.path} is ${quote(sink.value)}, which nobody of ours has said`)
     const [link] = tool.outward ? foreignLinks(tool, input, origin) : []
     if (link) say('ask', 'links', `the link ${quote(link.value)} would leave, and nobody of ours has said it`)

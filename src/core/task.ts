@@ -150,6 +150,8 @@ export interface Item {
   /** Rungs that are behind. */
   rung: number
   readonly steps: readonly number[] | undefined
+  /** Who may answer; anybody where nothing is said. */
+  readonly by?: readonly string[]
   answer: EventData['human.answered'] | undefined
 }
 
@@ -407,11 +409,14 @@ export function dueAtMs(task: Task): number | null {
   if (task.item !== undefined && task.item.kind !== 'question') return null
   // Nothing but the rollback moves it, so no other deadline counts.
   if (task.rollback) return task.delayed.size > 0 ? nextRetryAtMs(task) : null
-  const items = task.item ? [task.item] : [...task.approvals.values()]
+  // What is decided has no expiry any more: it waits for what is under way beside it.
+  const items = (task.item ? [task.item] : [...task.approvals.values()]).filter(({ answer }) => !answer)
   const dueMs = Math.min(
     ...items.map((item) => Math.min(item.expiresAtMs ?? Infinity, nextRungAtMs(item))),
-    task.delayed.size > 0 ? nextRetryAtMs(task) : (task.wait?.untilMs ?? Infinity),
-    task.visit?.deadlineAtMs ?? Infinity,
+    // A visit ends with its time, but not before what was begun in it and is still owed an answer.
+    task.delayed.size > 0
+      ? nextRetryAtMs(task)
+      : Math.min(task.wait?.untilMs ?? Infinity, task.visit?.deadlineAtMs ?? Infinity),
     task.expired ? Infinity : deadlineAtMs(task),
   )
   return Number.isFinite(dueMs) ? dueMs : null

@@ -77,6 +77,11 @@ function write(machine: Machine, work: Draft, node: Node, key: string, value: Js
 /** What is under way when a state is left: places are given back, and nobody is asked any more. */
 function letGo(work: Draft): void {
   freeAll(work)
+  withdraw(work)
+}
+
+/** Nobody is asked any more about a call of a visit that is over. */
+function withdraw(work: Draft): void {
   for (const item of work.task.approvals.keys()) emit(work, 'item.closed', { item, why: 'withdrawn' })
 }
 
@@ -174,7 +179,7 @@ export function leave(machine: Machine, work: Draft, name: string, limit?: Limit
   if (recover(machine, work, node, name)) return true
   return limit !== undefined && Object.hasOwn(raisable, limit)
     ? askBudget(machine, work, limit as RaisableLimit)
-    : escalate(work, name)
+    : escalate(machine, work, name)
 }
 
 /** What a state does about its own failure, where nothing routes it. False: a human is asked. */
@@ -236,10 +241,13 @@ export function enterAnew(work: Draft, node: Node, visit: number): void {
 }
 
 /** The task stops and waits in the inbox: nothing routes this exit. Nothing dies silently. */
-export function escalate(work: Draft, exit: string): boolean {
+export function escalate(machine: Machine, work: Draft, exit: string): boolean {
   const { task } = work
   const doubt = exit === '$doubt' ? [...task.doubts.values()][0] : undefined
   const tool = doubt?.kind === 'tool' ? doubt : undefined
+  // After a doubt the visit goes on; after anything else it does not.
+  if (!tool) withdraw(work)
+  const by = tool && machine.tools.get(tool.tool)?.approval.by
   const why = {
     $error: 'a step failed and no retry is left',
     $timeout: 'a deadline passed',
@@ -260,6 +268,7 @@ export function escalate(work: Draft, exit: string): boolean {
     ...(tool
       ? {
           step: tool.step,
+          ...(by ? { by } : {}),
           show: { tool: tool.tool, arguments: tool.arguments, idempotencyKey: tool.idempotencyKey },
         }
       : {}),
