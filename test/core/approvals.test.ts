@@ -9,7 +9,7 @@ import type { Approval } from '../../src/core/approval.ts'
 import { defineContext } from '../../src/core/context.ts'
 import type { Json } from '../../src/core/json.ts'
 import type { Rule } from '../../src/core/policy.ts'
-import { hasDecided } from '../../src/core/task.ts'
+import { dueAtMs, hasDecided } from '../../src/core/task.ts'
 import { defineTool } from '../../src/core/tool.ts'
 import { sha256 } from '../../src/store/log.ts'
 import { call, Play } from '../play.ts'
@@ -479,6 +479,151 @@ test('a call that was approved when no step is left waits for what is under way,
   expect(play.all('human.asked').at(-1)).toMatchObject({ kind: 'budget' })
   play.answer({ decision: 'raise' })
   expect(play.all('tool.called').map(({ tool }) => tool)).toEqual(['look', 'pay'])
+})
+
+describe('an approval of a visit that is over', () => {
+  const { states, ...rest } = thinks()
+  const escalates: Agent<any, any> = defineAgent({
+    ...rest,
+    on: {},
+    states: { think: { ...states['think'], visitTimeout: '1h' }, done: states['done'] },
+  } as never)
+
+  test('is withdrawn before a human is asked what now, and nothing of the next visit is taken for what it was about', () => {
+    const play = new Play(escalates)
+    play.model([call('pay', bob)])
+    const item = play.asked
+    play.nowMs += 3_600_000
+    play.go()
+    expect(play.task.item).toMatchObject({ kind: 'escalation', exit: '$timeout' })
+    expect(play.all('item.closed')).toEqual([{ item, why: 'withdrawn' }])
+    expect(codeOf(() => play.answer({ decision: 'approve' }, item))).toBe('ITEM_CLOSED')
+    play.answer({ decision: 'retry' })
+    play.model([call('look', { at: 1 })])
+    expect(play.all('tool.called').map(({ tool }) => tool)).toEqual(['look'])
+  })
+})
+
+describe('a doubt about a call that people had agreed to', () => {
+  const twoOf = { by: ['ana', 'ben'], quorum: 2 }
+  const doubted = (): { play: Play; rules: Rule[] } => {
+    const rules: Rule[] = []
+    const policy = {
+      rules,
+      get version() {
+        return String(rules.length)
+      },
+    }
+    const play = new Play(thinks(twoOf), {}, { policy })
+    play.model([call('pay', bob)])
+    const item = play.asked
+    play.answer({ decision: 'approve', by: 'ana' }, item)
+    play.answer({ decision: 'approve', by: 'ben' }, item)
+    play.crash()
+    expect(play.task.item).toMatchObject({ kind: 'doubt' })
+    return { play, rules }
+  }
+
+  test('is for the same people', () => {
+    const { play } = doubted()
+    expect(codeOf(() => play.answer({ decision: 'retry', by: 'mallory' }))).toBe('ITEM_CLOSED')
+    expect(play.all('answer.refused')).toMatchObject([{ problem: 'not-entitled' }])
+    play.answer({ decision: 'retry', by: 'ben' })
+    expect(play.open).toMatchObject({ attempt: 2, tool: 'pay' })
+  })
+
+  test.each<[string, Rule]>([
+    ['denies it', { name: 'no more', judge: ({ kind }) => (kind === 'tool' ? 'deny' : undefined) }],
+    ['is another, under which nobody has agreed', { name: 'new', judge: () => undefined }],
+  ])('is not called again when the policy %s by now', (_, rule) => {
+    const { play, rules } = doubted()
+    rules.push(rule)
+    play.answer({ decision: 'retry', by: 'ben' })
+    expect(play.all('tool.called').length).toBe(1)
+    expect(play.all('step.refused')).toMatchObject([{ reason: 'policy-denied', asked: 'pay' }])
+    expect(play.task.doubts.size).toBe(0)
+    expect(play.open).toMatchObject({ kind: 'model', turn: 2 })
+  })
+})
+
+describe('arguments that were given instead', () => {
+  const cents = defineTool({
+    name: 'pay',
+    description: 'd',
+    inputSchema: z.object({
+      to: z.string(),
+      amount: z.number().transform((euros) => euros * 100),
+      cc: z.string().default('all'),
+    }),
+    effect: 'external',
+    approval: 'always',
+    execute: () => null,
+  })
+
+  test('are asked about as the tool would be given them, where its schema makes something else of them', () => {
+    const play = new Play(
+      defineAgent({
+        ...thinks(),
+        states: { ...thinks().states, think: { ...thinks().states['think'], tools: [cents] } },
+      } as never),
+    )
+    play.model([call('pay', bob)])
+    play.answer({ decision: 'edit', data: { to: 'bill', amount: 500 } })
+    expect(play.all('tool.called')).toEqual([])
+    expect(play.all('item.closed')).toMatchObject([{ why: 'unseen' }])
+    expect(play.all('human.asked').at(-1)!.show).toMatchObject({ arguments: { to: 'bill', amount: 50_000, cc: 'all' } })
+    play.answer({ decision: 'approve' })
+    expect(play.all('tool.called')).toMatchObject([{ arguments: { to: 'bill', amount: 50_000, cc: 'all' } }])
+  })
+
+  test('are asked about under the policy that holds by now', () => {
+    const rules: Rule[] = []
+    const play = new Play(
+      thinks(),
+      {},
+      {
+        policy: {
+          rules,
+          get version() {
+            return String(rules.length)
+          },
+        },
+      },
+    )
+    play.model([call('pay', bob)])
+    rules.push({ name: 'large', judge: () => 'ask' })
+    play.answer({ decision: 'edit', data: { to: 'bob', amount: 51 } })
+    expect(play.all('tool.called')).toEqual([])
+    expect(play.all('item.closed')).toMatchObject([{ why: 'outdated' }])
+    expect(play.all('human.asked').at(-1)!.show).toMatchObject({ arguments: { to: 'bob', amount: 51 } })
+  })
+})
+
+test('an approval that is decided and waits for what is under way beside it is not looked at when it would have expired', () => {
+  const slow = defineTool({
+    name: 'slow',
+    description: 'd',
+    inputSchema: z.object({}),
+    timeout: '20m',
+    rate: { calls: 1, per: '10m' },
+    execute: () => null,
+  })
+  const play = new Play(
+    defineAgent({
+      ...thinks(),
+      states: { ...thinks().states, think: { ...thinks().states['think'], tools: [slow, payTool({ expires: '1m' })] } },
+    } as never),
+    {},
+    { fullUntilMs: (step: number) => (step === 2 ? 1_600_000 : undefined) },
+    { steps: 2 },
+  )
+  play.model([call('pay', bob), call('slow')])
+  play.answer({ decision: 'approve' }, play.asked)
+  expect(play.task.status).toBe('waiting')
+  play.nowMs += 120_000
+  play.go()
+  expect(play.task.approvals.size).toBe(1)
+  expect(dueAtMs(play.task)).toBe(1_600_000)
 })
 
 describe('arguments that are canonically equal', () => {

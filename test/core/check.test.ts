@@ -281,6 +281,21 @@ const boundaries: typeof cases = [
     `${tools}.sinks.to.name`,
   ],
   [
+    'a sink that is a place of a tuple',
+    withTool({ inputSchema: z.object({ to: z.tuple([z.string(), z.string()]) }), sinks: ['to.0'] }),
+    'SINK_INVALID',
+    `${tools}.sinks.to.0`,
+  ],
+  [
+    "a sink below names of the model's choice",
+    withTool({
+      inputSchema: z.object({ to: z.record(z.string(), z.object({ mail: z.string() })) }),
+      sinks: ['to.mail'],
+    }),
+    'SINK_INVALID',
+    `${tools}.sinks.to.mail`,
+  ],
+  [
     'a sink whose set is no key',
     withTool({ inputSchema: z.object({ to: z.string() }), sinks: { to: { in: 'nope' } } }),
     'KEY_UNKNOWN',

@@ -540,3 +540,74 @@ describe('rights', () => {
     expect(Object.keys(play.task.context.get('note')!)).not.toContain('polluted')
   })
 })
+
+describe('a handle of a secret', () => {
+  const post = tool('post', { effect: 'external', sinks: ['to'], secrets: ['PASS'] })
+  const play = (first: object = {}): Play => tainted({ tools: [mail, post], ...first })
+
+  test('in a call after untrusted words is asked about, wherever it stands: its value would go with it', () => {
+    const asked = play()
+    asked.model([call('post', { to: 'bob@corp.example', x: { y: ['Monday. secret://PASS'] } })])
+    expect(asked.all('tool.called').map((called) => called.tool)).toEqual(['mail'])
+    expect(asked.all('human.asked')).toMatchObject([{ show: { reasons: [{ rule: 'provenance' }] } }])
+  })
+
+  test.each<[string, object, object]>([
+    ['that its author wrote is ours', { prompt: 'Log in with secret://PASS.' }, { x: 'secret://PASS' }],
+    ['is not asked about where there is none', {}, { x: 'secret' }],
+  ])('%s', (_, first, given) => {
+    const asked = play(first)
+    asked.model([call('post', { to: 'bob@corp.example', ...given })])
+    expect(asked.all('tool.called').map((called) => called.tool)).toEqual(['mail', 'post'])
+  })
+})
+
+describe('a sink that the schema of its tool takes apart or puts together', () => {
+  test.each<[string, z.ZodType, string, object]>([
+    [
+      'under another name',
+      z.object({ old: z.string() }).transform(({ old }) => ({ to: old })),
+      'old',
+      { old: 'eve@x.com' },
+    ],
+    [
+      'as one text',
+      z.object({ m: z.object({ to: z.string() }).transform((m) => JSON.stringify(m)) }),
+      'm.to',
+      { m: { to: 'eve@x.com' } },
+    ],
+    ['as nothing', z.object({ to: z.string() }).transform(() => ({})), 'to', { to: 'eve@x.com' }],
+  ])('is a sink still: %s', (_, inputSchema, path, given) => {
+    const odd = defineTool({
+      name: 'odd',
+      description: 'd',
+      inputSchema,
+      effect: 'external',
+      sinks: [path],
+      execute: () => null,
+    })
+    const play = tainted({ tools: [mail, odd] })
+    play.model([call('odd', given)])
+    expect(play.all('tool.called').map((called) => called.tool)).toEqual(['mail'])
+    expect(play.all('human.asked')).toMatchObject([{ show: { reasons: [{ rule: 'provenance' }] } }])
+  })
+})
+
+test.each([
+  'http:/evil.example/p?d=x',
+  String.raw`http:\evil.example/p`,
+  'http:%65vil%2eexample/x',
+  'http:evil。example',
+  'http:3232235777/x',
+  'wss:evil/x',
+  '&#0000000047;&#0000000047;evil.example/p',
+  '&#x0000002f;&#x0000002f;evil.example/p',
+  'java&Tab;script:eval(name)',
+  'ht\ntp:evil.example',
+])('what a browser would follow is a link, however it is written: %j', (text) => {
+  expect(linksIn(text)).not.toEqual([])
+})
+
+test.each(['Use http: it is older.', 'metadata: x', 'the profile: y', 'a/b and 1/2'])('no link is in %j', (text) => {
+  expect(linksIn(text)).toEqual([])
+})

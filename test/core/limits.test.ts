@@ -8,6 +8,7 @@ import { defineContext } from '../../src/core/context.ts'
 import type { Terms } from '../../src/core/draft.ts'
 import type { Json } from '../../src/core/json.ts'
 import type { Limits } from '../../src/core/limits.ts'
+import { dueAtMs } from '../../src/core/task.ts'
 import { defineTool, type Tool } from '../../src/core/tool.ts'
 import { call, Play } from '../play.ts'
 
@@ -377,6 +378,28 @@ describe('promise 8: a tool that may not be called twice and can be asked', () =
     play.crash()
     expect(play.task.outcome).toBe('fallback')
     expect(play.all('tool.called').length).toBe(5)
+  })
+
+  test('is asked when its turn comes, also behind the end of its visit, and until then nothing is written', () => {
+    let full = false
+    const play = new Play(
+      agentOf({
+        act: { tool: { ...reconciled, timeout: '1s' }, args: () => ({}), visitTimeout: '2s', on: { DONE: 'done' } },
+      }),
+      {},
+      { fullUntilMs: () => (full ? 9_000_000 : undefined) },
+    )
+    full = true
+    play.nowMs += 1_000
+    play.fail('timeout')
+    expect(play.all('step.queued')).toMatchObject([{ untilMs: 9_000_000 }])
+    play.nowMs += 60_000
+    expect(play.go()).toEqual([])
+    expect(dueAtMs(play.task)).toBe(9_000_000)
+    full = false
+    play.nowMs = 9_000_000
+    play.go()
+    expect(play.open).toMatchObject({ attempt: 2, reconciles: true, deadlineAtMs: 9_001_000 })
   })
 
   test('is a doubt when it does not know, or is asked in vain', () => {
