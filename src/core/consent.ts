@@ -169,10 +169,9 @@ function obey(
   const wanted = { ...place, input: input ?? approval.arguments, timeoutMs: timeoutOf(node, tool), label }
   const outdated = bindingOf(machine, work, tool.name, approval.arguments) !== hash
   const ruling = judgeCall(machine, work, node, tool, wanted.input, label)
-  const again = input === undefined ? 'unfit' : outdated && ruling.verdict === 'ask' ? 'outdated' : undefined
-  const why = again ?? (unseen && ruling.verdict !== 'deny' ? 'unseen' : undefined)
-  if (input === undefined || why !== undefined) {
-    emit(work, 'item.closed', { item, why: why ?? 'unfit' })
+  const why = whyAgain({ unfit: input === undefined, outdated, unseen }, ruling)
+  if (why !== undefined) {
+    emit(work, 'item.closed', { item, why })
     ask(machine, work, wanted, ruling)
     return true
   }
@@ -184,14 +183,24 @@ function obey(
   const stopped = open.size + delayed.size === 0 ? judge(machine, work, tool) : undefined
   if (stopped !== undefined) return stopped
   if (ceiling(work, tool)) return undefined
-  callTool(work, tool, input, wanted.timeoutMs, {
+  callTool(work, tool, wanted.input, wanted.timeoutMs, {
     ...placeOf(place),
     ...(isClear(label) ? {} : { label }),
     rule: 'approval',
     approval: item,
-    binding: bindingOf(machine, work, tool.name, input),
+    binding: bindingOf(machine, work, tool.name, wanted.input),
   })
   return true
+}
+
+type Again = { readonly unfit: boolean; readonly outdated: boolean; readonly unseen: boolean }
+
+/** Why somebody who has said yes is asked once more; undefined when it holds, or nobody's yes would help. */
+function whyAgain({ unfit, outdated, unseen }: Again, { verdict }: CallRuling): keyof Again | undefined {
+  if (unfit) return 'unfit'
+  if (verdict === 'deny') return undefined
+  if (outdated && verdict === 'ask') return 'outdated'
+  return unseen ? 'unseen' : undefined
 }
 
 /** The arguments that a human gave instead; undefined when they do not fit, which is a fact, and it is asked again. */
