@@ -293,28 +293,8 @@ describe('A6, M21: what comes after its deadline', () => {
 
 describe('promise 8: a doubt that a human wants tried again', () => {
   const doubted = (terms: object): Play => {
-    const tool = defineTool({
-      name: 'pay',
-      description: 'd',
-      inputSchema: z.object({}),
-      effect: 'external',
-      timeout: '10s',
-      concurrency: 1,
-      execute: () => null,
-    })
-    const agent = defineAgent({
-      name: 'a',
-      version: '1',
-      context: defineContext({}),
-      initial: 'act',
-      on: { $error: 'failed', $timeout: 'failed' },
-      states: {
-        act: { tool, args: () => ({}), on: { DONE: 'done' } },
-        done: { type: 'final' },
-        failed: { type: 'final', failure: true },
-      },
-    })
-    const play = new Play(agent, {}, terms)
+    const tool: Tool<any> = { ...pay, concurrency: 1 }
+    const play = new Play(agentOf({ act: { tool, args: () => ({}), on: { DONE: 'done' } } }), {}, terms)
     play.fail('timeout')
     expect(play.task.item).toMatchObject({ kind: 'doubt' })
     return play
