@@ -4,7 +4,7 @@
 
 import { emit, type Draft } from './draft.ts'
 import type { EventData } from './event.ts'
-import { keyOf, type Json } from './json.ts'
+import { keyOf, toJson, type Json } from './json.ts'
 import { clear, isClear, join, labelled, sayLabel, type Label } from './label.ts'
 import type { Machine, MachineTool, Node } from './machine.ts'
 import { callTool, ceiling, judge } from './permission.ts'
@@ -17,8 +17,8 @@ import { itemId, leave, refuse } from './transition.ts'
 export interface Wanted {
   readonly tool: MachineTool
   readonly input: Json
-  /** What was asked for, where the tool's schema made the input of it. */
-  readonly asked?: Json
+  /** What was asked for, before the tool's schema made the input of it. */
+  readonly asked: unknown
   readonly timeoutMs: number
   readonly label: Label
   readonly index?: number
@@ -30,8 +30,10 @@ export function want(machine: Machine, work: Draft, node: Node, given: Wanted): 
   // What people are asked about is what is in the log.
   const { redact } = work.terms
   const wanted = { ...given, input: redact.value(given.input) }
-  const { tool, input, label, asked } = wanted
-  const ruling = judgeCall(machine, work, node, tool, input, label, asked === undefined ? input : redact.value(asked))
+  const { tool, input, label } = wanted
+  // Only for its sinks it matters what its schema has made of them.
+  const asked = tool.sinks.size > 0 ? toJson(given.asked) : undefined
+  const ruling = judgeCall(machine, work, node, tool, input, label, asked?.ok ? redact.value(asked.value) : input)
   if (ruling.verdict === 'allow') {
     callTool(work, tool, input, wanted.timeoutMs, { ...placeOf(wanted), ...labelled(label), ...ruleOf(ruling) })
     return true
@@ -77,7 +79,12 @@ function deny(
 }
 
 /** Puts a call before a human, with everything that it would do and every reason to ask. */
-function ask(machine: Machine, work: Draft, { tool, input, label, index }: Wanted, { asks }: CallRuling): void {
+function ask(
+  machine: Machine,
+  work: Draft,
+  { tool, input, label, index }: Pick<Wanted, 'tool' | 'input' | 'label' | 'index'>,
+  { asks }: CallRuling,
+): void {
   const { by, quorum, expiresMs, assignee, ladder } = tool.approval
   const given = asks.map(({ rule, reason }) => ({ rule, reason }))
   const reasons = given.length > 0 ? given : [{ rule: 'approval', reason: 'it was asked about before' }]

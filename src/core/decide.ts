@@ -393,8 +393,7 @@ function moveTool(machine: Machine, work: Draft, node: NodeOf<'tool'>, visit: Vi
     const given = node.state.args(reading(machine, work, node))
     const verdict = validate(node.tool.tool.inputSchema, given)
     if (!verdict.ok) throw new Error(`the arguments of ${node.tool.name} do not fit: ${verdict.problem}`)
-    const asked = toJson(given)
-    return { input: verdict.value, asked: asked.ok ? asked.value : verdict.value }
+    return { input: verdict.value, asked: given }
   })
   if (ready === undefined) return true
   const stopped = judge(machine, work, node.tool)

@@ -13,7 +13,7 @@ import { emptyTask } from '../core/task.ts'
 import { Derived } from './derived.ts'
 import { isBusy, toFault } from './fault.ts'
 import { openFile } from './file.ts'
-import { read, seal, unseal, verifyChain, type Payload, type Place, type Proof, type Sealed } from './log.ts'
+import { read, seal, unseal, verifyChain, type Payload, type Place, type Proof } from './log.ts'
 import { nextCheckpoint, type Checkpoint, type HeldHead, type Signer, type TaskHead } from './register.ts'
 import { taskRow } from './rows.ts'
 import { randomSalts } from './salt.ts'
@@ -145,7 +145,10 @@ class SqliteStore implements Store {
     return row.seq === head.seq && row.hash === head.hash ? undefined : 'conflict'
   }
 
-  #insert(taskId: string, { events, payloads }: Sealed): void {
+  #insert(
+    taskId: string,
+    { events, payloads }: { readonly events: readonly SealedEvent[]; readonly payloads: readonly StoredPayload[] },
+  ): void {
     for (const { seq, hash, salt, body } of payloads) this.#sql.insertPayload.run(taskId, seq, hash, salt, body)
     for (const { seq, at, type, data, costMicros, prevHash, hash } of events) {
       this.#sql.insertEvent.run(taskId, seq, at, type, data, costMicros, prevHash, hash)
@@ -388,10 +391,7 @@ class SqliteStore implements Store {
   takeIn(taskId: string, events: readonly SealedEvent[], payloads: readonly StoredPayload[]): Promise<boolean> {
     return this.#write('start', () => {
       if (this.#sql.head.get(taskId)) return false
-      for (const { seq, hash, salt, body } of payloads) this.#sql.insertPayload.run(taskId, seq, hash, salt, body)
-      for (const { seq, at, type, data, costMicros, prevHash, hash } of events) {
-        this.#sql.insertEvent.run(taskId, seq, at, type, data, costMicros, prevHash, hash)
-      }
+      this.#insert(taskId, { events, payloads })
       this.#rebuildTask(taskId)
       return true
     })
