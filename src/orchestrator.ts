@@ -14,6 +14,7 @@ import { Fault } from './core/fault.ts'
 import type { Effect } from './core/effect.ts'
 import { checkpointOf, pastAt, type Plan } from './core/past.ts'
 import { rollbackTo } from './core/rollback.ts'
+import { taskOf } from './core/item.ts'
 import type { JsonObject } from './core/json.ts'
 import { isClear, type DeclaredLabel, type Label } from './core/label.ts'
 import type { Limits } from './core/limits.ts'
@@ -510,7 +511,7 @@ export class Orchestrator {
   async answer(item: string, given: HumanAnswer): Promise<void> {
     let refused: Fault | undefined
     await this.#clean(async () => {
-      const taskId = item.slice(0, Math.max(0, item.lastIndexOf('.')))
+      const taskId = taskOf(item)
       if (taskId === '' || (await this.store.task(taskId)) === undefined) {
         throw new Fault('ITEM_UNKNOWN', `There is no inbox item ${item}.`, 'See what waits: signalbox inbox.')
       }

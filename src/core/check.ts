@@ -17,7 +17,7 @@ import { quotaProblem } from './quota.ts'
 import { isSchema, toJsonSchema, validate } from './schema.ts'
 import { estimateTokens, offerTokens } from './tokens.ts'
 import type { Tool } from './tool.ts'
-import { reach, waysOf } from './way.ts'
+import { reach, targetsOf } from './way.ts'
 import { systemText } from './window.ts'
 import { worstOf, type Known, type Worst } from './worst.ts'
 
@@ -371,17 +371,13 @@ function checkTool(agent: Agent, tool: Tool, place: string, report: Report): boo
 }
 
 function checkUndo({ undo, effect = 'read' }: Tool, place: string, report: Report): void {
-  if (undo === undefined) return
-  if (typeof undo !== 'function')
-    report('TOOL_INVALID', place, 'The undo is not a function.', 'Give it one, or remove it.')
-  else if (effect === 'read') {
-    report(
-      'TOOL_INVALID',
-      place,
-      'A tool that only reads has nothing to take back.',
-      'Declare its effect, or remove undo.',
-    )
-  }
+  if (undo === undefined || effect !== 'read') return
+  report(
+    'TOOL_INVALID',
+    place,
+    'A tool that only reads has nothing to take back.',
+    'Declare its effect, or remove undo.',
+  )
 }
 
 function checkTargets(agent: Agent, place: string, exit: unknown, report: Report): void {
@@ -557,10 +553,7 @@ function checkFlows(machine: Machine, proof: Proof, report: Report): void {
 }
 
 function checkPaths(machine: Machine, report: Report): void {
-  const next = new Map<string, Set<string>>()
-  for (const node of machine.states.values()) {
-    next.set(node.name, new Set(waysOf(machine, node).map(({ target }) => target)))
-  }
+  const next = targetsOf(machine)
   const reachable = reach([machine.initial], next)
   const before = new Map<string, Set<string>>([...next.keys()].map((name) => [name, new Set()]))
   for (const [source, targets] of next) for (const target of targets) before.get(target)?.add(source)

@@ -5,6 +5,7 @@
 import { emit, type Draft } from './draft.ts'
 import { Fault, type FaultCode } from './fault.ts'
 import type { AnswerProblem } from './event.ts'
+import { seqOf } from './item.ts'
 import { head, type Json } from './json.ts'
 import { raisable, type RaisableLimit } from './limits.ts'
 import { callOff } from './gate.ts'
@@ -61,7 +62,7 @@ function problemOf(
   { decision, by, hash }: HumanAnswer,
 ): AnswerProblem | undefined {
   if (isEnded(task)) return 'ended'
-  if (!open) return Number(item.slice(item.lastIndexOf('.') + 1)) <= task.seq ? 'closed' : 'unknown-item'
+  if (!open) return seqOf(item) <= task.seq ? 'closed' : 'unknown-item'
   if (open.answer) return 'answered'
   if (open.expiresAtMs !== undefined && nowMs >= open.expiresAtMs) return 'expired'
   if (!open.options.includes(decision)) return 'unknown-decision'

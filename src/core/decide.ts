@@ -32,7 +32,7 @@ import { seenBy } from './reading.ts'
 import { read } from './refusal.ts'
 import { validate } from './schema.ts'
 import { rollBack } from './rollback.ts'
-import { deadlineAtMs, emptyTask, isEnded, lastStep, ledgerOf, type Turn, type Visit } from './task.ts'
+import { deadlineAtMs, emptyTask, isEnded, isUndo, lastStep, ledgerOf, type Turn, type Visit } from './task.ts'
 import {
   askBudget,
   end,
@@ -188,7 +188,7 @@ export function resume(machine: Machine, work: Draft): void {
     if (step.kind === 'tool' && !step.idempotent) {
       const asks = may && machine.tools.get(step.tool)?.tool.reconcile !== undefined
       if (!asks) emit(work, 'tool.doubted', { step: step.step, attempt: step.attempt, tool: step.tool })
-    } else if (work.nowMs >= step.deadlineAtMs && !(step.kind === 'tool' && step.undoes !== undefined)) {
+    } else if (work.nowMs >= step.deadlineAtMs && !isUndo(step)) {
       fail(work, step, { class: 'timeout', message: 'The deadline passed while no worker had the task.' })
     } else if (!may) {
       emit(work, 'limit.reached', { limit: 'attempts', max: defaults.attempts, state: work.task.state })

@@ -13,6 +13,7 @@ import type { Failure } from './model.ts'
 import {
   deadlineAtMs,
   isEnded,
+  isUndo,
   isWaiting,
   type Item,
   ledgerOf,
@@ -190,7 +191,7 @@ function apply(task: Task, event: Event): void {
       if (kind === 'tool') noteLate(task.effects, step, result, event.seq)
       // What is taken back is not taken back again.
       const delayed = task.delayed.get(step)?.step
-      if (delayed?.kind === 'tool' && delayed.undoes !== undefined) task.delayed.delete(step)
+      if (delayed && isUndo(delayed)) task.delayed.delete(step)
       return
     }
     case 'step.refused':
@@ -199,12 +200,7 @@ function apply(task: Task, event: Event): void {
     case 'transition.taken':
       task.handedFrom = visit?.kind === 'model' ? visit.state : undefined
       task.state = event.data.target
-      task.visit = undefined
-      task.item = undefined
-      task.wait = undefined
-      task.door = undefined
-      task.delayed.clear()
-      task.doubts.clear()
+      leaveBehind(task)
       return
     case 'limit.reached':
       if (event.data.limit === 'duration') {
@@ -305,11 +301,7 @@ function enter(task: Task, entered: EventData['state.entered']): void {
   const { state, kind, visit, deadlineAtMs, checkpoint } = entered
   task.state = state
   task.rollback = undefined
-  task.item = undefined
-  task.wait = undefined
-  task.door = undefined
-  task.delayed.clear()
-  task.doubts.clear()
+  leaveBehind(task)
   task.visits.set(state, visit)
   if (kind === 'model' && task.handedFrom !== undefined && task.handedFrom !== state) task.handovers += 1
   task.handedFrom = undefined
@@ -332,6 +324,16 @@ function enter(task: Task, entered: EventData['state.entered']): void {
     leaving: undefined,
   }
   if (checkpoint !== undefined) task.checkpoints = [...task.checkpoints, pastOf(task, checkpoint)]
+}
+
+/** Drops what belongs to a visit that is over. */
+function leaveBehind(task: Task): void {
+  task.visit = undefined
+  task.item = undefined
+  task.wait = undefined
+  task.door = undefined
+  task.delayed.clear()
+  task.doubts.clear()
 }
 
 // ---- Going back ----------------------------------------------------------------------------------------------------
@@ -378,9 +380,7 @@ function later(item: Item, tookMs: number): Item {
 /** Leaves everything that came after behind, but for what was spent and what was heard. */
 function arrive(task: Task, { to, state }: EventData['task.rolledBack']): void {
   task.state = state
-  task.visit = undefined
-  task.item = undefined
-  task.doubts.clear()
+  leaveBehind(task)
   task.entries.clear()
   task.progress += 1
   task.handedFrom = undefined
@@ -527,7 +527,7 @@ function close(task: Task, number: number): OpenStep | undefined {
 
 /** Counts a step that was not there before. */
 function begin(task: Task, step: OpenStep): void {
-  if (step.kind === 'tool' && step.undoes !== undefined) {
+  if (isUndo(step)) {
     task.undos += 1
     task.item = undefined
     return
@@ -608,12 +608,8 @@ function end(task: Task, { outcome, status }: EventData['task.ended']): void {
   task.status = status
   task.outcome = outcome
   task.rollback = undefined
-  task.visit = undefined
-  task.item = undefined
-  task.wait = undefined
+  leaveBehind(task)
   task.open.clear()
-  task.delayed.clear()
-  task.doubts.clear()
   task.slots.clear()
   task.approvals.clear()
 }

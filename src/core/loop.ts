@@ -2,7 +2,7 @@
 // set one. What bounds each loop is told, and one that nobody thought about is a warning.
 
 import type { Machine, Node } from './machine.ts'
-import { reach, waysOf } from './way.ts'
+import { reach, targetsOf } from './way.ts'
 
 /** States of which each leads to every other, or one that leads to itself. */
 export interface Loop {
@@ -13,10 +13,7 @@ export interface Loop {
 
 /** The loops of a machine; no state is in two. */
 export function loopsOf(machine: Machine): readonly Loop[] {
-  const next = new Map<string, ReadonlySet<string>>()
-  for (const node of machine.states.values()) {
-    next.set(node.name, new Set(waysOf(machine, node).map(({ target }) => target)))
-  }
+  const next = targetsOf(machine)
   const after = new Map([...next].map(([name, targets]) => [name, reach(targets, next)]))
   const told = new Set<string>()
   const loops: Loop[] = []

@@ -139,7 +139,7 @@ export interface Machine {
 }
 
 /** The exits that `onFailure` answers where nothing routes them. */
-const failureExits = ['$error', '$timeout', '$doubt']
+export const failureExits: readonly string[] = ['$error', '$timeout', '$doubt']
 
 /** Is this an exit that `onFailure` answers? */
 export function isFailure(exit: string): boolean {
@@ -150,6 +150,11 @@ export function isFailure(exit: string): boolean {
 export function failureTarget({ kind, exits, onFailure }: Node): string | undefined {
   if (kind === 'final' || onFailure === 'escalate' || failureExits.every((exit) => exits.has(exit))) return undefined
   return onFailure
+}
+
+/** The tools that may be called in a state. */
+export function toolsOf(node: Node): readonly MachineTool[] {
+  return node.kind === 'model' ? [...node.tools.values()] : node.kind === 'tool' ? [node.tool] : []
 }
 
 /** A state that is where failures lead does not lead to itself: its own are for a human. */

@@ -2,6 +2,7 @@
 // until it is taken, the item is closed, or it is given up, and what came of each try is in the task's log.
 
 import { emit, type Draft } from './draft.ts'
+import { seqOf } from './item.ts'
 import { defaults } from './limits.ts'
 import type { Failure } from './model.ts'
 import { draw, planRetry } from './resilience.ts'
@@ -29,14 +30,13 @@ export function told(work: Draft, { item, noticeId, attempt, delayMs }: Notice, 
     return
   }
   const { failure } = delivery
-  const number = Number(item.slice(item.lastIndexOf('.') + 1))
   const retry = planRetry(policy, {
     failure,
     failures: attempt - 1,
     previousMs: delayMs,
     deadlineAtMs: Infinity,
     nowMs: work.nowMs,
-    random: draw(work.task.seed, number, attempt),
+    random: draw(work.task.seed, seqOf(item), attempt),
   })
   const { class: kind, message, status } = failure
   emit(work, 'notice.failed', {

@@ -15,7 +15,7 @@ import type { Failure, TokenUsage } from './model.ts'
 import { isChanged } from './pin.ts'
 import type { Bounds } from './quota.ts'
 import { draw, planRetry, type RetryPolicy } from './resilience.ts'
-import { ceilingOf, deadlineAtMs, lastStep, ledgerOf, type Delayed, type OpenStep } from './task.ts'
+import { ceilingOf, deadlineAtMs, isUndo, lastStep, ledgerOf, type Delayed, type OpenStep } from './task.ts'
 import { bindingOf, judgeCall, judgeModel } from './ruling.ts'
 import { askBudget, end, go, leave, reach, refuse } from './transition.ts'
 import { fit, sizeOf } from './window.ts'
@@ -371,9 +371,12 @@ export function retryDue(machine: Machine, work: Draft): boolean | undefined {
   return undefined
 }
 
-/** What only asks, or takes back, and was begun, is owed an answer: each of its attempts has a deadline of its own. */
+/**
+ * What only asks, or takes back, and was begun, is owed an answer: each of its attempts has a deadline of its own, also where
+ * its visit has no time left.
+ */
 function isOwedTime({ step, reconciles }: Delayed): boolean {
-  return reconciles || (step.kind === 'tool' && step.undoes !== undefined && step.attempt > 0)
+  return reconciles || (isUndo(step) && step.attempt > 0)
 }
 
 function permitAgain(machine: Machine, work: Draft, delayed: Delayed): boolean | undefined {
@@ -382,9 +385,7 @@ function permitAgain(machine: Machine, work: Draft, delayed: Delayed): boolean |
   const attempt = step.attempt + 1
   if (step.kind === 'tool') {
     if (!reconciles && isRefusedNow(machine, work, step)) return undefined
-    const timeout = timeoutOf(machine, step.tool)
-    // What undoes, and what only asks, is owed time also where its visit has none left.
-    const freshAtMs = work.nowMs + timeout
+    const freshAtMs = work.nowMs + timeoutOf(machine, step.tool)
     callAgain(machine, work, step, reconciles, isOwedTime(delayed) ? freshAtMs : deadline)
   } else if (step.kind === 'function') {
     emit(work, 'function.called', { step: number, attempt, deadlineAtMs: deadline })
@@ -403,7 +404,7 @@ function permitAgain(machine: Machine, work: Draft, delayed: Delayed): boolean |
 
 /** Refuses to call a tool again where something is against it now: then its step has failed. To take back is never refused. */
 function isRefusedNow(machine: Machine, work: Draft, step: ToolStep): boolean {
-  const against = step.undoes === undefined ? judgeAgain(machine, work, step) : undefined
+  const against = isUndo(step) ? undefined : judgeAgain(machine, work, step)
   if (against === undefined) return false
   refuse(work, { reason: 'policy-denied', asked: step.tool, ...against })
   fail(work, step, { class: 'invalid-request', message: against.correction, unbilled: true })
@@ -432,7 +433,7 @@ function plan(machine: Machine, work: Draft, step: OpenStep, failure: Failure): 
   const { nowMs } = work
   const policy = step.kind === 'tool' ? retryOf(machine, step) : node?.kind === 'model' ? node.retry : undefined
   // Of what the task did not come to before it goes back, nothing is begun again.
-  if (work.task.rollback && !(step.kind === 'tool' && step.undoes !== undefined)) return undefined
+  if (work.task.rollback && !isUndo(step)) return undefined
   if (!policy || step.kind === 'function') return undefined
   const random = draw(work.task.seed, step.step, step.attempt)
   const { failures, delayMs: previousMs, deadlineAtMs: deadline } = step

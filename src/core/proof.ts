@@ -8,7 +8,7 @@
 // lifted *for the proof alone*: the labels of the engine stay as they are, and its policy still judges each call.
 
 import type { Label } from './label.ts'
-import type { Machine, MachineTool, Node } from './machine.ts'
+import { toolsOf, type Machine, type MachineTool, type Node } from './machine.ts'
 import { strips } from './quarantine.ts'
 import { waysOf } from './way.ts'
 
@@ -133,10 +133,6 @@ function get(known: bigint, { shift }: Key): Mark {
 
 function set(known: bigint, { shift }: Key, mark: Mark): bigint {
   return (known & ~(3n << shift)) | (BigInt(mark) << shift)
-}
-
-function toolsOf(node: Node): readonly MachineTool[] {
-  return node.kind === 'model' ? [...node.tools.values()] : node.kind === 'tool' ? [node.tool] : []
 }
 
 /** What whoever acts in a state has seen: the keys that it may read and, a model, what any of its tools answers. */

@@ -13,7 +13,7 @@ import type { Json } from './json.ts'
 import type { Machine } from './machine.ts'
 import { callUndo, fail, retryDue } from './permission.ts'
 import { nextVersion, type Item, type Past, type Rollback, type Task } from './task.ts'
-import { end, enterAnew, escalate, itemId } from './transition.ts'
+import { end, enterAnew, escalate, itemId, withdraw } from './transition.ts'
 
 /**
  * Records that a human takes the task back. What a model or a function is doing for it is called off, and charged all the
@@ -29,7 +29,7 @@ export function rollbackTo(work: Draft, past: Past, cause: Cause): Plan {
     fail(work, step, { class: 'abort', message: 'The task goes back.' })
     callOff(work, step)
   }
-  for (const item of task.approvals.keys()) emit(work, 'item.closed', { item, why: 'withdrawn' })
+  withdraw(work)
   for (const { step } of task.rollback?.aside.delayed ?? []) free(work, step.step)
   return plan
 }

@@ -324,6 +324,11 @@ export function emptyTask(id: string): Task {
   }
 }
 
+/** Does a step take back what another one did? */
+export function isUndo(step: OpenStep): boolean {
+  return step.kind === 'tool' && step.undoes !== undefined
+}
+
 /** The number of the last step that has begun, whatever it was for. */
 export function lastStep({ usage, undos }: Task): number {
   return usage.steps + undos

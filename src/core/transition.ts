@@ -5,6 +5,7 @@ import { emit, type Draft } from './draft.ts'
 import type { EventData, RefusalReason } from './event.ts'
 import { messageOf } from './fault.ts'
 import { freeAll } from './gate.ts'
+import { itemIdOf } from './item.ts'
 import type { Json, JsonObject } from './json.ts'
 import { clear, join, labelled, weaken, type Label } from './label.ts'
 import { defaults, raisable, sayAmount, type LimitName, type RaisableLimit } from './limits.ts'
@@ -81,7 +82,7 @@ function letGo(work: Draft): void {
 }
 
 /** Nobody is asked any more about a call of a visit that is over. */
-function withdraw(work: Draft): void {
+export function withdraw(work: Draft): void {
   for (const item of work.task.approvals.keys()) emit(work, 'item.closed', { item, why: 'withdrawn' })
 }
 
@@ -327,7 +328,7 @@ export function refuse(work: Draft, refusal: Refusal & { readonly turn?: number 
 
 /** The id that an inbox item opened by the next event will have. */
 export function itemId(work: Draft): string {
-  return `${work.task.id}.${work.task.seq + 1}`
+  return itemIdOf(work.task.id, work.task.seq + 1)
 }
 
 /** What the author's functions are given. What they ask for and may not read is refused, as a fact. */

@@ -3,15 +3,13 @@
 //
 // A rollback is no way here: it leads back to a point where the task has been, with what was known there.
 
-import type { Machine, Node } from './machine.ts'
+import { failureExits, type Machine, type Node } from './machine.ts'
 
 /** One way out of a state. */
 export interface Way {
   readonly exit: string
   readonly target: string
 }
-
-const failures = ['$error', '$timeout', '$doubt']
 
 /** Every way that leads out of a state. */
 export function waysOf(machine: Machine, node: Node): readonly Way[] {
@@ -22,7 +20,7 @@ export function waysOf(machine: Machine, node: Node): readonly Way[] {
   const { onSoft } = machine.limits
   if (machine.states.has(onSoft) && onSoft !== node.name) ways.push({ exit: '$limit', target: onSoft })
   if (machine.states.has(node.onFailure)) {
-    for (const exit of failures) if (!isRouted(node, exit)) ways.push({ exit, target: node.onFailure })
+    for (const exit of failureExits) if (!isRouted(node, exit)) ways.push({ exit, target: node.onFailure })
   }
   return ways.filter((way, index) => index === ways.findIndex((other) => isSame(way, other)))
 }
@@ -34,6 +32,12 @@ function isRouted(node: Node, exit: string): boolean {
 
 function isSame(a: Way, b: Way): boolean {
   return a.exit === b.exit && a.target === b.target
+}
+
+/** Where each state leads. */
+export function targetsOf(machine: Machine): ReadonlyMap<string, ReadonlySet<string>> {
+  const nodes = [...machine.states.values()]
+  return new Map(nodes.map((node) => [node.name, new Set(waysOf(machine, node).map(({ target }) => target))]))
 }
 
 /** Everything that can be reached, the beginnings included. */

@@ -8,7 +8,7 @@ import { noTerms, type Terms } from './draft.ts'
 import { worstCost, worstInput } from './ledger.ts'
 import { defaults, type Limits } from './limits.ts'
 import { loopsOf, type Loop } from './loop.ts'
-import type { Machine, MachineTool, Node } from './machine.ts'
+import { toolsOf, type Machine, type MachineTool, type Node } from './machine.ts'
 import { waysOf } from './way.ts'
 
 /** What is known about models: their prices and windows. */
@@ -147,10 +147,6 @@ function timeFields(node: Node, fields: (...names: string[]) => string[]): strin
   if (node.kind === 'tool') return fields('timeout').filter(() => node.tool.tool.timeout === undefined)
   const tools = toolsOf(node).some(({ tool }) => tool.timeout === undefined) ? ['timeout of a tool'] : []
   return [...fields('timeout'), ...tools]
-}
-
-function toolsOf(node: Node): readonly MachineTool[] {
-  return node.kind === 'model' ? [...node.tools.values()] : node.kind === 'tool' ? [node.tool] : []
 }
 
 /** May a person be asked about a call? Rules of a policy may ask about any. */
