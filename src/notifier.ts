@@ -3,16 +3,14 @@
 // it can tell it from anyone else's words, and can tell a second delivery by its id.
 
 import { createHmac } from 'node:crypto'
-import type { Terms } from './core/draft.ts'
-import { draft } from './core/draft.ts'
+import { Alarm } from './alarm.ts'
 import { Fault, messageOf } from './core/fault.ts'
 import { head } from './core/json.ts'
 import type { Failure } from './core/model.ts'
 import { told, type Delivery } from './core/notice.ts'
+import { decideOn, type Desk } from './door.ts'
 import { retryAfter } from './providers/failure.ts'
-import type { Runtime } from './runtime.ts'
-import type { InboxRow, NoticeRow, Store } from './store/store.ts'
-import { commitSurely, loadTask } from './worker.ts'
+import type { InboxRow, NoticeRow } from './store/store.ts'
 
 /** Where inbox items are told of. */
 export interface Webhook {
@@ -25,10 +23,7 @@ export interface Webhook {
 }
 
 /** What a notifier needs. */
-export interface NotifierOptions {
-  readonly store: Store
-  readonly runtime: Runtime
-  readonly terms: Terms
+export interface NotifierOptions extends Desk {
   readonly webhook: Webhook
   readonly pollMs: number
   readonly onFault: (fault: unknown, taskId?: string) => void
@@ -58,19 +53,20 @@ export function signatureOf(secret: string, id: string, timestamp: number, body:
 export class Notifier {
   readonly #options: NotifierOptions
   #stopped = false
-  #wake: (() => void) | undefined
+  readonly #alarm: Alarm
   #unwatch: () => void = () => undefined
   #loop: Promise<void> | undefined
   readonly #aborter = new AbortController()
 
   constructor(options: NotifierOptions) {
     this.#options = options
+    this.#alarm = new Alarm(options.runtime)
   }
 
   /** Begins to deliver. */
   start(): void {
     this.#unwatch = this.#options.store.watch(({ waitsFor }) => {
-      if (waitsFor === 'human') this.#wake?.()
+      if (waitsFor === 'human') this.#alarm.ring()
     })
     this.#loop ??= this.#run()
   }
@@ -80,7 +76,7 @@ export class Notifier {
     this.#stopped = true
     this.#unwatch()
     this.#aborter.abort()
-    this.#wake?.()
+    this.#alarm.ring()
     await this.#loop
   }
 
@@ -95,32 +91,14 @@ export class Notifier {
       } catch (thrown) {
         if (!this.#stopped) onFault(thrown)
       }
-      await this.#sleep(pollMs)
+      if (!this.#stopped) await this.#alarm.sleep(pollMs)
     }
-  }
-
-  async #sleep(ms: number): Promise<void> {
-    if (this.#stopped) return
-    let cancel: () => void = () => undefined
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve
-      cancel = this.#options.runtime.setTimer(ms, resolve)
-    })
-    cancel()
-    this.#wake = undefined
   }
 
   async #deliver(notice: NoticeRow): Promise<void> {
-    const { store, runtime, terms } = this.#options
     const delivery = await this.#post(notice)
     if (this.#stopped && !delivery.ok) return
-    for (;;) {
-      const { task, head: end } = await loadTask(store, notice.taskId)
-      const work = draft(task, runtime.now(), terms)
-      told(work, notice, delivery)
-      const commit = { point: 'answer' as const, head: end, events: work.events, task }
-      if ((await commitSurely(store, commit)).ok) return
-    }
+    while (!(await decideOn(this.#options, notice.taskId, 'answer', (work) => told(work, notice, delivery))));
   }
 
   async #post(notice: NoticeRow): Promise<Delivery> {

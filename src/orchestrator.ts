@@ -8,7 +8,7 @@ import { compileChecked } from './core/check.ts'
 import { answer, cancel, resetBreaker, signal, type HumanAnswer, type Signal } from './core/command.ts'
 import type { ContextShape, InputOf } from './core/context.ts'
 import { start } from './core/decide.ts'
-import { draft, noTerms, type Draft, type Terms } from './core/draft.ts'
+import { noTerms, type Draft, type Terms } from './core/draft.ts'
 import { erase, isErased } from './core/erasure.ts'
 import { Fault } from './core/fault.ts'
 import type { Effect } from './core/effect.ts'
@@ -27,6 +27,7 @@ import { boundsOf, quotaProblem, type Bounds, type Quota } from './core/quota.ts
 import type { Model } from './core/model.ts'
 import type { Redactor } from './core/redact.ts'
 import type { TaskStatus, Usage, WaitsFor } from './core/task.ts'
+import { commitSurely, decideOn } from './door.ts'
 import { Notifier, proveWebhook, type Webhook } from './notifier.ts'
 import type { Ports } from './perform.ts'
 import { loadPrices, loadWindows, type PriceTable } from './providers/prices.ts'
@@ -40,7 +41,7 @@ import { canonical, genesis, sha256 } from './store/log.ts'
 import { openStore } from './store/open.ts'
 import { gatesOf } from './store/rows.ts'
 import type { GateRow, InboxRow, LoggedEvent, Store, TaskRow, Verification } from './store/store.ts'
-import { commitSurely, loadTask, Worker } from './worker.ts'
+import { Worker } from './worker.ts'
 
 /** How to make an orchestrator. */
 export interface OrchestratorOptions {
@@ -687,14 +688,13 @@ export class Orchestrator {
 
   /** False when somebody else was first; then nothing was written. */
   async #sayOnce(taskId: string, point: SayPoint, decide: (work: Draft) => void): Promise<boolean> {
-    const { task, head } = await loadTask(this.store, taskId)
-    if (head.seq === 0) throw unknownTask(taskId)
-    // Only a cancellation touches a gate: whoever probes for the task is called off.
+    // Only what calls steps off touches a gate: whoever probes for the task gives it back.
     const gates = gatesOf(point === 'cancel' || point === 'rollback' ? await this.store.gates() : [])
-    const work = draft(task, this.#runtime.now(), { ...this.#terms, gate: (key) => gates.get(key) ?? openGate })
-    decide(work)
-    if (work.events.length === 0) return true
-    return (await commitSurely(this.store, { point, head, events: work.events, task })).ok
+    const terms = { ...this.#terms, gate: (key: string) => gates.get(key) ?? openGate }
+    return decideOn({ store: this.store, runtime: this.#runtime, terms }, taskId, point, (work) => {
+      if (work.task.seq === 0) throw unknownTask(taskId)
+      decide(work)
+    })
   }
 
   /** What was said may be quoted in what is thrown; the secrets in it are not. */

@@ -6,14 +6,14 @@ import type { Gate } from './core/breaker.ts'
 import { draft } from './core/draft.ts'
 import { isFault } from './core/fault.ts'
 import { late, proceed, resume, settle, type Outcome } from './core/decide.ts'
-import type { Event } from './core/event.ts'
 import type { Machine } from './core/machine.ts'
-import { evolve, fold } from './core/fold.ts'
-import { emptyTask, hasDecided, isEnded, nextRetryAtMs, type Task } from './core/task.ts'
+import { evolve } from './core/fold.ts'
+import { hasDecided, isEnded, nextRetryAtMs, type Task } from './core/task.ts'
+import { Alarm } from './alarm.ts'
+import { commitSurely, decideOn, loadTask } from './door.ts'
 import { Gates } from './gates.ts'
 import { perform, type Ports } from './perform.ts'
 import type { WritePoint } from './runtime.ts'
-import { canonical, genesis } from './store/log.ts'
 import type { Claim, Commit, Committed, Head, Store } from './store/store.ts'
 
 /** How a worker works. Durations are in milliseconds. */
@@ -68,7 +68,7 @@ export class Worker {
   readonly #sessions = new Map<string, Session | undefined>()
   readonly #driving = new Set<Promise<void>>()
   #stopping = false
-  #wake: (() => void) | undefined
+  readonly #alarm: Alarm
   #unwatch: () => void = () => undefined
   #stopHeartbeat: () => void = () => undefined
   #loop: Promise<void> | undefined
@@ -77,6 +77,7 @@ export class Worker {
   constructor(options: WorkerOptions) {
     this.#options = options
     this.#gates = new Gates(options.store)
+    this.#alarm = new Alarm(options.ports.runtime)
     this.#name = `${options.ports.runtime.id()}@${process.pid}`
   }
 
@@ -94,7 +95,7 @@ export class Worker {
    */
   async stop(drainMs: number): Promise<void> {
     this.#stopping = true
-    this.#wake?.()
+    this.#alarm.ring()
     for (const session of this.#sessions.values()) session?.wake?.()
     await this.#loop
     const { runtime } = this.#options.ports
@@ -130,22 +131,11 @@ export class Worker {
         this.#pauseMs = 0
       } catch (thrown) {
         this.#options.onFault(thrown)
-        this.#pauseMs = Math.min(5_000, Math.max(100, this.#pauseMs * 2))
+        this.#pauseMs = Math.min(awayMaxMs, Math.max(awayMinMs, this.#pauseMs * 2))
         waitMs = this.#pauseMs
       }
-      await this.#sleep(waitMs)
+      if (!this.#stopping) await this.#alarm.sleep(waitMs)
     }
-  }
-
-  async #sleep(ms: number): Promise<void> {
-    if (this.#stopping) return
-    let cancel: () => void = () => undefined
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve
-      cancel = this.#options.ports.runtime.setTimer(ms, resolve)
-    })
-    cancel()
-    this.#wake = undefined
   }
 
   #take(claim: Claim): void {
@@ -155,7 +145,7 @@ export class Worker {
       .finally(() => {
         this.#sessions.delete(claim.taskId)
         this.#driving.delete(driving)
-        this.#wake?.()
+        this.#alarm.ring()
       })
     this.#driving.add(driving)
   }
@@ -164,7 +154,7 @@ export class Worker {
   #notice(taskId: string, seq: number): void {
     const session = this.#sessions.get(taskId)
     if (session) this.#see(session, seq)
-    else if (!this.#sessions.has(taskId)) this.#wake?.()
+    else if (!this.#sessions.has(taskId)) this.#alarm.ring()
   }
 
   #see(session: Session, seq: number): void {
@@ -265,7 +255,7 @@ export class Worker {
       for (const { step, attempt } of outcomes) session.running.delete(`${step}.${attempt}`)
       full = new Map()
       if (events.some(({ type }) => type === 'slot.freed' || type === 'breaker.changed')) {
-        this.#wake?.()
+        this.#alarm.ring()
         this.#callUp()
       }
       if (!keep) return
@@ -351,15 +341,9 @@ export class Worker {
   /** Writes down a result that nobody waits for any more, whoever has the task by now. */
   #keepLate(taskId: string, outcome: Outcome): void {
     const { store, ports, onFault } = this.#options
+    const desk = { store, runtime: ports.runtime, terms: ports.terms }
     const keep = async (): Promise<void> => {
-      for (;;) {
-        const { task, head } = await loadTask(store, taskId)
-        const work = draft(task, ports.runtime.now(), ports.terms)
-        late(work, outcome)
-        if (work.events.length === 0) return
-        const committed = await commitSurely(store, { point: 'settle', head, events: work.events, task })
-        if (committed.ok) return
-      }
+      while (!(await decideOn(desk, taskId, 'settle', (work) => late(work, outcome))));
     }
     keep().catch((thrown: unknown) => {
       // A store that was closed in the meantime is the end of this process's work, and no news.
@@ -448,40 +432,4 @@ function isIdle({ open, delayed }: Task): boolean {
 
 function calledOff(): DOMException {
   return new DOMException('The task was called off.', 'AbortError')
-}
-
-/**
- * Commits. When the store says that it failed although it did not, because only the news was lost, the events are found in
- * the log, and that is what counts: nothing is written twice. A commit that keeps its lease counts only while it has it.
- */
-export async function commitSurely(
-  store: Store,
-  commit: Commit,
-  lease?: { leaseMs: number; nowMs: number },
-): Promise<Committed> {
-  try {
-    return await store.commit(commit)
-  } catch (thrown) {
-    const { task, head, events } = commit
-    const written = await store.read(task.id, { afterSeq: head.seq, limit: events.length }).catch(() => [])
-    const same = events.every((event, index) => tells(written[index]) === tells(event))
-    const last = written.at(-1)
-    if (!last || !same) throw thrown
-    if (commit.keep && commit.lease !== undefined && lease) {
-      const [renewed] = await store.renew([{ taskId: task.id, lease: commit.lease }], lease.leaseMs, lease.nowMs)
-      if (!renewed?.held) return { ok: false, reason: 'lease-lost' }
-    }
-    return { ok: true, head: { seq: last.seq, hash: last.hash } }
-  }
-}
-
-function tells(event: Event | undefined): string | undefined {
-  return event && canonical({ at: event.at, type: event.type, data: event.data as never, costMicros: event.costMicros })
-}
-
-/** A task as its log says, and the head that a commit on it must name. A task without events has the head of no log. */
-export async function loadTask(store: Store, taskId: string): Promise<{ task: Task; head: Head }> {
-  const events = await store.read(taskId)
-  const last = events.at(-1)
-  return { task: fold(emptyTask(taskId), events), head: last ? { seq: last.seq, hash: last.hash } : genesis }
 }

@@ -1,0 +1,70 @@
+// The door to a log: a task is loaded, something is decided on it, and that is written whole, or not at all because somebody
+// else was first. Whoever writes to a task, the worker, the notifier or a caller, comes through here.
+
+import { draft, type Draft, type Terms } from './core/draft.ts'
+import type { Event } from './core/event.ts'
+import { fold } from './core/fold.ts'
+import { emptyTask, type Task } from './core/task.ts'
+import type { Runtime, WritePoint } from './runtime.ts'
+import { canonical, genesis } from './store/log.ts'
+import type { Commit, Committed, Head, Store } from './store/store.ts'
+
+/** Where something is written, and what is known there. */
+export interface Desk {
+  readonly store: Store
+  readonly runtime: Runtime
+  readonly terms: Terms
+}
+
+/**
+ * Decides once on a task as its log says, and writes what was decided, if anything. False when somebody else was first; then
+ * nothing was written, and the same may be decided on what holds now.
+ */
+export async function decideOn(
+  { store, runtime, terms }: Desk,
+  taskId: string,
+  point: WritePoint,
+  decide: (work: Draft) => void,
+): Promise<boolean> {
+  const { task, head } = await loadTask(store, taskId)
+  const work = draft(task, runtime.now(), terms)
+  decide(work)
+  if (work.events.length === 0) return true
+  return (await commitSurely(store, { point, head, events: work.events, task })).ok
+}
+
+/**
+ * Commits. When the store says that it failed although it did not, because only the news was lost, the events are found in
+ * the log, and that is what counts: nothing is written twice. A commit that keeps its lease counts only while it has it.
+ */
+export async function commitSurely(
+  store: Store,
+  commit: Commit,
+  lease?: { leaseMs: number; nowMs: number },
+): Promise<Committed> {
+  try {
+    return await store.commit(commit)
+  } catch (thrown) {
+    const { task, head, events } = commit
+    const written = await store.read(task.id, { afterSeq: head.seq, limit: events.length }).catch(() => [])
+    const same = events.every((event, index) => tells(written[index]) === tells(event))
+    const last = written.at(-1)
+    if (!last || !same) throw thrown
+    if (commit.keep && commit.lease !== undefined && lease) {
+      const [renewed] = await store.renew([{ taskId: task.id, lease: commit.lease }], lease.leaseMs, lease.nowMs)
+      if (!renewed?.held) return { ok: false, reason: 'lease-lost' }
+    }
+    return { ok: true, head: { seq: last.seq, hash: last.hash } }
+  }
+}
+
+function tells(event: Event | undefined): string | undefined {
+  return event && canonical({ at: event.at, type: event.type, data: event.data as never, costMicros: event.costMicros })
+}
+
+/** A task as its log says, and the head that a commit on it must name. A task without events has the head of no log. */
+export async function loadTask(store: Store, taskId: string): Promise<{ task: Task; head: Head }> {
+  const events = await store.read(taskId)
+  const last = events.at(-1)
+  return { task: fold(emptyTask(taskId), events), head: last ? { seq: last.seq, hash: last.hash } : genesis }
+}
