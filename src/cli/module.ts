@@ -5,6 +5,7 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { isAgent, type Agent } from '../core/agent.ts'
 import { Fault, isFault, messageOf } from '../core/fault.ts'
+import { isObject } from '../core/json.ts'
 import type { OrchestratorOptions } from '../orchestrator.ts'
 import { knownValues } from '../secrets.ts'
 import { redactor } from '../core/redact.ts'
@@ -22,8 +23,6 @@ export interface Loaded {
   readonly config: Config
   readonly store: string | undefined
 }
-
-const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** What each of them has to be; what is in it is looked at by whoever uses it. */
 const shapes: Readonly<Record<keyof Config, readonly [string, (value: unknown) => boolean]>> = {

@@ -6,7 +6,7 @@ import type { Escalation } from './approval.ts'
 import { durationProblem, toMs, type Duration } from './duration.ts'
 import { hostProblem } from './egress.ts'
 import { checkFields } from './field.ts'
-import type { JsonObject } from './json.ts'
+import { isObject, type JsonObject } from './json.ts'
 import { nameProblem } from './known-secrets.ts'
 import { labelValues } from './label.ts'
 import { defaults, isCeiling } from './limits.ts'
@@ -16,10 +16,6 @@ import type { Tool } from './tool.ts'
 
 /** Is this a word that is given as a name, of a person or a key? */
 const isText = (value: unknown): value is string => typeof value === 'string' && value.trim() !== ''
-
-/** Is this an object whose fields may be looked at? */
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 const isNamed = (name: unknown): boolean => typeof name === 'string' && /^[A-Za-z_][\w.-]{0,63}$/.test(name)
 
@@ -76,7 +72,7 @@ export function checkToolBoundary(agent: Agent, tool: Tool, place: string, repor
 function checkSinks(agent: Agent, { sinks, inputSchema }: Tool, place: string, report: Report): void {
   if (sinks === undefined) return
   const where = `${place}.sinks`
-  if (!isRecord(sinks) && !(Array.isArray(sinks) && sinks.every(isText))) {
+  if (!isObject(sinks) && !(Array.isArray(sinks) && sinks.every(isText))) {
     const cure = "Write ['to'], or { to: { in: 'contacts' }, url: true }."
     report('SINK_INVALID', where, 'Sinks are names of arguments, or an object of them.', cure)
     return
@@ -89,13 +85,13 @@ function checkSinks(agent: Agent, { sinks, inputSchema }: Tool, place: string, r
     const cure = `Its arguments are: ${known}. Of a list in which each place has its own meaning, or an object of any names, take the whole.`
     report('SINK_INVALID', `${where}.${path}`, `The input has no ${path}.`, cure)
   }
-  if (isRecord(sinks))
+  if (isObject(sinks))
     for (const [path, sink] of Object.entries(sinks)) checkSink(agent, sink, `${where}.${path}`, report)
 }
 
 function checkSink({ context }: Agent, sink: unknown, place: string, report: Report): void {
   if (sink === true) return
-  if (!isRecord(sink) || !isText(sink['in'])) {
+  if (!isObject(sink) || !isText(sink['in'])) {
     report('SINK_INVALID', place, 'A sink is true, or names a key.', "Write true, or { in: 'contacts' }.")
     return
   }
@@ -121,12 +117,12 @@ function inputOf(schema: unknown): JsonObject | undefined {
 
 /** Does a path name something? Where a schema says neither what there is nor that there is nothing more, it may. */
 function leadsSomewhere(json: unknown, [name, ...rest]: readonly string[]): boolean {
-  if (name === undefined || !isRecord(json)) return true
+  if (name === undefined || !isObject(json)) return true
   const { items, prefixItems, properties, additionalProperties } = json
   // The parts of a tuple, and of an object with names of the model's choice, have no names to write down: take it whole.
-  if (prefixItems !== undefined || (properties === undefined && isRecord(additionalProperties))) return false
-  if (isRecord(items)) return leadsSomewhere(items, [name, ...rest])
-  if (isRecord(properties) && Object.hasOwn(properties, name)) return leadsSomewhere(properties[name], rest)
+  if (prefixItems !== undefined || (properties === undefined && isObject(additionalProperties))) return false
+  if (isObject(items)) return leadsSomewhere(items, [name, ...rest])
+  if (isObject(properties) && Object.hasOwn(properties, name)) return leadsSomewhere(properties[name], rest)
   return additionalProperties === undefined ? properties === undefined : additionalProperties !== false
 }
 
@@ -160,7 +156,7 @@ function checkSecrets(secrets: unknown, place: string, report: Report): void {
 
 function checkApproval(approval: unknown, place: string, report: Report): void {
   if (approval === undefined || approval === 'always') return
-  if (!isRecord(approval)) {
+  if (!isObject(approval)) {
     const problem = `${JSON.stringify(approval)} is not an approval.`
     report('APPROVAL_INVALID', place, problem, "Write 'always', or { by: ['ana'], quorum: 1, expires: '1h' }.")
     return
@@ -193,7 +189,7 @@ function checkApproval(approval: unknown, place: string, report: Report): void {
 function checkLadder(ladder: unknown, endMs: number, place: string, report: Report): void {
   if (ladder === undefined) return
   const say = (problem: string, cure: string): void => report('ESCALATION_INVALID', place, problem, cure)
-  if (!Array.isArray(ladder) || !ladder.every(isRecord)) {
+  if (!Array.isArray(ladder) || !ladder.every(isObject)) {
     say('An escalation is a list of { after, to }.', "Write [{ after: '15m', to: 'lead' }].")
     return
   }
@@ -227,7 +223,7 @@ export function checkStateBoundary(agent: Agent, state: State, place: string, re
   }
   const declassify: unknown = 'declassify' in state ? state.declassify : undefined
   if (declassify === undefined) return
-  if (!isRecord(declassify)) {
+  if (!isObject(declassify)) {
     const cure = "Write { trust: 'trusted', reason: '…' }."
     report('DECLASSIFY_INVALID', `${place}.declassify`, 'This is not a declassification.', cure)
     return
@@ -278,7 +274,7 @@ function checkPolicy(policy: unknown, report: Report): void {
   const names = new Set<unknown>()
   for (const [index, rule] of policy.entries()) {
     const place = `.policy.${index}`
-    const { name, judge } = (isRecord(rule) ? rule : {}) as { name?: unknown; judge?: unknown }
+    const { name, judge } = (isObject(rule) ? rule : {}) as { name?: unknown; judge?: unknown }
     if (!isText(name))
       report('POLICY_INVALID', place, 'The rule has no name.', 'Name it; the log says which rule held.')
     else if (names.has(name)) report('POLICY_INVALID', place, `Two rules are named ${name}.`, 'Rename one.')

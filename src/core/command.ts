@@ -6,7 +6,7 @@ import { emit, type Draft } from './draft.ts'
 import { Fault, type FaultCode } from './fault.ts'
 import type { AnswerProblem } from './event.ts'
 import { seqOf } from './item.ts'
-import { head, type Json } from './json.ts'
+import { head, isObject, type Json } from './json.ts'
 import { raisable, type RaisableLimit } from './limits.ts'
 import { callOff } from './gate.ts'
 import { fail } from './permission.ts'
@@ -110,7 +110,7 @@ const codes: Partial<Record<AnswerProblem, FaultCode>> = {
 
 /** What is called instead must be there to be called. Whether it fits the tool is seen when it is judged. */
 function proveEdit(item: string, data: Json | undefined): void {
-  if (typeof data === 'object' && data !== null && !Array.isArray(data)) return
+  if (isObject(data)) return
   throw new Fault(
     'INPUT_INVALID',
     `To edit item ${item} takes the other arguments, as a JSON object; ${data === undefined ? 'none were given' : `${head(JSON.stringify(data), 80)} is none`}. Nothing was written.`,

@@ -7,6 +7,11 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 /** A JSON object. */
 export type JsonObject = { readonly [key: string]: Json }
 
+/** Is this an object whose fields may be looked at: neither a list nor nothing? */
+export function isObject(value: unknown): value is { readonly [key: string]: unknown } {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
 /** What became of a value at the boundary. */
 export type Conversion = { ok: true; value: Json } | { ok: false; problem: string }
 

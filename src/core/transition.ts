@@ -6,7 +6,7 @@ import type { EventData, RefusalReason } from './event.ts'
 import { messageOf } from './fault.ts'
 import { freeAll } from './gate.ts'
 import { itemIdOf } from './item.ts'
-import type { Json, JsonObject } from './json.ts'
+import { isObject, type Json, type JsonObject } from './json.ts'
 import { clear, join, labelled, weaken, type Label } from './label.ts'
 import { defaults, raisable, sayAmount, type LimitName, type RaisableLimit } from './limits.ts'
 import { isFailure, type Machine, type MachineExit, type Node } from './machine.ts'
@@ -339,8 +339,4 @@ export function reading(machine: Machine, work: Draft, node: Node): { context: J
 /** Refuses to show a key to a function of the author's. */
 export function refuseRead(work: Draft, { name }: Pick<Node, 'name'>, key: string): void {
   refuse(work, { reason: 'undeclared-read', asked: key, correction: `Refused: the state ${name} may not read ${key}.` })
-}
-
-function isObject(value: Json): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

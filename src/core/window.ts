@@ -2,7 +2,7 @@
 // together from the task alone, within a bound, and every request is well formed: each call has one result, in order,
 // under an id of its own, whatever the provider called it. What has to go goes by one declared rule (see `fit`).
 
-import type { Json } from './json.ts'
+import { isObject, type Json } from './json.ts'
 import type { AnswerPart, CallResult, Message, MessagePart, ModelRequest } from './model.ts'
 import type { Node } from './machine.ts'
 import { isChanged } from './pin.ts'
@@ -199,7 +199,7 @@ function ownId(part: Extract<AnswerPart, { type: 'call' }>, turn: number, index:
 
 /** Providers take only objects as arguments; what else a model sent was refused, and its correction says so. */
 function asObject(value: Json | undefined): Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : {}
+  return isObject(value) ? value : {}
 }
 
 /** The message that states the rules of the house, after the author's own instructions. */

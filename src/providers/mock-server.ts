@@ -3,7 +3,7 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { Fault } from '../core/fault.ts'
-import type { Json, JsonObject } from '../core/json.ts'
+import { isObject, type Json, type JsonObject } from '../core/json.ts'
 import type { CallResult, Finish, Message, MessagePart, Offer } from '../core/model.ts'
 import { finishOf, player, type Script, type ScriptAnswer } from './scripted.ts'
 
@@ -91,7 +91,7 @@ export async function startMockServer(script: Script, options: MockServerOptions
 
 /** A function of the user's may answer with anything. */
 function proveAnswer(answer: ScriptAnswer): ScriptAnswer {
-  if (typeof answer === 'object' && answer !== null && !Array.isArray(answer)) return answer
+  if (isObject(answer)) return answer
   throw new TypeError(
     `its answer is ${answer === undefined ? 'undefined' : JSON.stringify(answer)}, which is no object`,
   )
@@ -127,7 +127,7 @@ async function readBody(request: IncomingMessage): Promise<string | undefined> {
 function parse(text: string): JsonObject | undefined {
   try {
     const value = JSON.parse(text) as Json
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined
+    return isObject(value) ? value : undefined
   } catch {
     return undefined
   }
