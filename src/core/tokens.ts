@@ -25,8 +25,6 @@ interface Word {
   humps: number
 }
 
-const none: Word = { length: 0, digits: 0, uppers: 0, turns: 0, humps: 0 }
-
 /** The longest word that may still be one of a language, or of a name that is made of words. */
 const wordLettersMax = 16
 
@@ -39,7 +37,7 @@ function denseTokens(text: string): number {
   let tokens = 0
   let [marks, previous, same] = [0, 0, 0]
   // One for all words: they are as many as the text is long.
-  const word: Word = { ...none }
+  const word: Word = { length: 0, digits: 0, uppers: 0, turns: 0, humps: 0 }
   for (let index = 0; index < text.length; index += 1) {
     const code = text.charCodeAt(index)
     same = code === previous && code < 128 ? same + 1 : 0
@@ -59,7 +57,7 @@ function denseTokens(text: string): number {
     } else {
       if (word.length > 0) {
         tokens += wordTokens(word)
-        Object.assign(word, none)
+        word.length = word.digits = word.uppers = word.turns = word.humps = 0
       }
       if (kind === mark) {
         // A run of the same mark is one token or two; different ones are, from the fourth on, nearly one each.
