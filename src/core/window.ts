@@ -159,37 +159,68 @@ function say(thread: Thread, message: Message): void {
   thread.tokens += messageTokens(message)
 }
 
+/** A turn as it is told to a model. */
+interface Told {
+  readonly messages: readonly Message[]
+  readonly tokens: number
+  /** Whether a result is shown by its head. */
+  readonly heads: boolean
+}
+
+// A thread is put together under many cuts before one is chosen, and most of its turns are the same in most of them.
+const tellings = new WeakMap<Turn, Map<string, Told>>()
+
 function render(turn: Turn, thread: Thread): void {
+  const { resultsBefore, headChars } = thread.cut
+  const ids = turn.content.map((part, index) => (part.type === 'call' ? ownId(part, turn.turn, index, thread.ids) : ''))
+  const show: Show =
+    turn.turn < resultsBefore ? 'none' : headChars !== null && longest(turn) > headChars ? headChars : 'all'
+  const key = [show, ...ids].join(' ')
+  const known = tellings.get(turn) ?? new Map<string, Told>()
+  tellings.set(turn, known)
+  const told = known.get(key) ?? tell(turn, ids, show)
+  known.set(key, told)
+  thread.messages.push(...told.messages)
+  thread.tokens += told.tokens
+  if (told.heads) thread.heads = true
+}
+
+/** How a turn's results are shown: whole, those of more characters by their heads, or not at all. */
+type Show = 'all' | 'none' | number
+
+function tell(turn: Turn, ids: readonly string[], show: Show): Told {
   const content: MessagePart[] = []
   const results: CallResult[] = []
+  let heads = false
   for (const [index, part] of turn.content.entries()) {
     if (part.type !== 'call') {
       if (part.text !== '') content.push(part)
       continue
     }
-    const id = ownId(part, turn.turn, index, thread.ids)
+    const id = ids[index]!
     const name = /^[\w-]{1,64}$/.test(part.name) ? part.name : 'unnamed'
     const metadata = part.metadata === undefined ? {} : { metadata: part.metadata }
     content.push({ type: 'call', id, name, arguments: asObject(part.arguments), ...metadata })
     const { value, failed } = turn.results.get(index) ?? { value: 'Not done.', failed: true }
-    results.push({ id, name, value: shown(value, `${turn.turn}.${index}`, turn.turn, thread), failed })
+    const head = headOf(value, `${turn.turn}.${index}`, show)
+    if (head !== undefined) heads = true
+    results.push({ id, name, value: show === 'none' ? leftOut : (head ?? value), failed })
   }
   if (content.length === 0) content.push({ type: 'text', text: '(no answer)' })
-  say(thread, { role: 'assistant', content })
-  if (results.length > 0) say(thread, { role: 'tool', results })
-  if (turn.note !== undefined) say(thread, { role: 'user', text: turn.note })
+  const messages: Message[] = [{ role: 'assistant', content }]
+  if (results.length > 0) messages.push({ role: 'tool', results })
+  if (turn.note !== undefined) messages.push({ role: 'user', text: turn.note })
+  return { messages, tokens: messages.reduce((sum, message) => sum + messageTokens(message), 0), heads }
 }
 
-/** A result as it is shown: whole, by its head, or not at all. */
-function shown(value: Json, handle: string, turn: number, thread: Thread): Json {
-  const { resultsBefore, headChars } = thread.cut
-  if (turn < resultsBefore) return '(Left out to save room. Call again if it is needed.)'
-  if (headChars === null) return value
+/** The head of a result that is too long to be shown whole. */
+function headOf(value: Json, handle: string, show: Show): Json | undefined {
+  if (typeof show !== 'number') return undefined
   const text = readOn.textOf(value)
-  if (text.length <= headChars) return value
-  thread.heads = true
-  return readOn.head(text, handle, headChars)
+  return text.length > show ? readOn.head(text, handle, show) : undefined
 }
+
+const leftOut = '(Left out to save room. Call again if it is needed.)'
 
 function ownId(part: Extract<AnswerPart, { type: 'call' }>, turn: number, index: number, taken: Set<string>): string {
   const id = /^[\w-]{1,64}$/.test(part.id) && !taken.has(part.id) ? part.id : `call_${turn}_${index}`

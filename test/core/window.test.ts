@@ -161,6 +161,24 @@ test('A33, I12: a history cut to every length, with every bound on heads, is wel
   )
 })
 
+test('what a model is shown under a cut does not depend on the cuts that were tried before', () => {
+  const cut = fc.record({
+    resultsBefore: fc.integer({ min: 1, max: 12 }),
+    turnsBefore: fc.integer({ min: 1, max: 12 }),
+    headChars: fc.constantFrom(null, 200, 300, 400),
+  })
+  fc.assert(
+    fc.property(turns, fc.array(cut, { minLength: 1, maxLength: 6 }), cut, (all, tried, chosen) => {
+      const visit = visitOf(all)
+      for (const other of tried) assemble({ ...visit, cut: other }, node, 100)
+      const fresh = visitOf(all, chosen)
+      expect(sizeOf(visit, node, chosen)).toBe(sizeOf(fresh, node))
+      expect(assemble({ ...visit, cut: chosen }, node, 100)).toEqual(assemble(fresh, node, 100))
+    }),
+    { numRuns: 500 },
+  )
+})
+
 describe('what does not fit', () => {
   const long = (index: number): TurnResult => ({ value: `result ${index} ${'word '.repeat(100)}`, failed: false })
   const thread = (length: number): Visit =>
