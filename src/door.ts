@@ -27,10 +27,11 @@ export async function decideOn(
   decide: (work: Draft) => void,
 ): Promise<boolean> {
   const { task, head } = await loadTask(store, taskId)
-  const work = draft(task, runtime.now(), terms)
+  const kin = task.tree && (await store.kin(task))
+  const work = draft(task, runtime.now(), { ...terms, tree: kin?.tree })
   decide(work)
   if (work.events.length === 0) return true
-  return (await commitSurely(store, { point, head, events: work.events, task })).ok
+  return (await commitSurely(store, { point, head, events: work.events, task, kin })).ok
 }
 
 /**

@@ -4,11 +4,15 @@ export { defineAgent, isAgent } from './core/agent.ts'
 export type {
   Agent,
   AgentDefinition,
+  AgentState,
+  ChildFailures,
+  ChildResult,
   EngineExit,
   Exit,
   ExitDefinition,
   FinalState,
   HumanState,
+  Join,
   Leaving,
   ModelState,
   RunState,
@@ -16,11 +20,13 @@ export type {
   ToolState,
   WaitState,
 } from './core/agent.ts'
+export { agentTool } from './core/agent-tool.ts'
+export type { AgentToolOptions } from './core/agent-tool.ts'
 export { check, examine } from './core/check.ts'
 export type { Examination } from './core/check.ts'
 export type { HumanAnswer, Signal } from './core/command.ts'
 export { defineContext } from './core/context.ts'
-export type { ContextDefinition, ContextOf, ContextShape, InputOf, KeyDefinition } from './core/context.ts'
+export type { ContextDefinition, ContextOf, ContextShape, InputOf, KeyDefinition, Merge } from './core/context.ts'
 export type { Duration } from './core/duration.ts'
 export type { Event, EventData, EventType } from './core/event.ts'
 export { Fault, isFault } from './core/fault.ts'

@@ -7,7 +7,7 @@ import { closedBreaker, openGate } from './core/breaker.ts'
 import { compileChecked } from './core/check.ts'
 import { answer, cancel, resetBreaker, signal, type HumanAnswer, type Signal } from './core/command.ts'
 import type { ContextShape, InputOf } from './core/context.ts'
-import { start } from './core/decide.ts'
+import { start } from './core/start.ts'
 import { noTerms, type Draft, type Terms } from './core/draft.ts'
 import { erase, isErased } from './core/erasure.ts'
 import { Fault } from './core/fault.ts'
@@ -22,7 +22,7 @@ import { textOf } from './core/pin.ts'
 import type { Rule } from './core/policy.ts'
 import { toJsonSchema } from './core/schema.ts'
 import type { Tool } from './core/tool.ts'
-import { describe, type Machine } from './core/machine.ts'
+import { childrenIn, describe, familyOf, type Machine } from './core/machine.ts'
 import { boundsOf, quotaProblem, type Bounds, type Quota } from './core/quota.ts'
 import type { Model } from './core/model.ts'
 import type { Redactor } from './core/redact.ts'
@@ -40,7 +40,7 @@ import { keysOf, signerOf } from './store/key.ts'
 import { canonical, genesis, sha256 } from './store/log.ts'
 import { openStore } from './store/open.ts'
 import { gatesOf } from './store/rows.ts'
-import type { GateRow, InboxRow, LoggedEvent, Store, TaskRow, Verification } from './store/store.ts'
+import type { GateRow, InboxRow, LoggedEvent, Store, TaskFilter, TaskRow, Verification } from './store/store.ts'
 import { Worker } from './worker.ts'
 
 /** How to make an orchestrator. */
@@ -110,10 +110,15 @@ export interface TaskView {
   readonly usage: Usage
   /** How many of its payloads were erased. */
   readonly erased: number
+  readonly parentId: string | null
+  readonly rootId: string | null
+  /** The task and all below it, parents before their children; empty for a task alone. */
+  readonly tree: readonly TaskRow[]
   readonly startedBy: string
   readonly startedAtMs: number
   readonly updatedAtMs: number
   readonly seq: number
+  /** What waits for a human, of this task and of all below it. */
   readonly inbox: readonly InboxRow[]
 }
 
@@ -172,6 +177,8 @@ type SayPoint = Extract<WritePoint, 'answer' | 'signal' | 'cancel' | 'erase' | '
 
 const pollMs = 200
 const conflictsMax = 50
+/** How many tasks of a tree are looked at. */
+const treeMax = 1_000_000
 
 /**
  * Opens the store and starts a worker. Throws AGENT_UNSOUND, MODEL_UNKNOWN or a `STORE_` Fault before anything is
@@ -191,9 +198,13 @@ export async function createOrchestrator(options: OrchestratorOptions): Promise<
 async function open(options: OrchestratorOptions, secrets: Secrets): Promise<Orchestrator> {
   const { redact } = secrets
   const machines = new Map<string, { agent: string; machine: Machine }>()
-  for (const agent of options.agents ?? []) {
+  const definitions = new Map<Agent, string>()
+  // Whoever may be started as a child is worked on here, too.
+  for (const agent of new Set((options.agents ?? []).flatMap(familyOf))) {
     const machine = compileChecked(agent)
-    machines.set(sha256(canonical(describe(agent))), { agent: agent.name, machine })
+    const definition = sha256(canonical(describe(agent)))
+    machines.set(definition, { agent: agent.name, machine })
+    definitions.set(agent, definition)
   }
   const names = [...machines.values()].map(({ agent }) => agent)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
@@ -210,8 +221,9 @@ async function open(options: OrchestratorOptions, secrets: Secrets): Promise<Orc
   const window = await loadWindows(options.windows ?? {}, (name) => models.get(name)?.modelId)
   const hash = sha256
   const policy = policyOf(options.policy ?? [])
+  const definition = (agent: Agent): string => definitions.get(agent)!
   const terms: Terms = works
-    ? { ...noTerms, price, window, bounds, policy, hash, redact }
+    ? { ...noTerms, price, window, bounds, policy, hash, redact, definition }
     : { ...noTerms, hash, redact }
   for (const { machine } of machines.values()) provePrices(machine, machine.limits.costMicros, terms)
   const runtime = options.runtime ?? systemRuntime
@@ -287,8 +299,10 @@ function proveSecrets(machine: Machine, secrets: Secrets): void {
 }
 
 /** Where money has a ceiling every model needs a price. Throws PRICE_UNKNOWN. */
-function provePrices(machine: Machine, costMicros: number | null, { price }: Terms): void {
+function provePrices(machine: Machine, costMicros: number | null, terms: Terms): void {
   if (costMicros === null) return
+  const { price } = terms
+  for (const { machine: child } of childrenIn(machine.states.values())) provePrices(child, costMicros, terms)
   const one = {
     inputTokens: 1,
     outputTokens: 1,
@@ -441,7 +455,7 @@ export class Orchestrator {
       id,
       events: (options) => this.events(id, options),
       result: () => this.#until(id, isOver),
-      rest: () => this.#until(id, (task) => isOver(task) || task.waitsFor === 'human' || task.waitsFor === 'signal'),
+      rest: () => this.#rest(id),
     }
   }
 
@@ -472,7 +486,9 @@ export class Orchestrator {
   /** Where a task stands, with its context and what it waits for. Throws TASK_UNKNOWN. */
   async show(taskId: string): Promise<TaskView> {
     const row = await this.#row(taskId)
-    const context = await this.store.context(taskId)
+    const shared = row.contextOf === null ? [] : await this.store.context(row.contextOf)
+    const context = [...shared, ...(await this.store.context(taskId))]
+    const tree = row.rootId === null ? [] : await this.store.tasks({ rootId: row.rootId, limit: treeMax })
     const { agent, version, status, state, outcome, waitsFor, startedBy, startedAtMs, updatedAtMs, seq } = row
     const { steps, turns, inputTokens, outputTokens, costMicros, unpriced, erased } = row
     return {
@@ -487,16 +503,26 @@ export class Orchestrator {
       labels: Object.fromEntries(context.flatMap(({ key, label }) => (isClear(label) ? [] : [[key, label]]))),
       usage: { steps, turns, inputTokens, outputTokens, costMicros, unpriced },
       erased,
+      parentId: row.parentId,
+      rootId: row.rootId,
+      tree: branchOf(taskId, tree),
       startedBy,
       startedAtMs,
       updatedAtMs,
       seq,
-      inbox: await this.store.inbox({ taskId, status: 'open' }),
+      inbox: await this.#inboxOf(taskId, tree),
     }
   }
 
+  async #inboxOf(taskId: string, tree: readonly TaskRow[]): Promise<readonly InboxRow[]> {
+    const asking = branchOf(taskId, tree).filter((task) => task.waitsFor === 'human')
+    const ids = tree.length === 0 ? [taskId] : asking.map((task) => task.taskId)
+    const items = await Promise.all(ids.map((id) => this.store.inbox({ taskId: id, status: 'open' })))
+    return items.flat()
+  }
+
   /** Tasks, newest first. */
-  tasks(filter?: { status?: TaskStatus; agent?: string; limit?: number }): Promise<readonly TaskRow[]> {
+  tasks(filter?: TaskFilter): Promise<readonly TaskRow[]> {
     return this.store.tasks(filter)
   }
 
@@ -712,6 +738,21 @@ export class Orchestrator {
     return row
   }
 
+  /** A task rests when it has ended or waits for somebody outside; one that waits for its children, when all of them do. */
+  async #rest(taskId: string): Promise<TaskView> {
+    for (;;) {
+      const view = await this.#until(taskId, (task) => isOver(task) || isAtRest(task))
+      if (view.waitsFor !== 'child') return view
+      const changed = this.#change('')
+      try {
+        if (!(await this.store.isRestless(view.rootId ?? taskId))) return await this.show(taskId)
+        await changed.promise
+      } finally {
+        changed.cancel()
+      }
+    }
+  }
+
   async #until(taskId: string, done: (row: TaskRow) => boolean): Promise<TaskView> {
     for (;;) {
       const changed = this.#change(taskId, done)
@@ -740,13 +781,38 @@ export class Orchestrator {
 
 type Labels = Readonly<Record<string, DeclaredLabel>>
 
+/** A task and all below it, in the order in which parents started their children. */
+function branchOf(taskId: string, tree: readonly TaskRow[]): readonly TaskRow[] {
+  const own = tree.filter((task) => task.taskId === taskId)
+  const below = Map.groupBy(tree, ({ parentId }) => parentId)
+  const found: TaskRow[] = []
+  const visit = (tasks: readonly TaskRow[]): void => {
+    for (const task of tasks) {
+      found.push(task)
+      visit((below.get(task.taskId) ?? []).toSorted((a, b) => stepOf(a.taskId) - stepOf(b.taskId)))
+    }
+  }
+  visit(own)
+  return found
+}
+
+/** The id of a child ends in the step that started it. */
+function stepOf(taskId: string): number {
+  return Number(taskId.slice(taskId.lastIndexOf(':') + 1))
+}
+
 /** What is said of each key: by the one, by the other, or by both. */
 function both(a: Labels, b: Labels): Readonly<Record<string, readonly DeclaredLabel[]>> {
   const said = Map.groupBy([...Object.entries(a), ...Object.entries(b)], ([key]) => key)
   return Object.fromEntries([...said].map(([key, entries]) => [key, entries.map(([, label]) => label)]))
 }
 
-function isOver({ status }: TaskRow): boolean {
+/** Does it wait for somebody outside, itself or by its children? */
+function isAtRest({ waitsFor }: Pick<TaskRow, 'waitsFor'>): boolean {
+  return waitsFor === 'human' || waitsFor === 'signal' || waitsFor === 'child'
+}
+
+function isOver({ status }: Pick<TaskRow, 'status'>): boolean {
   return status === 'done' || status === 'failed' || status === 'cancelled'
 }
 

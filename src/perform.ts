@@ -1,7 +1,8 @@
 // Carries out one permitted step: asks the model, calls the tool, runs the function. It judges nothing and writes
 // nothing; whatever happens comes back as an outcome, also what was thrown, and never later than the deadline.
 
-import { leavingOf, type Ending, type Outcome } from './core/decide.ts'
+import { leavingOf } from './core/author.ts'
+import type { Ending, Outcome } from './core/decide.ts'
 import { isFault, messageOf } from './core/fault.ts'
 import { head, toJson, type Json, type JsonObject } from './core/json.ts'
 import { defaults } from './core/limits.ts'
@@ -10,7 +11,7 @@ import type { Machine, MachineTool, Node } from './core/machine.ts'
 import type { Failure, Model, Offer } from './core/model.ts'
 import { readOn } from './core/read-on.ts'
 import type { Redactor } from './core/redact.ts'
-import type { OpenStep, Task, Visit } from './core/task.ts'
+import type { PerformedStep, Task, Visit } from './core/task.ts'
 import { readable } from './core/reading.ts'
 import type { ToolCall } from './core/tool.ts'
 import { assemble } from './core/window.ts'
@@ -35,7 +36,7 @@ export interface Ports {
  * step still does afterwards. A result that comes after all is told to `onLate`.
  */
 export async function perform(
-  step: OpenStep,
+  step: PerformedStep,
   task: Task,
   machine: Machine,
   ports: Ports,
@@ -85,7 +86,7 @@ export async function perform(
 }
 
 async function carryOut(
-  step: OpenStep,
+  step: PerformedStep,
   task: Task,
   machine: Machine,
   ports: Ports,
@@ -105,7 +106,7 @@ async function carryOut(
 }
 
 async function askModel(
-  step: Extract<OpenStep, { kind: 'model' }>,
+  step: Extract<PerformedStep, { kind: 'model' }>,
   task: Task,
   node: Node,
   ports: Ports,
@@ -122,7 +123,7 @@ async function askModel(
 }
 
 async function callTool(
-  step: Extract<OpenStep, { kind: 'tool' }>,
+  step: Extract<PerformedStep, { kind: 'tool' }>,
   task: Task,
   machine: Machine,
   context: JsonObject,
@@ -148,7 +149,7 @@ async function callTool(
 
 /** What a tool's body is given besides its input. */
 function callOf(
-  { step, attempt, idempotencyKey }: Extract<OpenStep, { kind: 'tool' }>,
+  { step, attempt, idempotencyKey }: Extract<PerformedStep, { kind: 'tool' }>,
   task: Task,
   context: JsonObject,
   { tool }: MachineTool,

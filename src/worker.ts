@@ -6,9 +6,10 @@ import type { Gate } from './core/breaker.ts'
 import { draft } from './core/draft.ts'
 import { isFault } from './core/fault.ts'
 import { late, proceed, resume, settle, type Outcome } from './core/decide.ts'
+import { hear, type Kin } from './core/kin.ts'
 import type { Machine } from './core/machine.ts'
-import { evolve } from './core/fold.ts'
-import { hasDecided, isEnded, nextRetryAtMs, type Task } from './core/task.ts'
+import { evolve, fold } from './core/fold.ts'
+import { hasDecided, isEnded, isIdle, isWaiting, nextRetryAtMs, type Task } from './core/task.ts'
 import { Alarm } from './alarm.ts'
 import { commitSurely, decideOn, loadTask } from './door.ts'
 import { Gates } from './gates.ts'
@@ -48,12 +49,18 @@ interface Session {
   wake: (() => void) | undefined
   /** A place may have become free for a step that waits before its gate. */
   looksAgain: boolean
+  /** What was heard of the family, as it counts its news, and whether there is more. */
+  heard: number
+  hasNews: boolean
   lost: boolean
 }
 
 // How long a worker waits before it speaks again to a store that is away.
 const awayMinMs = 100
 const awayMaxMs = 5_000
+
+// How many tasks that wait are remembered.
+const restingMax = 64
 
 /** Failures of a store that pass. One that is damaged, or somebody else's, is not waited for. */
 function isAway(thrown: unknown): boolean {
@@ -67,6 +74,8 @@ export class Worker {
   readonly #gates: Gates
   readonly #sessions = new Map<string, Session | undefined>()
   readonly #driving = new Set<Promise<void>>()
+  /** Tasks that wait, as they were when they came to rest: the latest last. One that is taken up again need not be told whole. */
+  readonly #resting = new Map<string, { readonly task: Task; readonly head: Head }>()
   #stopping = false
   readonly #alarm: Alarm
   #unwatch: () => void = () => undefined
@@ -84,7 +93,7 @@ export class Worker {
   /** Begins to claim tasks. */
   start(): void {
     const { store } = this.#options
-    this.#unwatch = store.watch(({ taskId, seq }) => this.#notice(taskId, seq))
+    this.#unwatch = store.watch(({ taskId, seq }, news) => this.#notice(taskId, seq, news))
     this.#beat()
     this.#loop ??= this.#run()
   }
@@ -151,15 +160,16 @@ export class Worker {
   }
 
   /** Something was committed in this process: by a session, or for a task that nobody here holds yet. */
-  #notice(taskId: string, seq: number): void {
+  #notice(taskId: string, seq: number, news: boolean): void {
     const session = this.#sessions.get(taskId)
-    if (session) this.#see(session, seq)
+    if (session) this.#see(session, seq, news)
     else if (!this.#sessions.has(taskId)) this.#alarm.ring()
   }
 
-  #see(session: Session, seq: number): void {
+  #see(session: Session, seq: number, news: boolean): void {
     session.seenSeq = Math.max(session.seenSeq, seq)
-    if (session.seenSeq > session.head.seq) session.wake?.()
+    session.hasNews ||= news
+    if (session.hasNews || session.seenSeq > session.head.seq) session.wake?.()
   }
 
   /** Keeps the leases alive, and looks whether somebody outside wrote to the tasks that are held. */
@@ -178,10 +188,10 @@ export class Worker {
             )
       renewal
         .then((renewed) => {
-          for (const { taskId, held: kept, seq } of renewed) {
+          for (const { taskId, held: kept, seq, news } of renewed) {
             const session = this.#sessions.get(taskId)
             if (!session) continue
-            if (kept) this.#see(session, seq)
+            if (kept) this.#see(session, seq, news > session.heard)
             else this.#abandon(session)
           }
           // Another process may have freed a place.
@@ -221,11 +231,13 @@ export class Worker {
     while (!isEnded(session.task)) {
       const gate = (key: string): Gate => this.#gates.get(key)
       const fullUntilMs = (step: number): number | undefined => full.get(step)
+      const kin = await this.#hear(session)
       const nowMs = ports.runtime.now()
-      const work = draft(session.task, nowMs, { ...ports.terms, gate, fullUntilMs })
+      const work = draft(session.task, nowMs, { ...ports.terms, gate, fullUntilMs, tree: kin?.tree })
       // The first commit takes over what another worker left; every later one records what came of a step.
       if (point === 'permit') resume(machine, work)
       for (const outcome of outcomes) settle(machine, work, outcome)
+      if (kin) hear(machine, work, kin)
       if (!this.#stopping) proceed(machine, work)
       // Before a step waits for a breaker, or fails because of one, it is looked at as it is now.
       if (!looked && work.events.some(({ type, data }) => type === 'step.queued' && data.reason !== 'busy')) {
@@ -235,13 +247,14 @@ export class Worker {
         continue
       }
       looked = false
-      const keep = session.task.open.size > 0 || this.#dueSoon(session.task)
+      const keep = !isIdle(session.task) || this.#dueSoon(session.task)
       this.#gates.propose(work.gates)
       const { head, task } = session
       const { lease } = claim
       const { admits, takes, events } = work
       const gates = { admits, takes, nowMs }
-      const commit: Commit = { point: keep ? point : 'rest', head, events, task, lease, keep, gates }
+      const { children } = work
+      const commit: Commit = { point: keep ? point : 'rest', head, events, task, lease, keep, gates, kin, children }
       const committed = await this.#commit(session, commit, nowMs)
       if (!committed.ok) {
         if (committed.reason === 'lease-lost') return
@@ -258,7 +271,10 @@ export class Worker {
         this.#alarm.ring()
         this.#callUp()
       }
-      if (!keep) return
+      if (!keep) {
+        this.#rest(session)
+        return
+      }
       this.#performOpen(session)
       await this.#nextOutcome(session)
       if (session.lost) return
@@ -309,12 +325,41 @@ export class Worker {
     }
   }
 
+  /** What the family has to tell; nothing, when nothing more is begun here. */
+  async #hear(session: Session): Promise<Kin | undefined> {
+    if (!session.task.tree || this.#stopping) return undefined
+    session.hasNews = false
+    const kin = await this.#patiently(session, () => this.#options.store.kin(session.task))
+    session.heard = kin.news
+    return kin
+  }
+
+  /** A task that waits is likely to be taken up here again, and its log only gets longer. */
+  #rest({ claim: { taskId }, task, head }: Session): void {
+    if (!isWaiting(task)) return
+    this.#resting.set(taskId, { task, head })
+    const [oldest] = this.#resting.keys()
+    if (this.#resting.size > restingMax) this.#resting.delete(oldest!)
+  }
+
+  async #loadTask(taskId: string): Promise<{ task: Task; head: Head }> {
+    const { store } = this.#options
+    const resting = this.#resting.get(taskId)
+    this.#resting.delete(taskId)
+    if (!resting) return loadTask(store, taskId)
+    const { task, head } = resting
+    const news = await store.read(taskId, { afterSeq: head.seq })
+    const last = news.at(-1)
+    return { task: fold(task, news), head: last ? { seq: last.seq, hash: last.hash } : head }
+  }
+
   async #load(claim: Claim): Promise<Session | undefined> {
-    const { task, head } = await loadTask(this.#options.store, claim.taskId)
+    const { task, head } = await this.#loadTask(claim.taskId)
     const machine = this.#options.machines.get(task.definition)
     if (!machine) return undefined
     const base = { claim, machine, task, head, running: new Map<string, AbortController>(), outcomes: [] }
-    return { ...base, seenSeq: head.seq, wake: undefined, looksAgain: false, lost: false }
+    const unheard = { heard: 0, hasNews: false }
+    return { ...base, ...unheard, seenSeq: head.seq, wake: undefined, looksAgain: false, lost: false }
   }
 
   async #reload(session: Session): Promise<void> {
@@ -325,6 +370,7 @@ export class Worker {
 
   #performOpen(session: Session): void {
     for (const step of session.task.open.values()) {
+      if (step.kind === 'child') continue
       const key = `${step.step}.${step.attempt}`
       if (session.running.has(key)) continue
       const controller = new AbortController()
@@ -356,7 +402,7 @@ export class Worker {
     const { ports, leaseMs } = this.#options
     // What waits before a gate is let in by whoever frees a place, so it goes back to the queue.
     const waits = [...task.delayed.values()].some(({ queued }) => queued)
-    if (this.#stopping || task.delayed.size === 0 || waits) return false
+    if (this.#stopping || task.delayed.size === 0 || waits || task.awaits) return false
     return nextRetryAtMs(task) - ports.runtime.now() <= leaseMs
   }
 
@@ -372,11 +418,11 @@ export class Worker {
             session.wake?.()
           })
     try {
-      const moved = (): boolean => hasDecided(session.task) || isIdle(session.task)
+      const moved = (): boolean => hasDecided(session.task) || hasNothing(session.task)
       session.looksAgain = false
       await this.#await(
         session,
-        () => due || session.looksAgain || moved() || (this.#stopping && session.running.size === 0),
+        () => due || session.looksAgain || session.hasNews || moved() || (this.#stopping && session.running.size === 0),
       )
     } finally {
       cancel?.()
@@ -426,8 +472,8 @@ export class Worker {
 }
 
 /** Nothing is at work and nothing is due: somebody outside has decided, and something else is to be done. */
-function isIdle({ open, delayed }: Task): boolean {
-  return open.size === 0 && delayed.size === 0
+function hasNothing(task: Task): boolean {
+  return isIdle(task) && task.delayed.size === 0
 }
 
 function calledOff(): DOMException {

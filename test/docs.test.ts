@@ -132,6 +132,7 @@ test.each([
         'RunState',
         'HumanState',
         'WaitState',
+        'AgentState',
         'FinalState',
       ],
       approval: ['Escalation'],

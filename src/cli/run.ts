@@ -3,7 +3,7 @@
 import type { Command } from 'commander'
 import type { Agent } from '../core/agent.ts'
 import { compileChecked } from '../core/check.ts'
-import { start } from '../core/decide.ts'
+import { start } from '../core/start.ts'
 import { sayMs } from '../core/duration.ts'
 import { Fault } from '../core/fault.ts'
 import type { Limits } from '../core/limits.ts'

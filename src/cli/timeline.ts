@@ -31,6 +31,26 @@ export function describe(event: LoggedEvent): string | undefined {
     case 'context.written':
       if (event.data.source !== 'exit' && event.data.source !== 'rollback') return undefined
       return `  ${event.data.source === 'exit' ? 'wrote' : 'restored'} ${event.data.key} (version ${event.data.version}) ${short(event.data.value)}`
+    case 'context.synced': {
+      const { key, version, writer, value } = event.data
+      return `  ${writer} ${value === undefined ? 'removed' : 'wrote'} ${key} (version ${version})`
+    }
+    case 'children.planned': {
+      const { length } = isErased(event.data.inputs) ? [] : event.data.inputs
+      return length === 1 ? undefined : `  ${length} children are planned`
+    }
+    case 'child.started': {
+      const { agent, child, shares } = event.data
+      return `  ${paint('yellow', agent)} begins as ${child}${shares ? ', on the same context' : ''}`
+    }
+    case 'child.ended': {
+      const { child, status, outcome, output } = event.data
+      return `  ${child} → ${paint(status === 'done' ? 'green' : 'red', outcome)} ${short(output)}`
+    }
+    case 'child.calledOff':
+      return paint('red', `  ${event.data.child} is called off by ${event.data.by}: ${event.data.reason}`)
+    case 'budget.awaited':
+      return paint('yellow', `  waits for ${event.data.limit} of the tree: ${sayShort[event.data.why]}`)
     case 'context.removed':
       return `  removed ${event.data.key} (version ${event.data.version})`
     case 'model.called':
@@ -183,6 +203,12 @@ const sayClosed = {
   outdated: 'what was approved is not what would be called now: it is asked again',
   unseen: 'the tool makes something else of what was given: it is asked about that',
   unfit: 'the arguments that were given do not fit: it is asked again',
+} as const
+
+const sayShort = {
+  reserved: 'others hold what is left',
+  paused: 'its root has to decide at the soft line',
+  short: 'there is too little left',
 } as const
 
 const sayReason = {

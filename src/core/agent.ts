@@ -82,7 +82,7 @@ export interface Declassification extends DeclaredLabel {
 
 /** A model chooses among tools and exits. */
 export interface ModelState<Context = any, Target = string>
-  extends Common<Context, Target>, Not<'tool' | 'run' | 'human' | 'wait' | 'type'> {
+  extends Common<Context, Target>, Not<'tool' | 'run' | 'human' | 'wait' | 'agent' | 'type'> {
   /** The name of a model, or of several: the next is asked when one has failed as often as `retry` allows. */
   readonly model: string | readonly string[]
   /** Who the model is here; the system message. */
@@ -110,7 +110,7 @@ export interface ModelState<Context = any, Target = string>
 
 /** One tool is called, with arguments computed from the context. Leaves by `DONE` unless `exit` says otherwise. */
 export interface ToolState<Context = any, Target = string>
-  extends Common<Context, Target>, Not<'model' | 'run' | 'human' | 'wait' | 'type'> {
+  extends Common<Context, Target>, Not<'model' | 'run' | 'human' | 'wait' | 'agent' | 'type'> {
   readonly tool: Tool
   /** Pure: the arguments of the call. */
   readonly args: (given: Reading<Context>) => unknown
@@ -120,7 +120,7 @@ export interface ToolState<Context = any, Target = string>
 
 /** Your own deterministic function says where to go. */
 export interface RunState<Context = any, Target = string>
-  extends Common<Context, Target>, Not<'model' | 'tool' | 'human' | 'wait' | 'type'> {
+  extends Common<Context, Target>, Not<'model' | 'tool' | 'human' | 'wait' | 'agent' | 'type'> {
   readonly run: (
     given: Reading<Context> & { readonly signal: AbortSignal },
   ) => Leaving<Context> | Promise<Leaving<Context>>
@@ -130,7 +130,7 @@ export interface RunState<Context = any, Target = string>
 
 /** A person is asked; the state's exits are the decisions that may be made. */
 export interface HumanState<Context = any, Target = string>
-  extends Common<Context, Target>, Not<'model' | 'tool' | 'run' | 'wait' | 'type'> {
+  extends Common<Context, Target>, Not<'model' | 'tool' | 'run' | 'wait' | 'agent' | 'type'> {
   readonly human: {
     readonly question: string | ((given: Reading<Context>) => string)
     /** What the person is shown besides the question: anything JSON. */
@@ -143,15 +143,78 @@ export interface HumanState<Context = any, Target = string>
 
 /** Nothing is done until a time has passed or a signal has come. Leaves by `DONE`; a signal's data is that exit's output. */
 export interface WaitState<Context = any, Target = string>
-  extends Common<Context, Target>, Not<'model' | 'tool' | 'run' | 'human' | 'type'> {
+  extends Common<Context, Target>, Not<'model' | 'tool' | 'run' | 'human' | 'agent' | 'type'> {
   readonly wait:
     | { readonly delay: Duration; readonly signal?: never }
     | { readonly signal: string; readonly delay?: never }
 }
 
+/** What a child task came to, as its parent is told. */
+export interface ChildResult<Output = any> {
+  readonly taskId: string
+  /** The child's place in the list that `each` gave; 0 where there is one child. */
+  readonly index: number
+  /** `cancelled` also where it was called off: because of a deadline, or because the others were enough. */
+  readonly status: 'done' | 'failed' | 'cancelled'
+  /** The final state it ended in; an engine's exit, or `cancelled`, where it did not come to one. */
+  readonly outcome: string
+  /** What that final state handed over; `{}` where it hands nothing over. */
+  readonly output: Output
+}
+
+/** When a fan-out has what it needs: all of its children, one of them, or so many. */
+export type Join = 'all' | 'any' | { readonly quorum: number }
+
+/**
+ * What a child that does not end well means for the others. `stop`: they are cancelled, the fan-out has failed. `skip`: it
+ * is left out, as long as the join can be reached without it. `wait`: all come to their end before it is judged.
+ */
+export type ChildFailures = 'stop' | 'skip' | 'wait'
+
+/** A child task, or one for each item of a list, as an input and an output of it are given. */
+interface Branch {
+  /** The item of `each` that the child is for, and its place; of one child: nothing, and 0. */
+  readonly item: any
+  readonly index: number
+}
+
+/**
+ * A child task; its final states are the exits of this state. With `each`, one for every item of a list: then the state
+ * leaves by `DONE` when the join is reached, by `FAILED` when it cannot be.
+ */
+export interface AgentState<Context = any, Target = string>
+  extends Common<Context, Target>, Not<'model' | 'tool' | 'run' | 'human' | 'wait' | 'type'> {
+  /**
+   * Who does it. An agent with the same context (the same `defineContext` object) works on the shared context of the tree,
+   * under its own rights; any other has a context of its own.
+   */
+  readonly agent: Agent<any, any>
+  /** Ceilings of a child, in place of its agent's. */
+  readonly limits?: Limits
+  /** Pure: the list; looked at once, when the state is entered. */
+  readonly each?: (given: Reading<Context>) => readonly unknown[]
+  /** Pure: a child's input; of a shared context, keys that it has for itself. Default: the item, or `{}`. */
+  readonly input?: (given: Reading<Context> & Branch) => unknown
+  /**
+   * Pure: what is written to the context when the child has ended in one of its final states, or the join is reached.
+   * `children` are those that have ended, in the order of the list; `child` is the first. Default: nothing.
+   */
+  readonly output?: (
+    given: Reading<Context> & { readonly child: ChildResult; readonly children: readonly ChildResult[] },
+  ) => Partial<Context>
+  /** Children at a time. Default 8. */
+  readonly concurrency?: number
+  /** Default `all`. */
+  readonly join?: Join
+  /** Default `stop` where all are needed, else `skip`. */
+  readonly failures?: ChildFailures
+}
+
 /** The end. Its name is the task's outcome. */
-export interface FinalState extends Not<'model' | 'tool' | 'run' | 'human' | 'wait' | 'on'> {
+export interface FinalState<Context = any> extends Not<'model' | 'tool' | 'run' | 'human' | 'wait' | 'agent' | 'on'> {
   readonly type: 'final'
+  /** Pure: what is handed over to whoever started the task as a child. Default `{}`. */
+  readonly output?: (given: Reading<Context>) => unknown
   /** True for an end that is not a good one: the task's status is then `failed`. Default false. */
   readonly failure?: boolean
 }
@@ -165,7 +228,8 @@ export type State<Context = any, Target = string> =
   | RunState<Context, Target>
   | HumanState<Context, Target>
   | WaitState<Context, Target>
-  | FinalState
+  | AgentState<Context, Target>
+  | FinalState<Context>
 
 /** What a function or a mapper answers with: an exit, or an exit and what it hands over. */
 export type Leaving<Context = any> = string | { readonly exit: string; readonly output?: Partial<Context> }
@@ -227,9 +291,22 @@ type CheckedArgs<S> = S extends {
     : { args: 'these arguments are not what the tool takes' }
   : unknown
 
+/** The names of an agent's final states. */
+type FinalsOf<States> = {
+  [Name in keyof States]: States[Name] extends { readonly type: 'final' } ? Name : never
+}[keyof States] &
+  string
+
+type CheckedFinals<S> = S extends { readonly each: unknown }
+  ? unknown
+  : S extends { readonly agent: Agent<any, infer States> }
+    ? { readonly on: { readonly [Final in FinalsOf<States>]: unknown } }
+    : unknown
+
 type Checked<Context, States> = {
   readonly [Name in keyof States]: CheckedExits<Context, keyof States & string, States[Name]> &
-    CheckedArgs<States[Name]>
+    CheckedArgs<States[Name]> &
+    CheckedFinals<States[Name]>
 }
 
 /**

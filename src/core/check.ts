@@ -1,14 +1,25 @@
 // Proves a machine sound before it runs. Whatever types cannot see is found here, by name, with its cure: targets that
 // do not exist, states nobody can reach, ways that never end, names that mean two things.
 
-import { engineExits, type Agent, type ModelState, type State } from './agent.ts'
+import { engineExits, isAgent, type Agent, type ModelState, type State } from './agent.ts'
 import { checkAgentBoundary, checkKeyBoundary, checkStateBoundary, checkToolBoundary } from './boundary.ts'
 import { durationProblem, type Duration } from './duration.ts'
 import { Fault, isFault, messageOf } from './fault.ts'
 import { checkFields } from './field.ts'
 import { defaults, isCeiling, limitProblems } from './limits.ts'
 import { isUnbounded, loopsOf } from './loop.ts'
-import { candidatesOf, compile, failureTarget, kindOf, outputKeys, type Machine, type Node } from './machine.ts'
+import { isMerging, merges } from './context.ts'
+import {
+  agentsOf,
+  candidatesOf,
+  childrenIn,
+  compile,
+  failureTarget,
+  kindOf,
+  outputKeys,
+  type Machine,
+  type Node,
+} from './machine.ts'
 import { severityOf, type Problem, type Report } from './problem.ts'
 import { placesMax, prove, type Flow, type Proof } from './proof.ts'
 import { quarantineProblems } from './quarantine.ts'
@@ -62,7 +73,12 @@ function find(agent: Agent, windows: Windows): Found {
   for (const [name, state] of Object.entries(agent.states)) checkState(agent, name, state, report)
   checkAgentBoundary(agent, report)
   checkTools(agent, report)
-  if (problems.length > 0) return { problems }
+  for (const child of new Set(Object.values(agent.states).flatMap(agentsOf))) {
+    for (const problem of find(child, windows).problems) {
+      problems.push({ ...problem, place: `${root} → ${problem.place}` })
+    }
+  }
+  if (problems.some(({ severity, code }) => severity === 'error' && code !== 'FLOW_UNGATED')) return { problems }
   const machine = compile(agent)
   for (const node of machine.states.values()) {
     checkNode(machine, node, report)
@@ -70,6 +86,7 @@ function find(agent: Agent, windows: Windows): Found {
   }
   checkPaths(machine, report)
   checkLoops(machine, report)
+  checkParallel(machine, report)
   const proof = prove(machine)
   checkFlows(machine, proof, report)
   return { problems, machine, proof }
@@ -157,8 +174,9 @@ function checkContext(agent: Agent, report: Report): void {
     }
     if (isSchema(key)) continue
     checkKeyBoundary(key, place, report)
-    if (key.merge !== undefined && key.merge !== 'replace' && key.merge !== 'append') {
-      report('KEY_INVALID', place, `There is no merge ${JSON.stringify(key.merge)}.`, 'Use replace or append.')
+    if (key.merge !== undefined && typeof key.merge !== 'function' && !merges.includes(key.merge)) {
+      const cure = `Use ${merges.join(', ')} or a function of what is there and what is given.`
+      report('KEY_INVALID', place, `There is no merge ${JSON.stringify(key.merge)}.`, cure)
     }
     if (!('initial' in key)) continue
     try {
@@ -192,12 +210,12 @@ function checkState(agent: Agent, name: string, state: State, report: Report): v
     report(
       'STATE_KIND',
       place,
-      "A state is exactly one of model, tool, run, human, wait, or type: 'final'.",
+      "A state is exactly one of model, tool, run, human, wait, agent, or type: 'final'.",
       'Declare one of them.',
     )
     return
   }
-  checkFields(kind, state, place, report)
+  checkFields(kind === 'agent' ? 'agentState' : kind, state, place, report)
   if (kind === 'final') return
   checkStateBoundary(agent, state, place, report)
   const { on, reads, writes, visits, timeout, visitTimeout, repeats } = state as Exclude<State, { type: 'final' }>
@@ -240,6 +258,7 @@ function checkState(agent: Agent, name: string, state: State, report: Report): v
   checkDuration(timeout, `${place}.timeout`, report)
   checkDuration(visitTimeout, `${place}.visitTimeout`, report)
   if (state.model !== undefined) checkModel(state, place, report)
+  if (state.agent !== undefined) checkAgentState(state, place, report)
   if (state.wait !== undefined) {
     const { delay, signal } = state.wait
     checkDuration(delay, `${place}.wait.delay`, report)
@@ -251,6 +270,34 @@ function checkState(agent: Agent, name: string, state: State, report: Report): v
         "Write { delay: '5m' } or { signal: 'paid' }.",
       )
     }
+  }
+}
+
+function checkAgentState(state: Extract<State, { agent: any }>, place: string, report: Report): void {
+  const { agent, each, concurrency, join, failures, limits } = state
+  const say = (field: string, problem: string, cure: string): void =>
+    report('CHILD_INVALID', `${place}.${field}`, problem, cure)
+  if (!isAgent(agent)) say('agent', 'This is not an agent.', 'Name what defineAgent returns.')
+  for (const field of ['each', 'input', 'output'] as const) {
+    if (state[field] === undefined || typeof state[field] === 'function') continue
+    say(field, `${field} is not a function.`, 'Give a function of the context.')
+  }
+  checkCeiling(concurrency, `${place}.concurrency`, report)
+  const alone = (['concurrency', 'join', 'failures'] as const).find((field) => state[field] !== undefined)
+  if (each === undefined && alone !== undefined) {
+    say(alone, 'There is one child, and nothing to be joined.', 'Give each, a list; or remove it.')
+  }
+  const quorum: unknown = typeof join === 'object' && join !== null ? join.quorum : undefined
+  if (join !== undefined && join !== 'all' && join !== 'any' && !isCeiling(quorum)) {
+    say('join', `There is no join ${JSON.stringify(join)}.`, 'Use all, any, or { quorum: 2 }.')
+  }
+  if (failures !== undefined && !['stop', 'skip', 'wait'].includes(failures)) {
+    say('failures', `There is no ${JSON.stringify(failures)}.`, 'Use stop, skip or wait.')
+  }
+  checkFields('limits', limits ?? {}, `${place}.limits`, report)
+  const states = isAgent(agent) ? Object.keys(agent.states) : []
+  for (const { field, problem, cure } of limitProblems(limits ?? {}, states)) {
+    report('LIMIT_INVALID', `${place}.limits.${field}`, problem, cure)
   }
 }
 
@@ -446,6 +493,7 @@ function checkNode(machine: Machine, node: Node, report: Report): void {
   if (node.kind === 'final') return
   const place = `.states.${node.name}`
   const own = [...node.exits.values()].filter((exit) => !exit.name.startsWith('$'))
+  if (node.kind === 'agent') checkChildExits(node, place, report)
   const fixed = node.kind === 'wait' || (node.kind === 'tool' && !node.state.exit)
   if (fixed && !node.exits.has('DONE')) {
     report(
@@ -480,7 +528,7 @@ function checkNode(machine: Machine, node: Node, report: Report): void {
   for (const { problem, cure } of quarantineProblems(node)) {
     report('DECLASSIFY_INVALID', `${place}.declassify`, problem, cure)
   }
-  for (const route of node.kind === 'model' || node.kind === 'tool' || node.kind === 'run'
+  for (const route of node.kind === 'model' || node.kind === 'tool' || node.kind === 'run' || node.kind === 'agent'
     ? ['$error', '$timeout']
     : []) {
     if (!node.exits.has(route) && node.onFailure === 'escalate') {
@@ -492,6 +540,62 @@ function checkNode(machine: Machine, node: Node, report: Report): void {
       )
     }
   }
+}
+
+/** Every way that a child may end must lead somewhere. */
+function checkChildExits(
+  { child, joining, exits }: Extract<Node, { kind: 'agent' }>,
+  place: string,
+  report: Report,
+): void {
+  const { machine } = child
+  const finals = [...machine.states.values()].filter(({ kind }) => kind === 'final').map(({ name }) => name)
+  const ways = joining.fans ? ['DONE', 'FAILED'] : finals
+  for (const way of ways) {
+    if (exits.has(way)) continue
+    const problem = joining.fans
+      ? `A fan-out leaves by ${ways.join(' or ')}, and ${way} is not declared.`
+      : `${machine.name} may end in ${way}, and nothing says where that leads.`
+    report('EXIT_MISSING', `${place}.on`, problem, `Add on: { ${way}: … }.`)
+  }
+  for (const name of exits.keys()) {
+    if (name.startsWith('$') || ways.includes(name)) continue
+    const cure = `It may leave by: ${ways.join(', ')}.`
+    report('EXIT_INVALID', `${place}.on.${name}`, `${machine.name} never ends in ${name}.`, cure)
+  }
+}
+
+/** Children that run side by side and may write one plain key would undo each other; the engine makes one look again. */
+function checkParallel(machine: Machine, report: Report): void {
+  for (const node of machine.states.values()) {
+    const place = `.states.${node.name}`
+    const beside =
+      node.kind === 'agent'
+        ? node.joining.fans && node.joining.concurrency > 1
+          ? [node.child]
+          : []
+        : childrenIn([node]).filter(({ shares }) => shares)
+    const plain = [...machine.context.values()].filter(({ merge }) => !isMerging(merge)).map(({ name }) => name)
+    for (const { machine: child, shares } of beside) {
+      const clash = shares ? plain.filter((key) => writesIn(child).has(key)) : []
+      if (clash.length === 0) continue
+      const many = clash.length > 1
+      report(
+        'PARALLEL_WRITE',
+        place,
+        `Several ${child.name} at a time may write the plain ${many ? 'keys' : 'key'} ${clash.join(', ')}: the second has to look again.`,
+        `Give ${many ? 'them' : 'it'} a merge, let it go in and out as input and output, or set concurrency: 1.`,
+      )
+    }
+  }
+}
+
+function writesIn(machine: Machine): ReadonlySet<string> {
+  const own = [...machine.states.values()].flatMap(({ writes }) => [...writes])
+  const below = childrenIn(machine.states.values()).flatMap((child) =>
+    child.shares ? [...writesIn(child.machine)] : [],
+  )
+  return new Set([...own, ...below])
 }
 
 /** A tool state without `exit`, and a delay, hand over {}: an output that needs more can never be left by. */
@@ -516,6 +620,22 @@ function checkLoops(machine: Machine, report: Report): void {
   for (const loop of loopsOf(machine).filter(isUnbounded)) {
     const [first] = loop.states
     const states = loop.states.join(', ')
+    const agents = new Set(
+      loop.states.flatMap((name) => {
+        const node = machine.states.get(name)
+        return node?.kind === 'agent' ? [node.child.machine.name] : []
+      }),
+    )
+    if (agents.size > 1 && machine.agent.limits?.handovers !== undefined) continue
+    if (agents.size > 1) {
+      report(
+        'HANDOVER_LOOP',
+        `.states.${first}`,
+        `${[...agents].join(' and ')} may hand over to each other in a circle (${states}), and nobody said how often.`,
+        'Set visits on one of its states, and route $visits; or limits.handovers.',
+      )
+      continue
+    }
     report(
       'LOOP_DEFAULT',
       `.states.${first}`,

@@ -12,7 +12,7 @@ import { callOff } from './gate.ts'
 import { fail } from './permission.ts'
 import { closedBreaker, type Gate } from './breaker.ts'
 import { isEnded, type Item } from './task.ts'
-import { end } from './transition.ts'
+import { callOff as callOffChild, end } from './transition.ts'
 
 /** A human's decision about an inbox item. */
 export interface HumanAnswer {
@@ -159,6 +159,7 @@ export function cancel(work: Draft, given: { readonly by: string; readonly reaso
   refuseEnded(work, 'be cancelled')
   // What is being asked of a model now is called off, and paid for all the same.
   for (const step of work.task.open.values()) {
+    if (step.kind === 'child') callOffChild(work, step, { class: 'abort', ...given })
     if (step.kind === 'model') fail(work, step, { class: 'abort', message: 'The task was cancelled.' })
     callOff(work, step)
   }

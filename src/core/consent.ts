@@ -2,6 +2,7 @@
 // fact that its caller is told, or put before a human. What was asked is bound to what is called: another argument,
 // or another policy, and it is asked anew. Everything else in the task goes on while somebody thinks.
 
+import { callChild } from './child.ts'
 import { emit, type Draft } from './draft.ts'
 import type { EventData } from './event.ts'
 import { keyOf, toJson, type Json } from './json.ts'
@@ -35,7 +36,7 @@ export function want(machine: Machine, work: Draft, node: Node, given: Wanted): 
   const asked = tool.sinks.size > 0 ? toJson(given.asked) : undefined
   const ruling = judgeCall(machine, work, node, tool, input, label, asked?.ok ? redact.value(asked.value) : input)
   if (ruling.verdict === 'allow') {
-    callTool(work, tool, input, wanted.timeoutMs, { ...placeOf(wanted), ...labelled(label), ...ruleOf(ruling) })
+    call(work, tool, input, wanted.timeoutMs, { ...turned(wanted), ...labelled(label), ...ruleOf(ruling) })
     return true
   }
   if (ruling.verdict === 'deny') return deny(machine, work, node, wanted, 'policy-denied', ruling.reason, ruling.rule)
@@ -45,6 +46,23 @@ export function want(machine: Machine, work: Draft, node: Node, given: Wanted): 
 
 function placeOf({ index }: Pick<Wanted, 'index'>): { readonly index?: number } {
   return index === undefined ? {} : { index }
+}
+
+/** A tool is called; one that is an agent begins as a child task. */
+function call(
+  work: Draft,
+  tool: MachineTool,
+  input: Json,
+  timeoutMs: number,
+  { turn, ...given }: Parameters<typeof callTool>[4] & { readonly turn?: number },
+): void {
+  const { child } = tool
+  if (!child) callTool(work, tool, input, timeoutMs, given)
+  else callChild(work, { ...tool, child }, input, timeoutMs, turn === undefined ? given : { ...given, turn })
+}
+
+function turned({ index, turn }: Pick<Wanted, 'index' | 'turn'>): { readonly index?: number; readonly turn?: number } {
+  return { ...placeOf(index === undefined ? {} : { index }), ...(turn === undefined ? {} : { turn }) }
 }
 
 function ruleOf({ rule }: CallRuling): { readonly rule?: string } {
@@ -190,8 +208,8 @@ function obey(
   const stopped = open.size + delayed.size === 0 ? judge(machine, work, tool) : undefined
   if (stopped !== undefined) return stopped
   if (ceiling(work, tool)) return undefined
-  callTool(work, tool, wanted.input, wanted.timeoutMs, {
-    ...placeOf(place),
+  call(work, tool, wanted.input, wanted.timeoutMs, {
+    ...turned(place),
     ...(isClear(label) ? {} : { label }),
     rule: 'approval',
     approval: item,

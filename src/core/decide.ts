@@ -3,16 +3,16 @@
 // with what came of a permitted step, and `proceed` to be told what to do next: either the task has open steps that
 // are now permitted, or it waits, or it has ended.
 
-import type { Leaving } from './agent.ts'
+import { ask, jsonOf, leavingOf, render } from './author.ts'
+import { callOffLate, moveAgent } from './child.ts'
 import { climb, isPending, settleApprovals, want } from './consent.ts'
-import { draft, emit, noTerms, type Draft, type Terms } from './draft.ts'
+import { emit, type Draft } from './draft.ts'
 import type { EventData } from './event.ts'
-import { Fault, messageOf } from './fault.ts'
 import { leaveGate } from './gate.ts'
-import { toJson, type Json, type JsonObject } from './json.ts'
-import { clear, join, labelled, labelValues, type DeclaredLabel, type Label } from './label.ts'
+import { toJson, type Json } from './json.ts'
+import { clear, labelled } from './label.ts'
 import { charge, countable, type Charged } from './ledger.ts'
-import { defaults, limitProblems, raisable, resolveLimits, type Limits, type RaisableLimit } from './limits.ts'
+import { defaults, raisable, type RaisableLimit } from './limits.ts'
 import type { Machine, Node } from './machine.ts'
 import type { Answer, Failure, TokenUsage } from './model.ts'
 import {
@@ -24,6 +24,7 @@ import {
   failOrRetry,
   failureExit,
   judge,
+  judgeSoftLine,
   retryDue,
   undone,
   until,
@@ -32,11 +33,10 @@ import { seenBy } from './reading.ts'
 import { read } from './refusal.ts'
 import { validate } from './schema.ts'
 import { rollBack } from './rollback.ts'
-import { deadlineAtMs, emptyTask, isEnded, isUndo, lastStep, ledgerOf, type Turn, type Visit } from './task.ts'
+import { childrenOf, deadlineAtMs, isEnded, isIdle, isUndo, lastStep, type Turn, type Visit } from './task.ts'
 import {
   askBudget,
   end,
-  enter,
   enterAnew,
   escalate,
   itemId,
@@ -50,6 +50,7 @@ import {
   usedOf,
   type Leave,
 } from './transition.ts'
+import { isRoot, ledgerFor } from './tree.ts'
 import { systemText } from './window.ts'
 
 /** How an attempt ended. Whatever was thrown has become a failure. */
@@ -72,106 +73,6 @@ export type Outcome = Ending & {
 
 type NodeOf<Kind extends Node['kind']> = Extract<Node, { kind: Kind }>
 
-// ---- A task begins -------------------------------------------------------------------------------------------------
-
-/** What a task is started with. */
-export interface Start {
-  readonly taskId: string
-  /** The hash of the definition. */
-  readonly definition: string
-  readonly input: unknown
-  readonly by: string
-  /** Ceilings of this task alone, in place of the agent's. */
-  readonly limits?: Limits
-  /** What the task's random numbers are made from: a whole number of 32 bits. */
-  readonly seed: number
-  /** The task whose context some of the input was taken from. */
-  readonly from?: string
-  /** What is known of the input, by key, beyond what the context's definition says. */
-  readonly labels?: Readonly<Record<string, readonly DeclaredLabel[]>>
-}
-
-/** Starts a task: its first events. Throws INPUT_INVALID, naming what does not fit, before anything is written. */
-export function start(machine: Machine, given: Start, nowMs: number, terms: Terms = noTerms): Draft {
-  proveStart(machine, given, terms)
-  const values = readInput(machine, given.input)
-  const begun = draft(emptyTask(given.taskId), nowMs, terms)
-  const input = Object.fromEntries(
-    values.filter((entry) => entry.source === 'input').map(({ key, value }) => [key, value]),
-  )
-  emit(begun, 'task.started', {
-    agent: machine.name,
-    version: machine.version,
-    definition: given.definition,
-    input,
-    by: given.by,
-    ...(given.from === undefined ? {} : { from: given.from }),
-    limits: resolveLimits(given.limits ?? {}, machine.limits),
-    seed: given.seed,
-  })
-  for (const { key, value, source } of values) {
-    const said = new Map(Object.entries(given.labels ?? {})).get(key) ?? []
-    const label = (source === 'input' ? said : []).reduce<Label>(join, machine.context.get(key)!.label)
-    emit(begun, 'context.written', { key, version: 1, value, source, ...labelled(label) })
-  }
-  enter(machine, begun, machine.initial)
-  return begun
-}
-
-function proveStart(machine: Machine, { taskId, limits, labels = {} }: Start, { redact }: Terms): void {
-  if (!/^[\w.:-]{1,128}$/.test(taskId)) {
-    throw new Fault(
-      'INPUT_INVALID',
-      `${JSON.stringify(taskId)} cannot be a task's id.`,
-      'Use 1 to 128 letters, digits, ".", ":", "_" or "-".',
-    )
-  }
-  if (redact.text(taskId) !== taskId) {
-    throw new Fault('INPUT_INVALID', `A task's id holds a secret, or what looks like one.`, 'Choose another id.')
-  }
-  for (const { field, problem, cure } of limitProblems(limits ?? {}, [...machine.states.keys()])) {
-    throw new Fault('INPUT_INVALID', `limits.${field}: ${problem}`, cure)
-  }
-  for (const [key, all] of Object.entries(labels)) for (const label of all) proveLabel(machine, key, label)
-}
-
-/** A label that is written wrongly would label nothing, in silence. */
-function proveLabel(machine: Machine, key: string, label: DeclaredLabel): void {
-  const cure = `Use { trust: ${labelValues.trust.join(' | ')}, privacy: ${labelValues.privacy.join(' | ')} }.`
-  if (!machine.context.has(key)) {
-    const known = [...machine.context.keys()].join(', ')
-    throw new Fault('INPUT_INVALID', `labels.${key}: the context has no key ${key}.`, `Its keys are: ${known}.`)
-  }
-  for (const [field, value] of Object.entries(label)) {
-    const values: readonly string[] = Object.hasOwn(labelValues, field) ? labelValues[field as keyof Label] : []
-    if (value === undefined || values.includes(value)) continue
-    throw new Fault('INPUT_INVALID', `labels.${key}.${field}: ${JSON.stringify(value)} is not a label.`, cure)
-  }
-}
-
-function readInput(machine: Machine, input: unknown): { key: string; value: Json; source: 'input' | 'initial' }[] {
-  const fail = (problem: string): never => {
-    const keys = [...machine.context.keys()].join(', ')
-    throw new Fault(
-      'INPUT_INVALID',
-      `The input of agent ${machine.name}: ${problem}.`,
-      `Give a JSON object with the context's keys (${keys}).`,
-    )
-  }
-  if (typeof input !== 'object' || input === null || Array.isArray(input)) return fail('it is not an object')
-  const given = new Map(Object.entries(input))
-  for (const key of given.keys()) if (!machine.context.has(key)) fail(`${key} is not a key of its context`)
-  const values: { key: string; value: Json; source: 'input' | 'initial' }[] = []
-  for (const { name, schema, initial } of machine.context.values()) {
-    const source = given.has(name) ? 'input' : 'initial'
-    const value = given.has(name) ? given.get(name) : initial
-    const verdict = validate(schema, value)
-    if (!verdict.ok) fail(given.has(name) ? `${name}: ${verdict.problem}` : `${name} is missing`)
-    else if (value !== undefined) values.push({ key: name, value: verdict.value, source })
-  }
-  return values
-}
-
 // ---- A worker goes on ----------------------------------------------------------------------------------------------
 
 /**
@@ -180,6 +81,8 @@ function readInput(machine: Machine, input: unknown): { key: string; value: Json
  */
 export function resume(machine: Machine, work: Draft): void {
   for (const step of work.task.open.values()) {
+    // Nobody here was at work for a child: others are.
+    if (step.kind === 'child') continue
     const burned = chargeFor(work, step)
     const lost = { step: step.step, attempt: step.attempt }
     emit(work, 'step.lost', burned ? { ...lost, charge: burned.charge } : lost, burned ? burned.costMicros : 0)
@@ -207,7 +110,7 @@ export function resume(machine: Machine, work: Draft): void {
 export function settle(machine: Machine, work: Draft, outcome: Outcome): void {
   const { step: number, attempt, latencyMs } = outcome
   const step = work.task.open.get(number)
-  if (!step || step.attempt !== attempt) {
+  if (!step || step.kind === 'child' || step.attempt !== attempt) {
     late(work, outcome)
     return
   }
@@ -263,19 +166,15 @@ export function late(work: Draft, outcome: Outcome): void {
 }
 
 /** What a late answer adds to, or takes from, the estimate that its attempt was charged. */
-function correction(
-  { task, terms }: Draft,
-  { step, attempt }: Outcome,
-  usage: TokenUsage,
-  modelId: string,
-): Charged | undefined {
+function correction(work: Draft, { step, attempt }: Outcome, usage: TokenUsage, modelId: string): Charged | undefined {
+  const { task, terms } = work
   const before = task.estimated.get(`${step}.${attempt}`)
   if (!before) return undefined
   const { inputTokens, outputTokens, priceSource } = before.charge
   const source = priceSource ? { priceSource } : {}
   const held = { inputTokens, outputTokens, costMicros: before.costMicros, ...source }
   const model = before.model
-  const { charge: now, costMicros } = charge(ledgerOf(task), held, usage, (billed) =>
+  const { charge: now, costMicros } = charge(ledgerFor(work), held, usage, (billed) =>
     terms.price(model, billed, modelId),
   )
   return {
@@ -307,7 +206,8 @@ function advance(machine: Machine, work: Draft): boolean {
   const { task, nowMs } = work
   if (task.rollback) return rollBack(machine, work, task.rollback)
   if (task.item && task.item.kind !== 'question') return obeyHuman(machine, work)
-  if (task.open.size === 0 && !task.expired && nowMs >= deadlineAtMs(task)) {
+  if (childrenOf(task).length > 0) callOffLate(work)
+  if (isIdle(task) && !task.expired && nowMs >= deadlineAtMs(task)) {
     return reach(machine, work, 'duration', task.limits.durationMs, '$limit')
   }
   if (task.delayed.size > 0) {
@@ -318,7 +218,24 @@ function advance(machine: Machine, work: Draft): boolean {
     const moved = settleApprovals(machine, work)
     if (moved !== undefined) return moved
   }
-  return task.open.size === 0 && task.delayed.size === 0 && move(machine, work)
+  if (isRoot(task) && isIdle(task)) {
+    const stopped = judgeTree(machine, work)
+    if (stopped !== undefined) return stopped
+  }
+  // Children of an agent state come and go; what a model has asked for is waited for, whole.
+  const waits = task.visit?.kind === 'agent' ? !isIdle(task) : task.open.size > 0
+  return !waits && task.delayed.size === 0 && move(machine, work)
+}
+
+/** The root answers for the budget of its tree, also while it does nothing itself. */
+function judgeTree(machine: Machine, work: Draft): boolean | undefined {
+  const { task, terms } = work
+  const { kind } = machine.states.get(task.state)!
+  if (!terms.tree || !task.visit || kind === 'final') return undefined
+  const stopped = judgeSoftLine(machine, work)
+  if (stopped !== undefined) return stopped
+  const { short } = terms.tree
+  return short && reach(machine, work, short, task.limits[raisable[short]] ?? 0, '$limit')
 }
 
 /** One move. False when there is nothing to be done now. */
@@ -340,7 +257,7 @@ function move(machine: Machine, work: Draft): boolean {
   }
   switch (node.kind) {
     case 'final':
-      return end(work, node.name, node.failure ? 'failed' : 'done')
+      return moveFinal(machine, work, node)
     case 'model':
       return moveModel(machine, work, node, visit)
     case 'tool':
@@ -351,10 +268,22 @@ function move(machine: Machine, work: Draft): boolean {
       return moveHuman(machine, work, node)
     case 'wait':
       return moveWait(machine, work, node)
+    case 'agent':
+      return moveAgent(machine, work, node, visit)
   }
 }
 
 // ---- The kinds of state --------------------------------------------------------------------------------------------
+
+/** The end. Only a parent is handed something over. */
+function moveFinal(machine: Machine, work: Draft, node: NodeOf<'final'>): true {
+  const { output: mapper } = node.state
+  const status = node.failure ? 'failed' : 'done'
+  if (!work.task.parent || !mapper) return end(work, node.name, status)
+  const output = ask(work, 'output', () => jsonOf(mapper(reading(machine, work, node))))
+  if (output === undefined) return end(work, '$error', 'failed')
+  return end(work, node.name, status, { output, ...labelled(seenBy(work.task, node)) })
+}
 
 function moveModel(machine: Machine, work: Draft, node: NodeOf<'model'>, visit: Visit): boolean {
   const last = visit.turns.at(-1)
@@ -495,7 +424,7 @@ function obey(machine: Machine, work: Draft, node: NodeOf<'model'>, turn: Turn):
     if (!known) refuse(work, { ...refusal, turn: turn.turn })
   }
   for (const { index, tool, input, asked: given } of asked.calls) {
-    if (turn.results.has(index) || isPending(work, index)) continue
+    if (turn.results.has(index) || isPending(work, index) || isRunning(work, index)) continue
     // What was counted is performed, also where it still waits before its gate; then the limit has its say.
     const none = work.task.open.size === 0 && work.task.delayed.size === 0
     const stopped = none ? judge(machine, work, tool) : undefined
@@ -518,6 +447,11 @@ function obey(machine: Machine, work: Draft, node: NodeOf<'model'>, turn: Turn):
   }
   // A call that waits for a human is no move.
   return events.length > decided
+}
+
+/** Is a child at work for this place of the last answer? */
+function isRunning({ task }: Draft, index: number): boolean {
+  return childrenOf(task).some((child) => child.index === index)
 }
 
 // ---- People --------------------------------------------------------------------------------------------------------
@@ -563,7 +497,8 @@ function raise(machine: Machine, work: Draft, limit: RaisableLimit, { by, reason
   const given = (data as Record<string, number> | undefined)?.[field]
   // What was used already is not given again: a ceiling that is behind is raised from where the task stands.
   const from = Math.max(task.limits[field] ?? 0, usedOf(work, limit))
-  emit(work, 'limit.raised', { limit, max: given ?? from + (task.granted[field] ?? 0), by, reason })
+  const used = isRoot(task) ? { used: usedOf(work, limit) } : {}
+  emit(work, 'limit.raised', { limit, max: given ?? from + (task.granted[field] ?? 0), ...used, by, reason })
   if (!task.visit) enterAnew(work, machine.states.get(task.state)!, (task.visits.get(task.state) ?? 0) + 1)
   return true
 }
@@ -574,31 +509,4 @@ function finish(machine: Machine, work: Draft, limit: RaisableLimit, data: Json 
   const { exit = '', output = {} } = named as { exit?: Json; output?: Json }
   const node = machine.states.get(work.task.state)!
   return take(machine, work, node, { exit: String(exit), output }) || askBudget(machine, work, limit)
-}
-
-// ---- The author's functions ----------------------------------------------------------------------------------------
-
-/** Calls a function of the machine's author. When it throws, that is a fact, and the state leaves by `$error`. */
-function ask<T>(work: Draft, what: EventData['function.failed']['what'], call: () => T): T | undefined {
-  try {
-    return call()
-  } catch (thrown) {
-    emit(work, 'function.failed', { what, class: 'error', message: messageOf(thrown) })
-    return undefined
-  }
-}
-
-function render(text: string | ((given: { context: any }) => string), given: { context: JsonObject }): string {
-  const rendered = typeof text === 'string' ? text : text(given)
-  if (typeof rendered !== 'string') throw new Error(`it returned ${typeof rendered}, not a text`)
-  return rendered.toWellFormed()
-}
-
-/** Reads what a function or a mapper answered with. Throws when it is neither an exit nor an exit with an output. */
-export function leavingOf(answer: Leaving): Leave {
-  if (typeof answer === 'string') return { exit: answer, output: {} }
-  const output = toJson(answer?.output ?? {})
-  if (typeof answer?.exit !== 'string') throw new Error('it must answer with an exit, or with { exit, output }')
-  if (!output.ok) throw new Error(`its output: ${output.problem}`)
-  return { exit: answer.exit, output: output.value }
 }

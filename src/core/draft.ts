@@ -1,6 +1,7 @@
 // A draft is a task and the events that were decided for it but are not in the log yet. Each event is folded in as it
 // is decided, so the next decision sees it. The caller appends the events and goes on, or throws the whole draft away.
 
+import type { Agent } from './agent.ts'
 import type { Event, EventData, EventType, Fact } from './event.ts'
 import { openGate, type Gate } from './breaker.ts'
 import { defaults } from './limits.ts'
@@ -11,6 +12,7 @@ import { boundsOf, type Bounds } from './quota.ts'
 import { plainRedactor, type Redactor } from './redact.ts'
 import { evolve } from './fold.ts'
 import type { Task } from './task.ts'
+import type { Tree } from './tree.ts'
 
 /** What is known outside of the task: values and pure functions, so that the core asks nobody. */
 export interface Terms {
@@ -27,6 +29,10 @@ export interface Terms {
   readonly hash: (text: string) => string
   /** Until when there is no place for a step, as its store said; undefined: it did not say. */
   readonly fullUntilMs: (step: number) => number | undefined
+  /** The hash of an agent's definition. */
+  readonly definition: (agent: Agent) => string
+  /** The tree that the task is in, as the store had it last; undefined for a task alone. */
+  readonly tree: Tree | undefined
   /** Takes secrets out of everything that is decided, before it is folded in. */
   readonly redact: Redactor
 }
@@ -40,6 +46,8 @@ export const noTerms: Terms = {
   policy: { rules: [], version: '' },
   hash: (text) => text,
   fullUntilMs: () => undefined,
+  definition: ({ name }) => name,
+  tree: undefined,
   redact: plainRedactor,
 }
 
@@ -63,11 +71,13 @@ export interface Draft {
   /** Keys of gates that must still let everyone through when this is committed. */
   readonly admits: Set<string>
   readonly takes: Take[]
+  /** Child tasks that begin with the same commit. */
+  readonly children: Draft[]
 }
 
 /** Opens a draft on a task. The task belongs to the draft from here on. */
 export function draft(task: Task, nowMs: number, terms: Terms = noTerms): Draft {
-  return { task, nowMs, terms, events: [], gates: new Map(), admits: new Set(), takes: [] }
+  return { task, nowMs, terms, events: [], gates: new Map(), admits: new Set(), takes: [], children: [] }
 }
 
 /** Decides one event, without the secrets that may be in it. `costMicros` is what it cost, in millionths of a dollar; null when a price is unknown. */

@@ -11,7 +11,7 @@ import type { AnswerPart, FailureClass, Finish, TokenUsage } from './model.ts'
 import type { Effect } from './tool.ts'
 
 /** The kinds of state. */
-export type StateKind = 'model' | 'tool' | 'run' | 'human' | 'wait' | 'final'
+export type StateKind = 'model' | 'tool' | 'run' | 'human' | 'wait' | 'agent' | 'final'
 
 /** Why something was refused. */
 export type RefusalReason =
@@ -36,6 +36,7 @@ export type RefusalReason =
   | 'approval-expired'
   | 'price-unknown'
   | 'tool-changed'
+  | 'stale-write'
 
 /**
  * Kinds of inbox item: a question of the machine's, an engine exit that no route takes, an outcome nobody knows, a
@@ -88,6 +89,17 @@ export type QueuedCall =
       readonly undoes?: number
     }
 
+/** Where a child comes from. */
+export interface Parent {
+  readonly task: string
+  readonly step: number
+  /** The task at the root of the tree, and how deep below it this one is. */
+  readonly root: string
+  readonly depth: number
+  /** The task whose context this one shares; absent where it has its own. */
+  readonly shares?: string
+}
+
 /** What was shown to a model at the start of a visit. */
 export interface Prompt {
   readonly system: string
@@ -127,6 +139,8 @@ export interface EventData {
     readonly limits: TaskLimits
     /** What the task's own random numbers are made from. */
     readonly seed: number
+    /** Of a child: where it comes from. */
+    readonly parent?: Parent
   }
   'state.entered': {
     readonly state: string
@@ -136,6 +150,17 @@ export interface EventData {
     readonly deadlineAtMs?: number
     /** The name under which a rollback may come back here. */
     readonly checkpoint?: string
+    /** Who does it, where it is a child. */
+    readonly agent?: string
+  }
+  /** What another task of the tree has written to the shared context, as it is seen from here on. */
+  'context.synced': {
+    readonly key: string
+    readonly version: number
+    /** Absent: a rollback went to where the key had no value. */
+    readonly value?: Json
+    readonly label?: Label
+    readonly writer: string
   }
   'context.written': {
     readonly key: string
@@ -267,11 +292,60 @@ export interface EventData {
   'function.failed': {
     readonly step?: number
     readonly attempt?: number
-    readonly what: 'run' | 'prompt' | 'args' | 'exit' | 'guard' | 'question'
+    readonly what: 'run' | 'prompt' | 'args' | 'exit' | 'guard' | 'question' | 'input' | 'output'
     readonly class: FailureClass
     readonly message: string
     readonly latencyMs?: number
   }
+  /** What the children of an agent state are started with, in order; said once, when the state is entered. */
+  'children.planned': { readonly state: string; readonly inputs: readonly Json[]; readonly label?: Label }
+  /** A child task begins: with the same commit, its own log. */
+  'child.started': {
+    readonly step: number
+    readonly child: string
+    readonly agent: string
+    /** It works on the shared context of the tree. */
+    readonly shares: boolean
+    readonly deadlineAtMs: number
+    /** Its place in the plan of an agent state. */
+    readonly branch?: number
+    /** The tool that it is to a model, what that asked for, and its place in the answer. */
+    readonly tool?: string
+    readonly arguments?: Json
+    readonly index?: number
+    readonly label?: Label
+    readonly rule?: string
+    readonly approval?: string
+    readonly binding?: string
+    /** Somewhere below it a tool does more than read. */
+    readonly acts?: true
+  }
+  /** A child came to its end, as its own log says at `seq`. */
+  'child.ended': {
+    readonly step: number
+    readonly child: string
+    readonly seq: number
+    readonly status: 'done' | 'failed' | 'cancelled'
+    readonly outcome: string
+    readonly output: Json
+    /** Of what it had seen. */
+    readonly label?: Label
+    /** Something that it did outside stands. */
+    readonly acted?: true
+  }
+  /** A child is not waited for any more: it is cancelled. */
+  'child.calledOff': {
+    readonly step: number
+    readonly child: string
+    readonly class: 'timeout' | 'abort'
+    readonly by: string
+    readonly reason: string
+  }
+  /**
+   * The budget of the tree has no room for this task now. `reserved`: what others hold may come back. `paused`: the root
+   * has to decide at its soft line. `short`: nothing is held, and there is too little.
+   */
+  'budget.awaited': { readonly limit: 'tokens' | 'cost'; readonly why: 'reserved' | 'paused' | 'short' }
   /** The worker that performed this attempt went away without an outcome. A model may have charged for it all the same. */
   'step.lost': { readonly step: number; readonly attempt: number; readonly charge?: Charge }
   /** The result of an attempt that was given up came after all: kept, counted, not applied. */
@@ -364,6 +438,8 @@ export interface EventData {
   'limit.raised': {
     readonly limit: RaisableLimit
     readonly max: number
+    /** What the tree had used of it, where there is one. */
+    readonly used?: number
     readonly by: string
     readonly reason: string
   }
@@ -488,7 +564,15 @@ export interface EventData {
   /** Everything is taken back that can be; the context and the state follow. */
   'task.rolledBack': { readonly to: number; readonly state: string }
   'task.cancelled': { readonly by: string; readonly reason: string }
-  'task.ended': { readonly outcome: string; readonly status: 'done' | 'failed' | 'cancelled' }
+  'task.ended': {
+    readonly outcome: string
+    readonly status: 'done' | 'failed' | 'cancelled'
+    /** What a child hands over to its parent, with the label of what it had seen. */
+    readonly output?: Json
+    readonly label?: Label
+    /** Something that it did outside stands. */
+    readonly acted?: true
+  }
 }
 
 /** The types of events. */
@@ -513,6 +597,11 @@ export type Event = Fact & { readonly taskId: string; readonly seq: number }
 export const payloadFields: { readonly [Type in EventType]?: readonly (keyof EventData[Type])[] } = {
   'task.started': ['input'],
   'context.written': ['value'],
+  'context.synced': ['value'],
+  'children.planned': ['inputs'],
+  'child.started': ['arguments'],
+  'child.ended': ['output'],
+  'task.ended': ['output'],
   'links.removed': ['links'],
   'model.called': ['prompt'],
   'model.answered': ['content'],

@@ -6,7 +6,7 @@ const common = ['on', 'reads', 'writes', 'visits', 'timeout', 'visitTimeout', 'r
 
 const fields = {
   agent: ['name', 'version', 'context', 'initial', 'limits', 'policy', 'strict', 'onFailure', 'on', 'states'],
-  limits: ['steps', 'toolCalls', 'handovers', 'duration', 'tokens', 'cost', 'soft', 'onSoft'],
+  limits: ['steps', 'toolCalls', 'handovers', 'duration', 'depth', 'descendants', 'tokens', 'cost', 'soft', 'onSoft'],
   key: ['schema', 'initial', 'merge', 'trust', 'privacy', 'outward'],
   exit: ['target', 'description', 'output', 'guard'],
   model: [
@@ -29,7 +29,9 @@ const fields = {
   human: [...common, 'human'],
   question: ['question', 'show', 'assignee', 'escalate'],
   wait: [...common, 'wait'],
-  final: ['type', 'failure'],
+  agentState: [...common, 'agent', 'limits', 'input', 'output', 'each', 'concurrency', 'join', 'failures'],
+  quorum: ['quorum'],
+  final: ['type', 'failure', 'output'],
   declassify: ['trust', 'privacy', 'reason'],
   sink: ['in'],
   approval: ['when', 'by', 'quorum', 'expires', 'assignee', 'escalate'],

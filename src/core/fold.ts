@@ -2,6 +2,7 @@
 // carry all it needs, so any log can be told again by anyone. It changes the task it is given, because a copy of the
 // whole for every event would make the cost of a turn grow with the number of turns.
 
+import type { ChildResult } from './agent.ts'
 import { change, mayHaveActed, note, noteLate } from './effect.ts'
 import { assert } from './fault.ts'
 import type { Event, EventData, PlannedRetry } from './event.ts'
@@ -15,9 +16,11 @@ import {
   isEnded,
   isUndo,
   isWaiting,
+  type ChildStep,
   type Item,
   ledgerOf,
   type OpenStep,
+  type PerformedStep,
   pastOf,
   type Task,
   type Visit,
@@ -52,6 +55,7 @@ function apply(task: Task, event: Event): void {
       task.granted = event.data.limits
       task.seed = event.data.seed
       task.startedAtMs = event.at
+      if (event.data.parent) descend(task, event.data.parent, event.data.input)
       return
     case 'state.entered':
       enter(task, event.data)
@@ -65,6 +69,9 @@ function apply(task: Task, event: Event): void {
       })
       task.versions.set(event.data.key, event.data.version)
       return
+    case 'context.synced':
+      sync(task, event.data)
+      return
     case 'context.removed':
       task.context.delete(event.data.key)
       task.versions.set(event.data.key, event.data.version)
@@ -75,6 +82,7 @@ function apply(task: Task, event: Event): void {
     case 'model.called': {
       const { step, attempt, turn, model, outputTokensMax, reserved, deadlineAtMs, prompt } = event.data
       if (visit && prompt) visit.prompt = prompt
+      if (prompt) look(task)
       see(task, event.data.label)
       task.reserved.tokens += reserved.inputTokens + reserved.outputTokens
       task.reserved.costMicros += reserved.costMicros ?? 0
@@ -133,6 +141,7 @@ function apply(task: Task, event: Event): void {
       return
     }
     case 'function.called':
+      look(task)
       see(task, event.data.label)
       open(task, { kind: 'function', ...event.data, failures: 0, delayMs: 0, smaller: false })
       return
@@ -147,11 +156,44 @@ function apply(task: Task, event: Event): void {
         visit.leaving = undefined
       }
       return
+    case 'children.planned': {
+      const { inputs, label } = event.data
+      if (visit) visit.plan = { inputs, label, started: 0, results: new Map() }
+      see(task, label)
+      return
+    }
+    case 'child.started': {
+      const { branch, shares } = event.data
+      task.tree ??= { root: task.id, depth: 0 }
+      if (shares) task.sharing = true
+      open(task, { kind: 'child', ...event.data, attempt: 1, failures: 0, delayMs: 0, smaller: false })
+      if (branch !== undefined && visit?.plan) visit.plan.started += 1
+      return
+    }
+    case 'child.ended': {
+      const { step, status, outcome, output, label, acted } = event.data
+      see(task, label)
+      const child = closeChild(task, step)
+      if (!child) return
+      if (acted) noteChild(task, child, { outcome, output })
+      came(task, child, status, outcome, output)
+      return
+    }
+    case 'child.calledOff': {
+      const child = closeChild(task, event.data.step)
+      if (!child) return
+      if (child.acts) noteChild(task, child)
+      came(task, child, 'cancelled', event.data.class === 'timeout' ? '$timeout' : 'cancelled', {})
+      return
+    }
+    case 'budget.awaited':
+      task.awaits = event.data
+      return
     case 'step.lost': {
       const { step, attempt, charge } = event.data
       charged(task, step, attempt, charge, event.costMicros)
       const lost = task.open.get(step)
-      if (!lost) return
+      if (!lost || lost.kind === 'child') return
       task.open.delete(step)
       if (lost.kind === 'tool' && lost.attempt > 0) note(task.effects, lost)
       const reconciles = lost.kind === 'tool' && !lost.idempotent
@@ -198,7 +240,7 @@ function apply(task: Task, event: Event): void {
       refuse(task, event.data)
       return
     case 'transition.taken':
-      task.handedFrom = visit?.kind === 'model' ? visit.state : undefined
+      task.handedFrom = visit?.actor
       task.state = event.data.target
       leaveBehind(task)
       return
@@ -236,6 +278,8 @@ function apply(task: Task, event: Event): void {
       task.signals.get(event.data.name)?.shift()
       return
     case 'human.asked': {
+      look(task)
+      task.awaits = undefined
       const { item, kind, state, options, expiresAtMs, exit, step, limit, steps } = event.data
       const { ladder = [], approval, show, by } = event.data
       const common = { item, kind, state, options, expiresAtMs, exit, step, limit, steps }
@@ -298,12 +342,13 @@ function apply(task: Task, event: Event): void {
 }
 
 function enter(task: Task, entered: EventData['state.entered']): void {
-  const { state, kind, visit, deadlineAtMs, checkpoint } = entered
+  const { state, kind, visit, deadlineAtMs, checkpoint, agent } = entered
   task.state = state
   task.rollback = undefined
   leaveBehind(task)
   task.visits.set(state, visit)
-  if (kind === 'model' && task.handedFrom !== undefined && task.handedFrom !== state) task.handovers += 1
+  const actor = actorOf(state, kind, agent)
+  if (isHandover(task, actor)) task.handovers += 1
   task.handedFrom = undefined
   const before = task.entries.get(state)
   const times = before?.progress === task.progress ? before.times + 1 : 1
@@ -311,6 +356,9 @@ function enter(task: Task, entered: EventData['state.entered']): void {
   task.visit = {
     state,
     kind,
+    actor,
+    base: new Map(task.versions),
+    plan: undefined,
     deadlineAtMs,
     prompt: undefined,
     label: clear,
@@ -326,14 +374,73 @@ function enter(task: Task, entered: EventData['state.entered']): void {
   if (checkpoint !== undefined) task.checkpoints = [...task.checkpoints, pastOf(task, checkpoint)]
 }
 
+/** Who acts in a state: its model, or the agent that is started there. */
+export function actorOf(state: string, kind: Visit['kind'], agent?: string): string | undefined {
+  return kind === 'model' ? state : agent === undefined ? undefined : `agent ${agent}`
+}
+
+/** Does somebody else act now than in the state that was left? */
+export function isHandover({ handedFrom }: Task, actor: string | undefined): boolean {
+  return actor !== undefined && handedFrom !== undefined && handedFrom !== actor
+}
+
 /** Drops what belongs to a visit that is over. */
 function leaveBehind(task: Task): void {
   task.visit = undefined
   task.item = undefined
   task.wait = undefined
   task.door = undefined
+  task.awaits = undefined
   task.delayed.clear()
   task.doubts.clear()
+}
+
+// ---- Children ------------------------------------------------------------------------------------------------------
+
+function descend(task: Task, parent: NonNullable<Task['parent']>, input: Json): void {
+  task.parent = parent
+  task.tree = { root: parent.root, depth: parent.depth }
+  if (parent.shares === undefined) return
+  task.sharing = true
+  for (const key of Object.keys(input as object)) task.locals.add(key)
+}
+
+function sync(task: Task, { key, version, value, label }: EventData['context.synced']): void {
+  if (!isSame(task.context.get(key)?.value, value ?? null)) task.progress += 1
+  if (value === undefined) task.context.delete(key)
+  else task.context.set(key, { value: freeze(value), version, label: label ?? clear })
+  task.versions.set(key, version)
+}
+
+/** What is decided now is decided on the context as it is. */
+function look(task: Task): void {
+  if (task.sharing && task.visit) task.visit.base = new Map(task.versions)
+}
+
+function closeChild(task: Task, number: number): ChildStep | undefined {
+  const step = task.open.get(number)
+  if (step?.kind !== 'child') return undefined
+  task.open.delete(number)
+  return step
+}
+
+/** What a child did outside, its parent cannot take back. */
+function noteChild(task: Task, { step, agent, child, arguments: input }: ChildStep, result?: Json): void {
+  const call = { step, tool: `agent ${agent}`, arguments: input ?? null, idempotencyKey: child }
+  note(task.effects, { ...call, effect: 'external' }, result)
+}
+
+/** Tells whoever asked for a child what it came to. */
+function came(task: Task, step: ChildStep, status: ChildResult['status'], outcome: string, output: Json): void {
+  const { child: taskId, branch, index } = step
+  if (branch !== undefined) {
+    task.visit?.plan?.results.set(branch, { taskId, index: branch, status, outcome, output })
+    return
+  }
+  if (index === undefined || !task.visit) return
+  const value = { status, outcome, output }
+  task.visit.turns.at(-1)?.results.set(index, { value, failed: status !== 'done' })
+  compare(task.visit, `${step.tool} ${keyOf(step.arguments ?? null)}`, value)
 }
 
 // ---- Going back ----------------------------------------------------------------------------------------------------
@@ -428,6 +535,7 @@ function queue(task: Task, queued: EventData['step.queued']): void {
   const before = task.delayed.get(number)
   const doubted = task.doubts.get(number)
   task.slots.set(number, key)
+  task.awaits = undefined
   if (doubted) {
     // A human wants it tried again: it waits its turn like any other.
     close(task, number)
@@ -441,9 +549,10 @@ function queue(task: Task, queued: EventData['step.queued']): void {
   }
   if (!call) return
   if (prompt && task.visit) task.visit.prompt = prompt
+  if (prompt) look(task)
   see(task, queued.label)
   const common = { step: number, attempt: 0, failures: 0, delayMs: 0, smaller: false }
-  const step: OpenStep =
+  const step: PerformedStep =
     call.kind === 'model'
       ? { ...common, ...call, outputTokensMax: 0, reserved: undefined }
       : { ...common, ...call, arguments: queued.arguments ?? null }
@@ -488,13 +597,13 @@ function correctEstimate(task: Task, { step, attempt, charge }: EventData['step.
 }
 
 /** Sets a ceiling higher. A budget whose soft line is thereby ahead again may come near it again. */
-function raise(task: Task, { limit, max }: EventData['limit.raised'], nowMs: number): void {
+function raise(task: Task, { limit, max, used }: EventData['limit.raised'], nowMs: number): void {
   task.limits = { ...task.limits, [raisable[limit]]: max }
   if (limit === 'duration') task.expired = false
   goOn(task, undefined, nowMs)
   task.item = undefined
   if (limit !== 'tokens' && limit !== 'cost') return
-  const { settled } = ledgerOf(task)[limit]
+  const settled = used ?? ledgerOf(task)[limit].settled
   if (settled < task.limits.soft * max) task.neared.delete(limit)
 }
 
@@ -515,9 +624,11 @@ function isSame(before: Json | undefined, value: Json): boolean {
   return before !== undefined && (before === value || keyOf(before) === keyOf(value))
 }
 
-/** Takes a step out of everything that waits for its outcome. */
-function close(task: Task, number: number): OpenStep | undefined {
-  const step = task.open.get(number) ?? task.doubts.get(number) ?? task.delayed.get(number)?.step
+/** Takes a step that a worker performs out of everything that waits for its outcome. */
+function close(task: Task, number: number): PerformedStep | undefined {
+  const running = task.open.get(number)
+  if (running?.kind === 'child') return undefined
+  const step = running ?? task.doubts.get(number) ?? task.delayed.get(number)?.step
   task.open.delete(number)
   task.doubts.delete(number)
   task.delayed.delete(number)
@@ -533,7 +644,8 @@ function begin(task: Task, step: OpenStep): void {
     return
   }
   task.usage.steps += 1
-  if (step.kind === 'tool') task.toolCalls.set(step.tool, (task.toolCalls.get(step.tool) ?? 0) + 1)
+  const tool = step.kind === 'tool' || step.kind === 'child' ? step.tool : undefined
+  if (tool !== undefined) task.toolCalls.set(tool, (task.toolCalls.get(tool) ?? 0) + 1)
 }
 
 /** Opens a step. What is known of its failures stays, as long as it is the same model or tool that is tried. */
@@ -545,8 +657,10 @@ function open(task: Task, permitted: OpenStep): void {
     ? { ...permitted, failures: before.failures, delayMs: before.delayMs, smaller: before.smaller }
     : permitted
   if (before === undefined) begin(task, step)
-  if (step.kind === 'tool' && step.approval !== undefined) task.approvals.delete(step.approval)
+  const approval = step.kind === 'tool' || step.kind === 'child' ? step.approval : undefined
+  if (approval !== undefined) task.approvals.delete(approval)
   task.open.set(step.step, step)
+  task.awaits = undefined
   if (task.visit && !task.rollback) task.visit.ended = undefined
 }
 
@@ -587,8 +701,12 @@ function sayFailure(failure: Pick<Failure, 'class' | 'message'>): string {
   return `The tool failed (${failure.class}): ${failure.message}`
 }
 
-function refuse(task: Task, { turn, index, correction, rule }: EventData['step.refused']): void {
+function refuse(task: Task, { reason, turn, index, correction, rule }: EventData['step.refused']): void {
   const { visit } = task
+  if (reason === 'stale-write') {
+    look(task)
+    if (visit) visit.leaving = undefined
+  }
   if (!visit || turn === undefined) return
   if (visit.refusedTurn !== turn) {
     visit.refusedTurn = turn

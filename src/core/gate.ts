@@ -69,7 +69,7 @@ export function pass(work: Draft, caller: Caller): void {
 /** Tells the gate of a step what came of it, and gives its place back. */
 export function leaveGate(machine: Machine, work: Draft, step: OpenStep, failure?: Failure): void {
   free(work, step.step)
-  if (step.kind === 'function') return
+  if (!isGated(step)) return
   const key = keyOfStep(step)
   change(work, key, gateOf(work, key), breakerAfter(machine, work, step, failure))
 }
@@ -77,7 +77,7 @@ export function leaveGate(machine: Machine, work: Draft, step: OpenStep, failure
 /** A step is called off: that says nothing about the other side, but where it is the probe, another may probe. */
 export function callOff(work: Draft, step: OpenStep): void {
   free(work, step.step)
-  if (step.kind === 'function') return
+  if (!isGated(step)) return
   const key = keyOfStep(step)
   const gate = gateOf(work, key)
   const { breaker: policy } = boundsOf({})
@@ -85,12 +85,7 @@ export function callOff(work: Draft, step: OpenStep): void {
 }
 
 /** What an outcome makes of the breaker of a step's model or tool. Changes nothing. */
-export function breakerAfter(
-  machine: Machine,
-  work: Draft,
-  step: Exclude<OpenStep, { kind: 'function' }>,
-  failure?: Failure,
-): Breaker {
+export function breakerAfter(machine: Machine, work: Draft, step: GatedStep, failure?: Failure): Breaker {
   const { breaker } = gateOf(work, keyOfStep(step))
   const caller = callerOf(work.task, step.step)
   if (!failure) return succeeded(breaker, caller)
@@ -100,7 +95,14 @@ export function breakerAfter(
   return failed(breaker, policy, caller, told, work.nowMs)
 }
 
-function keyOfStep(step: Exclude<OpenStep, { kind: 'function' }>): string {
+/** What asks a model or a tool passes a gate; a function and a child are ours. */
+type GatedStep = Extract<OpenStep, { kind: 'model' | 'tool' }>
+
+function isGated(step: OpenStep): step is GatedStep {
+  return step.kind === 'model' || step.kind === 'tool'
+}
+
+function keyOfStep(step: GatedStep): string {
   return step.kind === 'model' ? keyOfModel(step.model) : keyOfTool(step.tool)
 }
 

@@ -9,8 +9,12 @@ export interface Limits<Target = string> {
   readonly steps?: number
   /** Calls of any one tool. Default 50. Past it: `$limit`. */
   readonly toolCalls?: number
-  /** Transitions from one model state into another. Default 30. Past it: `$limit`. */
+  /** Transitions from one model state, or agent, into another. Default 30. Past it: `$limit`. */
   readonly handovers?: number
+  /** How deep below this task children may be. Default 5. Past it: `$limit`. */
+  readonly depth?: number
+  /** Tasks below the root of a tree; the root's counts. Default 1,000. Past it: `$limit`. */
+  readonly descendants?: number
   /** Wall-clock time, waits included. Default 30 days. Past it: `$limit`. */
   readonly duration?: Duration
   /** Tokens, in and out. Default 1,000,000. Where the worst case of a call does not fit: `$limit`. */
@@ -28,6 +32,8 @@ export interface TaskLimits {
   readonly steps: number
   readonly toolCalls: number
   readonly handovers: number
+  readonly depth: number
+  readonly descendants: number
   readonly durationMs: number
   readonly tokens: number
   /** Millionths of a dollar; null: no ceiling. */
@@ -66,6 +72,8 @@ export type LimitName =
   | 'hops'
   | 'window'
   | 'rollbacks'
+  | 'depth'
+  | 'descendants'
 
 /** The ceilings where nobody said otherwise. Durations are in milliseconds. */
 export const defaults = {
@@ -81,8 +89,14 @@ export const defaults = {
   repeats: 3,
   /** Calls of any one tool in a task: past it, `$limit`. */
   toolCalls: 50,
-  /** Transitions from one model state into another: past it, `$limit`. */
+  /** Transitions from one model state, or agent, into another: past it, `$limit`. */
   handovers: 30,
+  /** Children of children of a task: past it, `$limit`. */
+  depth: 5,
+  /** Tasks below the root of a tree: past it, `$limit`. */
+  descendants: 1_000,
+  /** Children of one fan-out at a time. */
+  childConcurrency: 8,
   /** A task, from its start to its end: past it, `$limit`. */
   durationMs: 30 * 86_400_000,
   /** Tokens of a task, in and out: where the worst case of a call does not fit, `$limit`. */
@@ -132,6 +146,8 @@ export function resolveLimits(given: Limits, before: TaskLimits = defaultLimits)
     steps: given.steps ?? before.steps,
     toolCalls: given.toolCalls ?? before.toolCalls,
     handovers: given.handovers ?? before.handovers,
+    depth: given.depth ?? before.depth,
+    descendants: given.descendants ?? before.descendants,
     durationMs: given.duration === undefined ? before.durationMs : toMs(given.duration),
     tokens: given.tokens ?? before.tokens,
     costMicros: given.cost ?? before.costMicros,
@@ -151,7 +167,7 @@ export function limitProblems(
     if (value === undefined || holds(value)) return
     found.push({ field, problem: `${JSON.stringify(value)} is not a limit.`, cure })
   }
-  for (const field of ['steps', 'toolCalls', 'handovers'] as const) {
+  for (const field of ['steps', 'toolCalls', 'handovers', 'depth', 'descendants'] as const) {
     prove(field, isCeiling, 'Use a whole number from 1 to 1,000,000.')
   }
   const isAmount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 1
@@ -181,6 +197,8 @@ const defaultLimits: TaskLimits = {
   steps: defaults.steps,
   toolCalls: defaults.toolCalls,
   handovers: defaults.handovers,
+  depth: defaults.depth,
+  descendants: defaults.descendants,
   durationMs: defaults.durationMs,
   tokens: defaults.tokens,
   costMicros: null,

@@ -3,8 +3,12 @@
 
 import type {
   Agent,
+  AgentState,
+  ChildFailures,
   Declassification,
   ExitDefinition,
+  FinalState,
+  Join,
   ModelState,
   State,
   ToolState,
@@ -12,7 +16,7 @@ import type {
   HumanState,
   WaitState,
 } from './agent.ts'
-import { engineExits } from './agent.ts'
+import { engineExits, isAgent } from './agent.ts'
 import { defaultApproval, ladderOf, resolveApproval, type ApprovalTerms, type Rung } from './approval.ts'
 import type { KeyDefinition, Merge } from './context.ts'
 import { toMs } from './duration.ts'
@@ -20,7 +24,7 @@ import type { StateKind } from './event.ts'
 import type { Json, JsonObject } from './json.ts'
 import { toJson } from './json.ts'
 import { clear, join, type Label } from './label.ts'
-import { defaults, resolveLimits, type TaskLimits } from './limits.ts'
+import { defaults, resolveLimits, type Limits, type TaskLimits } from './limits.ts'
 import type { Offer } from './model.ts'
 import { boundsOf, type Bounds } from './quota.ts'
 import type { Rule } from './policy.ts'
@@ -69,6 +73,24 @@ export interface MachineTool {
   /** Something leaves: it acts elsewhere, or reads from where its arguments say. */
   readonly outward: boolean
   readonly approval: ApprovalTerms
+  /** Who does it, where it is an agent. */
+  readonly child: Child | undefined
+}
+
+/** An agent that another one starts, ready. */
+export interface Child {
+  readonly machine: Machine
+  /** It works on the context of whoever starts it. */
+  readonly shares: boolean
+  readonly limits: Limits
+}
+
+/** How the children of an agent state are joined. `fans`: there is one for each item of a list. */
+export interface Joining {
+  readonly fans: boolean
+  readonly join: Join
+  readonly failures: ChildFailures
+  readonly concurrency: number
 }
 
 interface NodeCommon {
@@ -93,7 +115,13 @@ interface NodeCommon {
 
 /** A state, ready. */
 export type Node =
-  | (NodeCommon & { readonly kind: 'final'; readonly failure: boolean })
+  | (NodeCommon & { readonly kind: 'final'; readonly state: FinalState; readonly failure: boolean })
+  | (NodeCommon & {
+      readonly kind: 'agent'
+      readonly state: AgentState
+      readonly child: Child
+      readonly joining: Joining
+    })
   | (NodeCommon & {
       readonly kind: 'model'
       readonly state: ModelState
@@ -124,6 +152,12 @@ export type Node =
 
 /** An agent, ready to run. */
 export interface Machine {
+  /** As it was written. */
+  readonly agent: Agent
+  /** One of its tools, or of its children's, does more than read. */
+  readonly acts: boolean
+  /** The context keys that some state of it may read or write; undefined: all. */
+  readonly touches: ReadonlySet<string> | undefined
   readonly name: string
   readonly version: string
   readonly initial: string
@@ -164,7 +198,9 @@ function failureRoute(name: string, declared: string | undefined): string {
 
 /** Which kind a state is, or undefined when it is none or more than one. */
 export function kindOf(state: State): StateKind | undefined {
-  const kinds = (['model', 'tool', 'run', 'human', 'wait'] as const).filter((kind) => state[kind] !== undefined)
+  const kinds = (['model', 'tool', 'run', 'human', 'wait', 'agent'] as const).filter(
+    (kind) => state[kind] !== undefined,
+  )
   if (state.type === 'final') return kinds.length === 0 ? 'final' : undefined
   return kinds.length === 1 && state.type === undefined ? kinds[0] : undefined
 }
@@ -175,8 +211,17 @@ export function candidatesOf(exit: unknown): readonly ExitDefinition[] {
   return Array.isArray(exit) ? (exit as ExitDefinition[]) : [exit as ExitDefinition]
 }
 
+// An agent never changes, and one that several others start is one machine.
+const compiled = new WeakMap<Agent, Machine>()
+
 /** Makes an agent ready. Throws DURATION_INVALID or SCHEMA_UNSUPPORTED; call `check` first for everything else. */
 export function compile(agent: Agent): Machine {
+  const known = compiled.get(agent) ?? compileAnew(agent)
+  compiled.set(agent, known)
+  return known
+}
+
+function compileAnew(agent: Agent): Machine {
   const context = new Map(Object.entries(agent.context.keys).map(([name, key]) => [name, contextKey(name, key)]))
   const states = new Map(
     Object.entries(agent.states).map(([name, state]) => [name, compileState(name, state, agent, context)]),
@@ -189,7 +234,11 @@ export function compile(agent: Agent): Machine {
     if (node.kind === 'tool') tools.set(node.tool.name, node.tool)
   }
   tools.set(readOnTool.name, readOnTool)
+  const children = childrenIn([...states.values()])
   return {
+    agent,
+    touches: touchedBy([...states.values()]),
+    acts: [...tools.values()].some(({ effect }) => effect !== 'read') || children.some(({ machine }) => machine.acts),
     name: agent.name,
     version: agent.version,
     initial: agent.initial,
@@ -201,6 +250,42 @@ export function compile(agent: Agent): Machine {
     tools,
     exitNames,
   }
+}
+
+function touchedBy(nodes: readonly Node[]): ReadonlySet<string> | undefined {
+  const touched = new Set<string>()
+  for (const node of nodes) {
+    const looks = node.kind !== 'final' || node.state.output !== undefined
+    if (looks && !node.reads) return undefined
+    for (const key of [...(node.reads ?? []), ...node.writes]) touched.add(key)
+  }
+  return touched
+}
+
+/** The agents that are started in states, as children or as tools. */
+export function childrenIn(nodes: Iterable<Node>): readonly Child[] {
+  return [...nodes].flatMap((node) =>
+    node.kind === 'agent' ? [node.child] : toolsOf(node).flatMap(({ child }) => child ?? []),
+  )
+}
+
+/** An agent, and all that it may start, each once. */
+export function familyOf(agent: Agent): readonly Agent[] {
+  const found = new Set([agent])
+  for (const one of found) {
+    for (const state of Object.values(one.states)) for (const child of agentsOf(state)) found.add(child)
+  }
+  return [...found]
+}
+
+/** The agents that a state starts, as they are written. */
+export function agentsOf(state: State): readonly Agent[] {
+  const given = [state.agent, ...(state.model === undefined ? [] : (state.tools ?? []).map(({ agent }) => agent))]
+  return given.filter((agent) => isAgent(agent))
+}
+
+function childOf(agent: Agent, parent: Agent, limits: Limits = {}): Child {
+  return { machine: compile(agent), shares: agent.context === parent.context, limits }
 }
 
 function contextKey(name: string, key: KeyDefinition): ContextKey {
@@ -251,9 +336,10 @@ export const readOnTool: MachineTool = {
   egress: undefined,
   outward: false,
   approval: defaultApproval,
+  child: undefined,
 }
 
-function compileTool(tool: Tool): MachineTool {
+function compileTool(tool: Tool, agent: Agent): MachineTool {
   const effect = tool.effect ?? 'read'
   const idempotent = tool.idempotent ?? effect === 'read'
   return {
@@ -261,7 +347,7 @@ function compileTool(tool: Tool): MachineTool {
     name: tool.name,
     effect,
     idempotent,
-    timeoutMs: tool.timeout === undefined ? defaults.toolTimeoutMs : toMs(tool.timeout),
+    timeoutMs: tool.timeout === undefined ? timeoutOf(tool) : toMs(tool.timeout),
     retry: retryPolicy(idempotent ? (tool.retry?.attempts ?? defaults.toolAttempts) : 1),
     bounds: boundsOf(tool),
     inputJson: toJsonSchema(tool.inputSchema),
@@ -275,7 +361,13 @@ function compileTool(tool: Tool): MachineTool {
     egress: tool.egress,
     outward: effect === 'external' || tool.egress !== undefined,
     approval: resolveApproval(tool.approval),
+    child: tool.agent && childOf(tool.agent, agent),
   }
+}
+
+/** A child task may take as long as its parent. */
+function timeoutOf({ agent }: Tool): number {
+  return agent === undefined ? defaults.toolTimeoutMs : defaults.durationMs
 }
 
 function privacyOf({ privacy }: Tool): Pick<Label, 'privacy'> | undefined {
@@ -310,9 +402,9 @@ function compileState(name: string, state: State, agent: Agent, context: Readonl
   }
   switch (kind) {
     case 'model':
-      return compileModel(common, state as ModelState, timeout)
+      return compileModel(common, state as ModelState, timeout, agent)
     case 'tool': {
-      const tool = compileTool((state as ToolState).tool)
+      const tool = compileTool((state as ToolState).tool, agent)
       return {
         ...common,
         kind,
@@ -345,18 +437,35 @@ function compileState(name: string, state: State, agent: Agent, context: Readonl
         timeoutMs,
       }
     }
+    case 'agent': {
+      const written = state as AgentState
+      const child = childOf(written.agent, agent, written.limits)
+      const timeoutMs = timeout ?? defaults.durationMs
+      return { ...common, kind, state: written, child, joining: joiningOf(written), timeoutMs }
+    }
     case 'final':
     case undefined:
       return {
         ...common,
         kind: 'final',
+        state: state as FinalState,
         failure: (state as { failure?: boolean }).failure === true,
       }
   }
 }
 
-function compileModel(common: NodeCommon, state: ModelState, timeoutMs: number | undefined): Node {
-  const tools = new Map((state.tools ?? []).map((tool) => [tool.name, compileTool(tool)]))
+function joiningOf(state: AgentState): Joining {
+  const { each, join = 'all', concurrency = defaults.childConcurrency } = state
+  return {
+    fans: each !== undefined,
+    join,
+    failures: state.failures ?? (join === 'all' ? 'stop' : 'skip'),
+    concurrency: each === undefined ? 1 : concurrency,
+  }
+}
+
+function compileModel(common: NodeCommon, state: ModelState, timeoutMs: number | undefined, agent: Agent): Node {
+  const tools = new Map((state.tools ?? []).map((tool) => [tool.name, compileTool(tool, agent)]))
   const outputTokensMax = state.outputTokens ?? defaults.outputTokens
   const offers: Offer[] = []
   for (const { name, tool, inputJson } of tools.values()) {
@@ -414,8 +523,10 @@ export function describe(agent: Agent): Json {
     if (typeof value !== 'object' || value === null) return value
     if (isSchema(value)) return toJsonSchema(value)
     if (Array.isArray(value)) return value.map(plain)
+    // Whether a child shares the context is not in what either of them says.
+    if (isAgent(value)) return { agent: describe(value), shares: value.context === agent.context }
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]))
   }
-  const conversion = toJson(plain({ ...agent }))
+  const conversion = toJson(plain(Object.fromEntries(Object.entries(agent))))
   return conversion.ok ? conversion.value : conversion.problem
 }

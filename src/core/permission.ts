@@ -15,9 +15,19 @@ import type { Failure, TokenUsage } from './model.ts'
 import { isChanged } from './pin.ts'
 import type { Bounds } from './quota.ts'
 import { draw, planRetry, type RetryPolicy } from './resilience.ts'
-import { ceilingOf, deadlineAtMs, isUndo, lastStep, ledgerOf, type Delayed, type OpenStep } from './task.ts'
+import {
+  ceilingOf,
+  deadlineAtMs,
+  isIdle,
+  isUndo,
+  lastStep,
+  type Delayed,
+  type OpenStep,
+  type PerformedStep,
+} from './task.ts'
 import { bindingOf, judgeCall, judgeModel } from './ruling.ts'
 import { askBudget, end, go, leave, reach, refuse } from './transition.ts'
+import { awaitTree, isRoot, isTreeShort, ledgerAnswered, ledgerFor, pausedBudget, type TreeBudget } from './tree.ts'
 import { fit, sizeOf } from './window.ts'
 
 type ToolStep = Extract<OpenStep, { kind: 'tool' }>
@@ -32,22 +42,42 @@ export function until({ nowMs, task }: Draft, timeoutMs: number): number {
  * Judges one more step against the ceilings of the task. Undefined: it may be permitted. Otherwise something else was
  * decided instead, and the answer says, as of every move, whether the task goes on.
  */
-export function judge(machine: Machine, work: Draft, tool?: MachineTool): boolean | undefined {
-  const limit = ceiling(work, tool)
-  if (limit) return reach(machine, work, limit, work.task.limits[raisable[limit]] ?? 0, '$limit')
+export function judge(
+  machine: Machine,
+  work: Draft,
+  tool?: MachineTool,
+  descends = tool?.child !== undefined,
+): boolean | undefined {
+  const limit = ceiling(work, tool, descends)
+  if (limit) return reach(machine, work, limit, ceilingValue(work, limit), '$limit')
   return judgeSoftLine(machine, work)
 }
 
-/** The ceiling that forbids one more step, if one does. */
-export function ceiling({ task }: Draft, tool?: MachineTool): RaisableLimit | undefined {
+/** The ceiling that forbids one more step, if one does; of a step that is a child, also those of the tree. */
+export function ceiling(
+  { task, terms: { tree }, children }: Draft,
+  tool?: MachineTool,
+  descends = tool?.child !== undefined,
+): RaisableLimit | 'depth' | 'descendants' | undefined {
+  if (descends && task.limits.depth < 1) return 'depth'
+  const below = (tree?.descendants ?? 0) + children.length
+  if (descends && below >= (tree?.descendantsMax ?? task.limits.descendants)) return 'descendants'
   return ceilingOf(task, tool?.name)
 }
 
+function ceilingValue({ task, terms }: Draft, limit: RaisableLimit | 'depth' | 'descendants'): number {
+  if (limit === 'depth') return task.limits.depth
+  if (limit === 'descendants') return terms.tree?.descendantsMax ?? task.limits.descendants
+  return task.limits[raisable[limit]] ?? 0
+}
+
 /** A budget whose soft line is behind stops the task once, before anything more is permitted. */
-function judgeSoftLine(machine: Machine, work: Draft): boolean | undefined {
+export function judgeSoftLine(machine: Machine, work: Draft): boolean | undefined {
   const { task } = work
   const { soft, onSoft } = task.limits
-  const ledger = ledgerOf(task)
+  const paused = pausedBudget(work)
+  if (paused) return awaitTree(work, paused, 'paused')
+  const ledger = ledgerAnswered(work)
   const crossed = (['tokens', 'cost'] as const).filter((limit) => {
     const { max, settled } = ledger[limit]
     return max !== null && settled >= soft * max && !task.neared.has(limit)
@@ -133,7 +163,20 @@ export function askModel(
   }
   if (short === 'policy') return leave(machine, work, '$refused')
   if (short === 'window') return reach(machine, work, 'window', terms.window(node.models[0]!), '$limit')
-  return reach(machine, work, short, ledgerOf(task)[short].max ?? 0, '$limit')
+  return lack(machine, work, node, short)
+}
+
+/**
+ * A budget has too little left. Where it is the tree's, what others hold may come back; and a state that has no way to
+ * go waits for the root to decide.
+ */
+function lack(machine: Machine, work: Draft, node: ModelNode, limit: TreeBudget): boolean {
+  const { task, terms } = work
+  if (isTreeShort(work, limit)) {
+    if (terms.tree!.others[limit].reserved > 0) return awaitTree(work, limit, 'reserved')
+    if (!isRoot(task) && !node.exits.has('$limit')) return awaitTree(work, limit, 'short')
+  }
+  return reach(machine, work, limit, ledgerFor(work)[limit].max ?? 0, '$limit')
 }
 
 /** Says once a visit which tools are not shown because their text is not the one that was pinned. */
@@ -179,7 +222,7 @@ function reserveFor(
     outputTokensMax: Math.min(node.outputTokensMax, windowTokens - Math.ceil(fitted.tokens * tokensEach)),
     outputTokensMin: node.outputTokensMin,
   }
-  const reserved = reserve(ledgerOf(task), wanted, (usage) => terms.price(model, usage))
+  const reserved = reserve(ledgerFor(work), wanted, (usage) => terms.price(model, usage))
   if (typeof reserved === 'string') return reserved
   if (fitted.cut === visit.cut) return { reserved, cut: undefined }
   const reason = asked.inputTokensMax === undefined ? 'window' : 'overflow'
@@ -190,7 +233,7 @@ function reserveFor(
 /** What an attempt of a model call is charged; without `usage`, what was set aside for it. */
 export function chargeFor(work: Draft, step: OpenStep, usage?: TokenUsage, modelId?: string): Charged | undefined {
   if (step.kind !== 'model' || !step.reserved) return undefined
-  return charge(ledgerOf(work.task), step.reserved, usage, (billed) => work.terms.price(step.model, billed, modelId))
+  return charge(ledgerFor(work), step.reserved, usage, (billed) => work.terms.price(step.model, billed, modelId))
 }
 
 // ---- Tools ---------------------------------------------------------------------------------------------------------
@@ -363,7 +406,7 @@ export function retryDue(machine: Machine, work: Draft): boolean | undefined {
       continue
     }
     // What is in flight beside this step was judged together with it.
-    const stopped = task.open.size === 0 && !task.rollback ? judgeSoftLine(machine, work) : undefined
+    const stopped = isIdle(task) && !task.rollback ? judgeSoftLine(machine, work) : undefined
     if (stopped !== undefined) return stopped
     const moved = permitAgain(machine, work, delayed)
     if (moved !== undefined) return moved
@@ -389,7 +432,7 @@ function permitAgain(machine: Machine, work: Draft, delayed: Delayed): boolean |
     callAgain(machine, work, step, reconciles, isOwedTime(delayed) ? freshAtMs : deadline)
   } else if (step.kind === 'function') {
     emit(work, 'function.called', { step: number, attempt, deadlineAtMs: deadline })
-  } else {
+  } else if (step.kind === 'model') {
     const node = machine.states.get(work.task.state)
     if (node?.kind !== 'model') return undefined
     const asked = { step: number, attempt, turn: step.turn, deadlineAtMs: deadline, inputTokensMax }
@@ -428,7 +471,7 @@ function judgeAgain(
 }
 
 /** Plans another try of a failed step: by the policy of its state or tool, else with the next model of the chain. */
-function plan(machine: Machine, work: Draft, step: OpenStep, failure: Failure): PlannedRetry | undefined {
+function plan(machine: Machine, work: Draft, step: PerformedStep, failure: Failure): PlannedRetry | undefined {
   const node = machine.states.get(work.task.state)
   const { nowMs } = work
   const policy = step.kind === 'tool' ? retryOf(machine, step) : node?.kind === 'model' ? node.retry : undefined
@@ -469,7 +512,13 @@ function nextModel(node: ModelNode, model: string): string | undefined {
  * Records what a failed attempt leads to: another try at a time, the next model of the chain, a doubt where nobody knows
  * whether a tool has acted, or the failure of the step.
  */
-export function failOrRetry(machine: Machine, work: Draft, step: OpenStep, failure: Failure, latencyMs: number): void {
+export function failOrRetry(
+  machine: Machine,
+  work: Draft,
+  step: PerformedStep,
+  failure: Failure,
+  latencyMs: number,
+): void {
   // What never began has not acted; but to ask after an attempt and get no answer says nothing about that attempt.
   const begun = failure.unbilled !== true
   const cut = begun && (failure.class === 'timeout' || failure.class === 'abort')
@@ -495,7 +544,7 @@ export function undone(work: Draft, step: ToolStep, latencyMs: number): void {
 }
 
 /** Records that an attempt failed, and what it burned. */
-export function fail(work: Draft, step: OpenStep, failure: Failure, latencyMs = 0, planned?: PlannedRetry): void {
+export function fail(work: Draft, step: PerformedStep, failure: Failure, latencyMs = 0, planned?: PlannedRetry): void {
   const { step: number, attempt } = step
   free(work, number)
   const retry = planned === undefined ? {} : { retry: planned }

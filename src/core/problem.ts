@@ -18,6 +18,7 @@ export type ProblemCode =
   | 'KEY_INVALID'
   | 'WRITE_UNDECLARED'
   | 'TOOL_INVALID'
+  | 'CHILD_INVALID'
   | 'SCHEMA_INVALID'
   | 'LIMIT_INVALID'
   | 'FIELD_UNKNOWN'
@@ -32,6 +33,8 @@ export type ProblemCode =
   | 'ROUTE_MISSING'
   | 'SINKS_MISSING'
   | 'LOOP_DEFAULT'
+  | 'HANDOVER_LOOP'
+  | 'PARALLEL_WRITE'
 
 /** One thing that is wrong, where, and how to mend it. A warning does not keep the machine from running. */
 export interface Problem {
@@ -46,7 +49,13 @@ export interface Problem {
 /** Takes down a problem. `place` begins with the dot behind the agent's name. */
 export type Report = (code: ProblemCode, place: string, problem: string, cure: string) => void
 
-const warnings: ReadonlySet<ProblemCode> = new Set<ProblemCode>(['ROUTE_MISSING', 'SINKS_MISSING', 'LOOP_DEFAULT'])
+const warnings: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
+  'ROUTE_MISSING',
+  'SINKS_MISSING',
+  'LOOP_DEFAULT',
+  'HANDOVER_LOOP',
+  'PARALLEL_WRITE',
+])
 
 /** Does a problem keep the machine from running? */
 export function severityOf(code: ProblemCode): Problem['severity'] {

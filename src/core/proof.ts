@@ -6,9 +6,11 @@
 //
 // A human state shows a person what it may read. When the person lets the task go on, the untrusted mark of those keys is
 // lifted *for the proof alone*: the labels of the engine stay as they are, and its policy still judges each call.
+//
+// A child is searched under what its parent may pass down, and hands back whatever it may have come to know.
 
 import type { Label } from './label.ts'
-import { toolsOf, type Machine, type MachineTool, type Node } from './machine.ts'
+import { childrenIn, toolsOf, type Child, type Machine, type MachineTool, type Node } from './machine.ts'
 import { strips } from './quarantine.ts'
 import { waysOf } from './way.ts'
 
@@ -64,8 +66,32 @@ interface Place {
 
 /** Searches every path of a machine. */
 export function prove(machine: Machine, bound: number = placesMax): Proof {
+  return proveUnder(machine, 0, bound)
+}
+
+/** The same, where its input may be marked. */
+function proveUnder(machine: Machine, given: Mark, bound: number): Proof {
   const keys = keysOf(machine)
-  return search(machine, keys, bound, true) ?? search(machine, keys, Infinity, false)!
+  return search(machine, keys, bound, true, given) ?? search(machine, keys, Infinity, false, given)!
+}
+
+/** All that a machine, and those below it, may come to know by itself. */
+function markWithin(machine: Machine): Mark {
+  let mark = 0
+  for (const { label } of machine.context.values()) mark |= markOf(label)
+  for (const { label } of machine.tools.values()) mark |= markOf(label)
+  for (const { machine: child } of childrenIn(machine.states.values())) mark |= markWithin(child)
+  return mark as Mark
+}
+
+/** The keys of a shared context that children of a state may write, however they end. */
+function writtenBelow(node: Node): ReadonlySet<string> {
+  const below = childrenIn([node]).filter(({ shares }) => shares)
+  return new Set(below.flatMap(({ machine }) => [...machine.states.values()].flatMap(keysWritten)))
+}
+
+function keysWritten(node: Node): readonly string[] {
+  return [...node.writes, ...writtenBelow(node)]
 }
 
 interface Key {
@@ -98,7 +124,7 @@ type Keys = ReadonlyMap<string, Key>
  * led to all that this would, on a path that is no longer. Undefined past the bound. Not `exact`: one place for each
  * state, that grows.
  */
-function search(machine: Machine, keys: Keys, bound: number, exact: boolean): Proof | undefined {
+function search(machine: Machine, keys: Keys, bound: number, exact: boolean, given: Mark): Proof | undefined {
   const found = new Findings(machine, keys)
   const seen = new Map<string, bigint[]>([...machine.states.keys()].map((name) => [name, []]))
   const places: Place[] = []
@@ -111,7 +137,7 @@ function search(machine: Machine, keys: Keys, bound: number, exact: boolean): Pr
   }
   let known = 0n
   // Any key may come as input, and one that has a value is never better known than one that has none.
-  for (const { shift, floor } of keys.values()) known |= BigInt(floor) << shift
+  for (const { shift, floor } of keys.values()) known |= BigInt(floor | given) << shift
   visit({ node: machine.states.get(machine.initial)!, known, from: undefined, exit: '' })
   // The list grows while it is gone through.
   for (const place of places) {
@@ -140,6 +166,7 @@ function seenIn(keys: Keys, { node, known }: Place): Mark {
   let seen = 0
   for (const key of keys.values()) if (mayRead(node, key.name)) seen |= get(known, key)
   if (node.kind === 'model') for (const { label } of node.tools.values()) seen |= markOf(label)
+  for (const { machine } of childrenIn([node])) seen |= markWithin(machine)
   return seen as Mark
 }
 
@@ -155,9 +182,11 @@ function writtenBy(keys: Keys, place: Place): Mark {
 
 /** What may be known after a state was left by an exit. The engine's own exits write nothing. */
 function leave(machine: Machine, keys: Keys, place: Place, exit: string, exact: boolean): readonly bigint[] {
-  if (exit.startsWith('$')) return [place.known]
+  const below = writtenBelow(place.node)
+  if (exit.startsWith('$') && below.size === 0) return [place.known]
   const known = place.node.kind === 'human' ? shown(keys, place) : place.known
-  const { surely, maybe } = writesOf(machine, place.node, exit)
+  const { surely, maybe: own } = writesOf(machine, place.node, exit)
+  const maybe = new Set([...own, ...below])
   const written = writtenBy(keys, place)
   let all = [known]
   for (const key of keys.values()) {
@@ -191,7 +220,10 @@ function writesOf(
 ): { readonly surely: ReadonlySet<string>; readonly maybe: ReadonlySet<string> } {
   const surely = new Set<string>()
   const maybe = new Set<string>()
-  const { output, outputJson } = node.exits.get(exit)!
+  const found = node.exits.get(exit)
+  // Of the engine's own exits only what children wrote before is known.
+  if (!found || exit.startsWith('$')) return { surely: new Set(), maybe: new Set() }
+  const { output, outputJson } = found
   const own = new Set(Object.keys((outputJson['properties'] ?? {}) as object))
   const required = new Set((outputJson['required'] ?? []) as readonly string[])
   const open = output ? !strips(output, outputJson) : handsAnything(node)
@@ -206,6 +238,7 @@ function writesOf(
 /** Without a schema a model and the engine hand nothing over; a function, a person and a signal may. */
 function handsAnything(node: Node): boolean {
   if (node.kind === 'tool') return node.state.exit !== undefined
+  if (node.kind === 'agent') return node.state.output !== undefined
   if (node.kind === 'wait') return node.signal !== undefined
   return node.kind === 'run' || node.kind === 'human'
 }
@@ -231,6 +264,7 @@ class Findings {
   }
 
   look(place: Place): void {
+    for (const child of childrenIn([place.node])) this.#lookBelow(place, child)
     const tools = toolsOf(place.node).filter((tool) => isUngated(this.#machine, tool))
     if (tools.length === 0) return
     const seen = seenIn(this.#keys, place)
@@ -245,6 +279,25 @@ class Findings {
         this.#unsunk.set(tool.name, this.#tell(place, tool, false))
       }
     }
+  }
+
+  /** What a child may do with what it is given, it does in this state. */
+  #lookBelow(place: Place, { machine }: Child): void {
+    let given = 0
+    for (const key of this.#keys.values()) if (mayRead(place.node, key.name)) given |= get(place.known, key)
+    if (given === 0) return
+    const { ungated, unsunk } = proveUnder(machine, given as Mark, placesMax)
+    const here = (flow: Flow): Flow => ({
+      ...flow,
+      state: place.node.name,
+      tool: `${machine.name}.${flow.tool}`,
+      path: `${sayPath(place)} → ${flow.path}`,
+    })
+    for (const flow of ungated.map(here)) {
+      const name = `${flow.state}\n${flow.tool}`
+      if (!this.ungated.has(name)) this.ungated.set(name, flow)
+    }
+    for (const flow of unsunk.map(here)) if (!this.#unsunk.has(flow.tool)) this.#unsunk.set(flow.tool, flow)
   }
 
   #tell(place: Place, tool: MachineTool, isPrivate: boolean): Flow {

@@ -13,7 +13,7 @@ import type { Json } from './json.ts'
 import type { Machine } from './machine.ts'
 import { callUndo, fail, retryDue } from './permission.ts'
 import { nextVersion, type Item, type Past, type Rollback, type Task } from './task.ts'
-import { end, enterAnew, escalate, itemId, withdraw } from './transition.ts'
+import { callOff as callOffChild, end, enterAnew, escalate, itemId, withdraw } from './transition.ts'
 
 /**
  * Records that a human takes the task back. What a model or a function is doing for it is called off, and charged all the
@@ -26,6 +26,10 @@ export function rollbackTo(work: Draft, past: Past, cause: Cause): Plan {
   const plan = goBack(work, past, cause)
   for (const step of task.open.values()) {
     if (step.kind === 'tool') continue
+    if (step.kind === 'child') {
+      callOffChild(work, step, { class: 'abort', by: cause.by, reason: 'its parent goes back' })
+      continue
+    }
     fail(work, step, { class: 'abort', message: 'The task goes back.' })
     callOff(work, step)
   }

@@ -3,14 +3,15 @@
 
 import type { Effects } from './effect.ts'
 import type { Rung } from './approval.ts'
-import type { AskedApproval, EventData, ItemKind, Prompt, StateKind } from './event.ts'
+import type { ChildResult } from './agent.ts'
+import type { AskedApproval, EventData, ItemKind, Parent, Prompt, StateKind } from './event.ts'
 import type { Json } from './json.ts'
 import type { Label } from './label.ts'
 import type { Charged, Ledger, Reservation } from './ledger.ts'
 import type { LimitName, RaisableLimit, TaskLimits } from './limits.ts'
 import type { AnswerPart, Failure, Finish } from './model.ts'
 
-/** Where a task stands. `waiting`: for a human, a signal or a time. */
+/** Where a task stands. `waiting`: for a human, a signal, a time, its children or the budget of its tree. */
 export type TaskStatus = 'running' | 'waiting' | 'done' | 'failed' | 'cancelled'
 
 /** What a task has used. Costs are millionths of a dollar. */
@@ -64,11 +65,12 @@ export type OpenStep = {
       readonly undoes?: number
     }
   | { readonly kind: 'function' }
+  | ({ readonly kind: 'child' } & EventData['child.started'])
 )
 
 /** A step whose last attempt failed or was lost, and that is tried again at a time. */
 export interface Delayed {
-  readonly step: OpenStep
+  readonly step: PerformedStep
   readonly atMs: number
   /** The model that is asked then, where it is another. */
   readonly model: string | undefined
@@ -112,10 +114,23 @@ export interface Cut {
 /** A cut that leaves nothing out. */
 export const whole: Cut = { resultsBefore: 1, turnsBefore: 1, headChars: null }
 
+/** The children of an agent state: what each is started with, how many have been, and what came of them, by place. */
+export interface Plan {
+  readonly inputs: readonly Json[]
+  readonly label: Label | undefined
+  started: number
+  readonly results: Map<number, ChildResult>
+}
+
 /** One stay in a state. */
 export interface Visit {
   readonly state: string
   readonly kind: StateKind
+  /** Who acts here: a state whose model does, or an agent; a transition from one to another is a hand-over. */
+  readonly actor: string | undefined
+  /** The versions of the context's keys when they were looked at last: a write on top of others is a clash. */
+  base: ReadonlyMap<string, number>
+  plan: Plan | undefined
   /** It moves by the time that a human takes over a limit or a doubt. */
   deadlineAtMs: number | undefined
   prompt: Prompt | undefined
@@ -208,6 +223,14 @@ export interface Task {
   limits: TaskLimits
   granted: TaskLimits
   seed: number
+  parent: Parent | undefined
+  /** The tree that it is in; undefined for a task alone. */
+  tree: { readonly root: string; readonly depth: number } | undefined
+  /** Other tasks of the tree may write to its context, but for keys that it has for itself. */
+  sharing: boolean
+  readonly locals: Set<string>
+  /** What of the tree's budget it waits for. */
+  awaits: EventData['budget.awaited'] | undefined
   startedAtMs: number
   updatedAtMs: number
   status: TaskStatus
@@ -219,7 +242,7 @@ export interface Task {
   readonly versions: Map<string, number>
   readonly open: Map<number, OpenStep>
   readonly delayed: Map<number, Delayed>
-  readonly doubts: Map<number, OpenStep>
+  readonly doubts: Map<number, PerformedStep>
   item: Item | undefined
   /** Calls that wait for a human's yes, by inbox item. */
   readonly approvals: Map<string, PendingApproval>
@@ -245,7 +268,7 @@ export interface Task {
   expired: boolean
   /** Why the state that the task stands at was not entered. */
   door: LimitName | undefined
-  /** The model state that was left last, if it was one. */
+  /** Who acted in the state that was left last, if it was a model or an agent. */
   handedFrom: string | undefined
   /** Counts what is progress: changes of the context, and whatever came from people, signals and time. */
   progress: number
@@ -266,6 +289,8 @@ const noLimits: TaskLimits = {
   steps: 0,
   toolCalls: 0,
   handovers: 0,
+  depth: 0,
+  descendants: 0,
   durationMs: 0,
   tokens: 0,
   costMicros: null,
@@ -285,6 +310,11 @@ export function emptyTask(id: string): Task {
     limits: noLimits,
     granted: noLimits,
     seed: 0,
+    parent: undefined,
+    tree: undefined,
+    sharing: false,
+    locals: new Set(),
+    awaits: undefined,
     startedAtMs: 0,
     updatedAtMs: 0,
     status: 'running',
@@ -364,11 +394,39 @@ export function isEnded(task: Task): boolean {
   return task.status === 'done' || task.status === 'failed' || task.status === 'cancelled'
 }
 
-/** Does the task wait, for a human, a signal or a time? */
+/** The steps that are children: their outcome comes from elsewhere, and nobody here is at work for them. */
+export function childrenOf({ open }: Task): readonly ChildStep[] {
+  return [...open.values()].filter((step) => step.kind === 'child')
+}
+
+/** A child that runs. */
+export type ChildStep = Extract<OpenStep, { kind: 'child' }>
+
+/** A step that a worker performs: anything but a child, which is a task of its own. */
+export type PerformedStep = Exclude<OpenStep, ChildStep>
+
+/** Is nothing at work for this task but its children? */
+export function isIdle(task: Task): boolean {
+  for (const { kind } of task.open.values()) if (kind !== 'child') return false
+  return true
+}
+
+/** Is a human asked about a budget? */
+export function isAsking({ item }: Task): boolean {
+  return item?.kind === 'budget' && !item.answer && (item.limit === 'tokens' || item.limit === 'cost')
+}
+
+/** The task whose context this one works on, if not its own. */
+export function ownerOf({ id, parent }: Task): string {
+  return parent?.shares ?? id
+}
+
+/** Does the task wait, for a human, a signal, a time, its children or its tree? */
 export function isWaiting(task: Task): boolean {
   if (task.item !== undefined) return task.item.answer === undefined
   if (hasDecided(task)) return false
-  if (task.delayed.size > 0 || task.approvals.size > 0) return task.open.size === 0
+  const { delayed, approvals, open, awaits } = task
+  if (delayed.size > 0 || approvals.size > 0 || open.size > 0 || awaits) return isIdle(task)
   if (task.wait === undefined) return false
   return task.wait.signal === undefined || !task.signals.get(task.wait.signal)?.length
 }
@@ -394,12 +452,14 @@ export function ceilingOf({ limits, usage, toolCalls, expired }: Task, tool?: st
 }
 
 /** What a waiting task waits for. */
-export type WaitsFor = 'human' | 'signal' | 'time'
+export type WaitsFor = 'human' | 'signal' | 'time' | 'child' | 'budget'
 
 /** What the task waits for, or null when it does not wait. */
 export function waitsFor(task: Task): WaitsFor | null {
   if (task.status !== 'waiting') return null
   if (task.item || (task.approvals.size > 0 && task.delayed.size === 0)) return 'human'
+  if (task.open.size > 0) return 'child'
+  if (task.awaits) return 'budget'
   return task.wait?.signal === undefined ? 'time' : 'signal'
 }
 
@@ -420,8 +480,11 @@ export function dueAtMs(task: Task): number | null {
     ...items.map((item) => Math.min(item.expiresAtMs ?? Infinity, nextRungAtMs(item))),
     // A visit ends with its time, but not before what was begun in it and is still owed an answer.
     task.delayed.size > 0
-      ? nextRetryAtMs(task)
+      ? task.awaits
+        ? Math.min(...[...task.delayed.values()].map(({ step }) => step.deadlineAtMs))
+        : nextRetryAtMs(task)
       : Math.min(task.wait?.untilMs ?? Infinity, task.visit?.deadlineAtMs ?? Infinity),
+    ...childrenOf(task).map((child) => child.deadlineAtMs),
     task.expired ? Infinity : deadlineAtMs(task),
   )
   return Number.isFinite(dueMs) ? dueMs : null

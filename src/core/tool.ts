@@ -1,6 +1,7 @@
 // A tool is something the outside can be asked to do. Signalbox adds to the AI SDK's tool object only what it must
 // know to be accountable: what the tool does to the outside, whether asking twice is harmless, and how long it may take.
 
+import type { Agent } from './agent.ts'
 import type { Approval } from './approval.ts'
 import type { Duration } from './duration.ts'
 import type { JsonObject } from './json.ts'
@@ -72,6 +73,8 @@ export interface Tool<Input = any, Output = unknown> extends Quota, DeclaredLabe
   readonly current?: () => { readonly description: string; readonly inputSchema: JsonObject }
   /** Names of the secrets that it may be given: handles `secret://NAME` in its arguments, and `call.secret(NAME)`. */
   readonly secrets?: readonly string[]
+  /** It is done by a child task of this agent, and `execute` is never called: what `agentTool` makes. */
+  readonly agent?: Agent<any, any>
   /** May the same call be made twice without doing more than once? Default: true for `read`, false otherwise. */
   readonly idempotent?: boolean
   /** How long one attempt may take. Default 30 s. */

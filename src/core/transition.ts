@@ -6,16 +6,19 @@ import type { EventData, RefusalReason } from './event.ts'
 import { messageOf } from './fault.ts'
 import { freeAll } from './gate.ts'
 import { itemIdOf } from './item.ts'
-import { isObject, type Json, type JsonObject } from './json.ts'
+import { isMerging, merged, type Merge } from './context.ts'
+import { head, isObject, type Json, type JsonObject } from './json.ts'
 import { clear, join, labelled, weaken, type Label } from './label.ts'
 import { defaults, raisable, sayAmount, type LimitName, type RaisableLimit } from './limits.ts'
-import { isFailure, type Machine, type MachineExit, type Node } from './machine.ts'
+import { actorOf, isHandover } from './fold.ts'
+import { isFailure, type ContextKey, type Machine, type MachineExit, type Node } from './machine.ts'
 import { erasedIn, goBack, goneSince } from './past.ts'
 import type { Refusal } from './refusal.ts'
-import { validate } from './schema.ts'
+import { validate, type Judgement } from './schema.ts'
 import { withoutLinks, originOf } from './provenance.ts'
 import { readable } from './reading.ts'
-import { ledgerOf, nextVersion } from './task.ts'
+import { childrenOf, nextVersion, type ChildStep } from './task.ts'
+import { ledgerAnswered } from './tree.ts'
 
 /** An exit that is asked for, and what it hands over to the context. */
 export interface Leave {
@@ -70,15 +73,28 @@ function write(machine: Machine, work: Draft, node: Node, key: string, value: Js
     const { reason } = node.declassify
     emit(work, 'label.weakened', { key, from: seen, to, state: node.name, reason })
   }
-  const label = join(join(to, known.label), known.merge === 'append' ? kept?.label : undefined)
+  const label = join(join(to, known.label), isMerging(known.merge) ? kept?.label : undefined)
   const version = nextVersion(work.task, key)
   emit(work, 'context.written', { key, version, value, source: 'exit', ...labelled(label) })
 }
 
-/** What is under way when a state is left: places are given back, and nobody is asked any more. */
+/** What is under way when a state is left: places are given back, nobody is asked any more, children are cancelled. */
 function letGo(work: Draft): void {
+  const { id, state } = work.task
   freeAll(work)
   withdraw(work)
+  for (const child of childrenOf(work.task)) {
+    callOff(work, child, { class: 'abort', by: `task ${id}`, reason: `its parent left the state ${state}` })
+  }
+}
+
+/** A child is not waited for any more; its own log will say that it was cancelled. */
+export function callOff(
+  work: Draft,
+  { step, child }: ChildStep,
+  why: Pick<EventData['child.calledOff'], 'class' | 'by' | 'reason'>,
+): void {
+  emit(work, 'child.calledOff', { step, child, ...why })
 }
 
 /** Nobody is asked any more about a call of a visit that is over. */
@@ -86,9 +102,9 @@ export function withdraw(work: Draft): void {
   for (const item of work.task.approvals.keys()) emit(work, 'item.closed', { item, why: 'withdrawn' })
 }
 
-/** Leaves as a function of the author's said. When that cannot be, the function has failed. Always a move. */
+/** Leaves as a function of the author's said. When that cannot be, the function has failed, unless it is to look again. */
 export function takeOrFail(machine: Machine, work: Draft, node: Node, leaving: Leave): true {
-  if (!take(machine, work, node, leaving)) {
+  if (!take(machine, work, node, leaving) && !wasStale(work)) {
     emit(work, 'function.failed', {
       what: 'exit',
       class: 'error',
@@ -96,6 +112,12 @@ export function takeOrFail(machine: Machine, work: Draft, node: Node, leaving: L
     })
   }
   return true
+}
+
+/** Was it refused because somebody else was first? Then the context has been looked at anew. */
+function wasStale({ events }: Draft): boolean {
+  const last = events.at(-1)
+  return last?.type === 'step.refused' && last.data.reason === 'stale-write'
 }
 
 type Ready =
@@ -137,10 +159,13 @@ function prepare(machine: Machine, work: Draft, node: Node, name: string, output
       }
     }
     const kept = work.task.context.get(key)?.value
+    if (isStale(work, node, key, known.merge)) {
+      const problem = `${key} was changed by another task meanwhile: it is ${head(JSON.stringify(kept ?? null), 400)} now. Decide on that.`
+      return { reason: 'stale-write', problem }
+    }
     const { value: shown, links } = known.outward ? cleaned(work, node, value) : { value, links: [] }
     if (links.length > 0) cleanings.push({ key, links })
-    const merged = known.merge === 'append' && Array.isArray(kept) && Array.isArray(shown) ? [...kept, ...shown] : shown
-    const fits = validate(known.schema, merged)
+    const fits = fitting(known, kept, shown)
     if (!fits.ok)
       return {
         reason: 'invalid-output',
@@ -158,6 +183,23 @@ function prepare(machine: Machine, work: Draft, node: Node, name: string, output
       reason: 'guard-failed',
       problem: `a guard of the exit ${name} threw: ${messageOf(thrown)}`,
     }
+  }
+}
+
+/** What whoever decides here has looked at is not what is there any more: a value that replaces it would undo another's. */
+function isStale({ task }: Draft, { kind }: Node, key: string, merge: Merge): boolean {
+  if (!task.sharing || isMerging(merge) || task.locals.has(key)) return false
+  // A mapper is called when its state is left, on the context as it is then.
+  if (kind !== 'model' && kind !== 'run' && kind !== 'human') return false
+  return (task.versions.get(key) ?? 0) > (task.visit?.base.get(key) ?? 0)
+}
+
+/** The value of a key after a write, held to its schema. */
+function fitting({ merge, schema }: ContextKey, kept: Json | undefined, given: Json): Judgement {
+  try {
+    return validate(schema, merged(merge, kept, given))
+  } catch (thrown) {
+    return { ok: false, problem: `its merge threw: ${messageOf(thrown)}` }
   }
 }
 
@@ -207,10 +249,17 @@ export function go(machine: Machine, work: Draft, exit: string, target: string):
   return true
 }
 
-/** Ends the task. */
-export function end(work: Draft, outcome: string, status: EventData['task.ended']['status']): true {
+/** Ends the task. A child says what it hands over, and whether something that it did outside stands. */
+export function end(
+  work: Draft,
+  outcome: string,
+  status: EventData['task.ended']['status'],
+  handed: Pick<EventData['task.ended'], 'output' | 'label'> = {},
+): true {
   letGo(work)
-  emit(work, 'task.ended', { outcome, status })
+  const { parent, effects } = work.task
+  const acted = parent !== undefined && [...effects.values()].some(({ undoneSeq }) => undoneSeq === undefined)
+  emit(work, 'task.ended', { outcome, status, ...handed, ...(acted ? { acted } : {}) })
   return true
 }
 
@@ -225,7 +274,7 @@ export function enter(machine: Machine, work: Draft, state: string): void {
   const { task } = work
   const node = machine.states.get(state)!
   const visits = task.visits.get(state) ?? 0
-  const handedOver = node.kind === 'model' && task.handedFrom !== undefined && task.handedFrom !== state
+  const handedOver = isHandover(task, actorOf(state, node.kind, agentOf(node)))
   if (node.kind !== 'final' && visits >= node.visitsMax) {
     emit(work, 'limit.reached', { limit: 'visits', max: node.visitsMax, state })
   } else if (handedOver && task.handovers >= task.limits.handovers) {
@@ -236,9 +285,20 @@ export function enter(machine: Machine, work: Draft, state: string): void {
 /** Begins a visit, whatever was before. */
 export function enterAnew(work: Draft, node: Node, visit: number): void {
   const checkpoint = node.checkpoint === undefined ? {} : { checkpoint: node.checkpoint }
-  const entered = { state: node.name, kind: node.kind, visit, ...checkpoint }
+  const agent = agentOf(node)
+  const entered = {
+    state: node.name,
+    kind: node.kind,
+    visit,
+    ...checkpoint,
+    ...(agent === undefined ? {} : { agent }),
+  }
   const timeoutMs = node.visitTimeoutMs
   emit(work, 'state.entered', timeoutMs === undefined ? entered : { ...entered, deadlineAtMs: work.nowMs + timeoutMs })
+}
+
+function agentOf(node: Node): string | undefined {
+  return node.kind === 'agent' ? node.child.machine.name : undefined
 }
 
 /** The task stops and waits in the inbox: nothing routes this exit. Nothing dies silently. */
@@ -304,8 +364,9 @@ export function askBudget(machine: Machine, work: Draft, limit: RaisableLimit): 
 }
 
 /** How much of a limit the task has used, in the unit of its ceiling. */
-export function usedOf({ task, nowMs }: Draft, limit: RaisableLimit): number {
-  const ledger = ledgerOf(task)
+export function usedOf(work: Draft, limit: RaisableLimit): number {
+  const { task, nowMs } = work
+  const ledger = ledgerAnswered(work)
   switch (limit) {
     case 'steps':
       return task.usage.steps

@@ -178,6 +178,7 @@ function ownMsOf(node: Node): number | null {
       return node.expires ? node.timeoutMs : null
     case 'run':
     case 'wait':
+    case 'agent':
       return node.timeoutMs
     case 'final':
       return 0

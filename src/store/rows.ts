@@ -1,7 +1,7 @@
 // What follows from events: the rows of every table that is not the log itself. The same functions write them when a
 // step is committed and when they are all written again, so both come out equal.
 
-import { waitsFor, type Task } from '../core/task.ts'
+import { ownerOf, waitsFor, type Task } from '../core/task.ts'
 import type { Event } from '../core/event.ts'
 import type { Gate } from '../core/breaker.ts'
 import type { GateRow, Head, TaskRow } from './store.ts'
@@ -32,6 +32,9 @@ export const taskColumns = [
   'definition',
   'startedBy',
   'startedAtMs',
+  'parentId',
+  'rootId',
+  'contextOf',
   ...changingColumns,
 ] as const
 
@@ -55,6 +58,9 @@ export function taskRow(task: Task, head: Head): TaskRow {
     costMicros: usage.costMicros,
     unpriced: usage.unpriced,
     erased: task.erased,
+    parentId: task.parent?.task ?? null,
+    rootId: task.tree?.root ?? null,
+    contextOf: ownerOf(task) === task.id ? null : ownerOf(task),
     startedAtMs: task.startedAtMs,
     updatedAtMs: task.updatedAtMs,
     seq: head.seq,

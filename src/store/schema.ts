@@ -78,19 +78,43 @@ const sqliteMigrations: readonly Migration[] = [
         startedBy TEXT NOT NULL, status TEXT NOT NULL, state TEXT NOT NULL, outcome TEXT, waitsFor TEXT,
         steps INTEGER NOT NULL, turns INTEGER NOT NULL, inputTokens INTEGER NOT NULL, outputTokens INTEGER NOT NULL,
         costMicros INTEGER NOT NULL, unpriced INTEGER NOT NULL, erased INTEGER NOT NULL, startedAtMs INTEGER NOT NULL, updatedAtMs INTEGER NOT NULL,
+        parentId TEXT, rootId TEXT, contextOf TEXT,
         seq INTEGER NOT NULL, hash TEXT NOT NULL
       ) STRICT, WITHOUT ROWID;
       CREATE INDEX tasks_by_start ON tasks (startedAtMs);
+      CREATE INDEX tasks_by_root ON tasks (rootId) WHERE rootId IS NOT NULL;
+      CREATE INDEX tasks_by_parent ON tasks (parentId) WHERE parentId IS NOT NULL;
+
+      CREATE TABLE children (
+        childId TEXT NOT NULL PRIMARY KEY, parentId TEXT NOT NULL, step INTEGER NOT NULL, status TEXT NOT NULL,
+        calledOffBy TEXT, reason TEXT
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX children_open ON children (parentId) WHERE status = 'open';
+      CREATE INDEX children_by_parent ON children (parentId, step);
+
+      CREATE TABLE members (
+        taskId TEXT NOT NULL PRIMARY KEY, rootId TEXT NOT NULL, tokens INTEGER NOT NULL, costMicros INTEGER NOT NULL,
+        reservedTokens INTEGER NOT NULL, reservedMicros INTEGER NOT NULL, awaits TEXT
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX members_that_await ON members (rootId) WHERE awaits IS NOT NULL;
+
+      CREATE TABLE trees (
+        rootId TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, tasks INTEGER NOT NULL, tokens INTEGER NOT NULL,
+        costMicros INTEGER NOT NULL, reservedTokens INTEGER NOT NULL, reservedMicros INTEGER NOT NULL,
+        tokensMax INTEGER NOT NULL, costMax INTEGER, tasksMax INTEGER NOT NULL, soft REAL NOT NULL,
+        tokensNeared INTEGER NOT NULL, costNeared INTEGER NOT NULL, asks INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
 
       CREATE TABLE context (
-        taskId TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL,
-        payloadSeq INTEGER NOT NULL, payloadHash TEXT NOT NULL, trust TEXT NOT NULL, privacy TEXT NOT NULL,
+        taskId TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, writer TEXT NOT NULL,
+        payloadSeq INTEGER, payloadHash TEXT, trust TEXT NOT NULL, privacy TEXT NOT NULL,
         PRIMARY KEY (taskId, key)
       ) STRICT, WITHOUT ROWID;
+      CREATE INDEX context_by_writer ON context (writer);
 
       CREATE TABLE jobs (
         taskId TEXT NOT NULL PRIMARY KEY, definition TEXT NOT NULL, availableAtMs INTEGER NOT NULL,
-        worker TEXT, lease TEXT
+        worker TEXT, lease TEXT, news INTEGER NOT NULL DEFAULT 0
       ) STRICT, WITHOUT ROWID;
       CREATE INDEX jobs_by_time ON jobs (definition, availableAtMs);
 
@@ -131,4 +155,15 @@ export const migrations: readonly (Migration & { readonly checksum: string })[] 
 }))
 
 /** The tables that follow from the log. */
-export const derivedTables = ['tasks', 'context', 'jobs', 'inbox', 'breakers', 'slots', 'begun'] as const
+export const derivedTables = [
+  'tasks',
+  'children',
+  'members',
+  'trees',
+  'context',
+  'jobs',
+  'inbox',
+  'breakers',
+  'slots',
+  'begun',
+] as const

@@ -4,7 +4,7 @@
 
 import { DatabaseSync } from 'node:sqlite'
 import { fold } from '../core/fold.ts'
-import { emptyTask } from '../core/task.ts'
+import { emptyTask, ownerOf, type Task } from '../core/task.ts'
 import { Derived } from './derived.ts'
 import { taskRow } from './rows.ts'
 import { migrations } from './schema.ts'
@@ -15,7 +15,10 @@ type Row = Readonly<Record<string, unknown>>
 
 /** The rows of one task, by table. */
 interface Rows {
+  readonly task: Task | undefined
   readonly tasks: readonly Row[]
+  readonly children: readonly Row[]
+  readonly members: readonly Row[]
   readonly context: readonly Row[]
   readonly inbox: readonly Row[]
   readonly breakers: readonly Row[]
@@ -41,8 +44,8 @@ export class Shadow {
     events: readonly LoggedEvent[],
     sealed: readonly SealedEvent[],
   ): string | undefined {
-    const found = rowsOf(sql, taskId)
     const meant = events.length === 0 ? none : this.#rows(taskId, events, sealed)
+    const found = within(sql, rowsOf(sql, taskId), meant)
     for (const [table, key] of keys) {
       const problem = difference(table, key, found[table], meant[table])
       if (problem !== undefined) return problem
@@ -56,9 +59,10 @@ export class Shadow {
     this.#db.exec('BEGIN')
     try {
       this.#derived.writeRow(taskRow(task, { seq, hash }), true)
-      this.#derived.write(events, sealed)
+      this.#derived.write(task, events, sealed)
+      this.#derived.writeTree(task)
       this.#derived.writeJob(task, {})
-      return rowsOf(this.#sql, taskId)
+      return { ...rowsOf(this.#sql, taskId), task }
     } finally {
       this.#db.exec('ROLLBACK')
     }
@@ -70,23 +74,57 @@ export class Shadow {
   }
 }
 
-const none: Rows = { tasks: [], context: [], inbox: [], breakers: [], jobs: [] }
+const none: Rows = {
+  task: undefined,
+  tasks: [],
+  children: [],
+  members: [],
+  context: [],
+  inbox: [],
+  breakers: [],
+  jobs: [],
+}
 
 /** The tables whose rows are one task's alone, and what names a row there. */
 const keys = [
   ['tasks', 'taskId'],
-  ['context', 'key'],
+  ['children', 'childId'],
+  ['members', 'taskId'],
+  ['context', 'name'],
   ['inbox', 'item'],
   ['jobs', 'definition'],
 ] as const
 
 function rowsOf(sql: Statements, taskId: string): Rows {
   return {
+    task: undefined,
     tasks: sql.task.all(taskId),
+    children: sql.childRows.all(taskId),
+    members: sql.memberRows.all(taskId),
     context: sql.contextRows.all(taskId),
     inbox: sql.inboxRows.all(taskId),
     breakers: sql.breakerRows.all(taskId),
     jobs: sql.jobRow.all(taskId),
+  }
+}
+
+/**
+ * In a tree, what one task wrote to the context may be overwritten by another, with a later version; and a task that waits for
+ * a human only may have a job because its family has something to tell.
+ */
+function within(sql: Statements, found: Rows, meant: Rows): Rows {
+  const { task } = meant
+  if (!task?.tree) return found
+  const isLater = ({ key, version }: Row): boolean => {
+    const there = sql.contextVersion.get(ownerOf(task), key as string)?.['version'] as number | undefined
+    return (there ?? 0) > (version as number)
+  }
+  const names = new Set(found.context.map(({ name }) => name))
+  const overwritten = task.sharing ? meant.context.filter((row) => !names.has(row['name']) && isLater(row)) : []
+  return {
+    ...found,
+    context: [...found.context, ...overwritten],
+    jobs: meant.jobs.length === 0 ? [] : found.jobs,
   }
 }
 

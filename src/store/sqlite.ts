@@ -7,13 +7,16 @@ import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { assert, Fault, messageOf } from '../core/fault.ts'
 import type { Probe, WritePoint } from '../runtime.ts'
+import type { Event } from '../core/event.ts'
+import type { Kin } from '../core/kin.ts'
 import type { Label } from '../core/label.ts'
 import { fold } from '../core/fold.ts'
-import { emptyTask } from '../core/task.ts'
+import { emptyTask, type Task } from '../core/task.ts'
 import { Derived } from './derived.ts'
+import { Family } from './family.ts'
 import { isBusy, toFault } from './fault.ts'
 import { openFile } from './file.ts'
-import { read, seal, unseal, verifyChain, type Payload, type Place, type Proof } from './log.ts'
+import { genesis, read, seal, unseal, verifyChain, type Payload, type Place, type Proof, type Sealed } from './log.ts'
 import { nextCheckpoint, type Checkpoint, type HeldHead, type Signer, type TaskHead } from './register.ts'
 import { taskRow } from './rows.ts'
 import { randomSalts } from './salt.ts'
@@ -36,6 +39,7 @@ import type {
   SealedEvent,
   Store,
   StoredPayload,
+  TaskFilter,
   TaskRow,
   Verification,
 } from './store.ts'
@@ -88,10 +92,11 @@ class SqliteStore implements Store {
   readonly #sql: Statements
   readonly #writer: Writer
   readonly #derived: Derived
+  readonly #family: Family
   readonly #lockTimeoutMs: number
   readonly #salt: () => string
   /** By task; those of the empty name hear of every task. */
-  readonly #listeners = new Map<string, Set<(row: TaskRow) => void>>()
+  readonly #listeners = new Map<string, Set<(row: TaskRow, news: boolean) => void>>()
   readonly #recent = new Map<string, Place>()
   #closing: Promise<void> | undefined
   #closed = false
@@ -101,6 +106,7 @@ class SqliteStore implements Store {
     this.#path = path
     this.#sql = prepare(db)
     this.#derived = new Derived(this.#sql)
+    this.#family = new Family(this.#sql)
     this.#lockTimeoutMs = lockTimeoutMs
     this.#salt = salt
     this.#writer = new Writer(db, path, lockTimeoutMs, probe)
@@ -119,23 +125,54 @@ class SqliteStore implements Store {
       task.erased > 0 ? undefined : this.#recent.get(`${task.id} ${content}`)
     const sealed = seal(commit.head, commit.events, known, this.#salt)
     const row = taskRow(task, sealed.head)
+    const begun = (commit.children ?? []).map((child) => ({
+      ...child,
+      sealed: seal(genesis, child.events, () => undefined, this.#salt),
+    }))
+    let woken: ReadonlySet<string> = new Set()
     const result = await this.#write(commit.point, (): Committed => {
       const refusal = this.#refusal(commit)
       if (refusal) return { ok: false, reason: refusal }
       const full = this.#derived.gates.refusal(commit)
       if (full) return { ok: false, reason: 'gates', full }
+      if (task.tree && this.#family.refuses(commit)) return { ok: false, reason: 'kin' }
       this.#insert(task.id, sealed)
       this.#erase(task.id, commit.events)
       this.#derived.writeRow(row, commit.head.seq === 0)
-      this.#derived.write(commit.events, sealed.events)
+      this.#derived.write(task, commit.events, sealed.events)
+      const frees = this.#derived.writeTree(task)
+      for (const child of begun) this.#begin(child)
       this.#derived.writeJob(task, commit)
       this.#derived.gates.wake(commit.events)
+      woken = this.#derived.wakeKin(task, commit.events, frees)
       return { ok: true, head: sealed.head }
     })
     if (!result.ok) return result
     for (const { content, seq, hash } of sealed.payloads) this.#remember(`${task.id} ${content}`, { seq, hash })
     this.#tell(row)
+    for (const child of begun) this.#tell(taskRow(child.task, child.sealed.head))
+    for (const taskId of woken) {
+      const kin = plain<TaskRow>(this.#sql.task.get(taskId))
+      if (kin) this.#tell(kin, true)
+    }
     return result
+  }
+
+  /** A child begins, in the transaction in which its parent says so. */
+  #begin({
+    task,
+    events,
+    sealed,
+  }: {
+    readonly task: Task
+    readonly events: readonly Event[]
+    readonly sealed: Sealed
+  }): void {
+    this.#insert(task.id, sealed)
+    this.#derived.writeRow(taskRow(task, sealed.head), true)
+    this.#derived.write(task, events, sealed.events)
+    this.#derived.writeTree(task)
+    this.#derived.writeJob(task, {})
   }
 
   #refusal({ task, head, lease }: Commit): 'conflict' | 'lease-lost' | undefined {
@@ -181,7 +218,7 @@ class SqliteStore implements Store {
         const rows =
           taskId === undefined
             ? this.#sql.due.all(definition, nowMs, limit - claims.length)
-            : this.#sql.dueTask.all(definition, nowMs, taskId)
+            : this.#sql.dueTask.all(definition, nowMs, taskId, taskId, limit - claims.length)
         for (const row of rows) {
           const claimed = row['taskId'] as string
           this.#sql.lease.run(nowMs + leaseMs, worker, lease, claimed)
@@ -197,7 +234,9 @@ class SqliteStore implements Store {
       let next: number | null = null
       for (const definition of definitions) {
         const row =
-          taskId === undefined ? this.#sql.nextDue.get(definition) : this.#sql.nextDueTask.get(definition, taskId)
+          taskId === undefined
+            ? this.#sql.nextDue.get(definition)
+            : this.#sql.nextDueTask.get(definition, taskId, taskId)
         const due = (row?.['due'] ?? null) as number | null
         if (due !== null && (next === null || due < next)) next = due
       }
@@ -209,8 +248,8 @@ class SqliteStore implements Store {
     return this.#write('renew', () =>
       leases.map(({ taskId, lease }) => {
         const held = this.#sql.renew.run(nowMs + leaseMs, taskId, lease).changes === 1
-        const seq = (this.#sql.head.get(taskId)?.['seq'] ?? 0) as number
-        return { taskId, held, seq }
+        const { seq = 0, news = 0 } = (this.#sql.head.get(taskId) ?? {}) as { seq?: number; news?: number }
+        return { taskId, held, seq, news }
       }),
     )
   }
@@ -253,9 +292,20 @@ class SqliteStore implements Store {
     return this.#read(() => plain<TaskRow>(this.#sql.task.get(taskId)))
   }
 
-  tasks(filter: { status?: string; agent?: string; limit?: number } = {}): Promise<readonly TaskRow[]> {
-    const { status = null, agent = null, limit = 100 } = filter
-    return this.#read(() => this.#sql.tasks.all({ status, agent, limit }).map((row) => plain<TaskRow>(row)!))
+  kin(task: Task): Promise<Kin> {
+    return this.#read(() =>
+      this.#family.kin(task, (sealed) => unseal(sealed, (place) => this.#payload(sealed.taskId, place))),
+    )
+  }
+
+  isRestless(rootId: string): Promise<boolean> {
+    return this.#read(() => this.#sql.restless.get({ rootId }) !== undefined)
+  }
+
+  tasks(filter: TaskFilter = {}): Promise<readonly TaskRow[]> {
+    const { status = null, agent = null, parentId = null, rootId = null, limit = 100 } = filter
+    const asked = { status, agent, parentId, rootId, limit }
+    return this.#read(() => this.#sql.tasks.all(asked).map((row) => plain<TaskRow>(row)!))
   }
 
   async claimNotices({
@@ -380,8 +430,9 @@ class SqliteStore implements Store {
     const task = fold(emptyTask(taskId), events)
     const last = sealed.at(-1)!
     this.#derived.writeRow(taskRow(task, { seq: last.seq, hash: last.hash }), true)
-    this.#derived.write(events, sealed)
-    this.#derived.writeJob(task, {})
+    this.#derived.write(task, events, sealed)
+    this.#derived.writeTree(task)
+    this.#derived.writeJobAnew(task)
   }
 
   payloads(taskId: string): Promise<readonly StoredPayload[]> {
@@ -442,7 +493,7 @@ class SqliteStore implements Store {
     return this.#read(() => this.#sql.heads.all(number).map((row) => plain<HeldHead>(row)!))
   }
 
-  watch(listener: (row: TaskRow) => void, taskId = ''): () => void {
+  watch(listener: (row: TaskRow, news: boolean) => void, taskId = ''): () => void {
     const listeners = this.#listeners.get(taskId) ?? new Set()
     this.#listeners.set(taskId, listeners.add(listener))
     return () => {
@@ -451,9 +502,9 @@ class SqliteStore implements Store {
     }
   }
 
-  #tell(row: TaskRow): void {
-    for (const listener of this.#listeners.get('') ?? []) listener(row)
-    for (const listener of this.#listeners.get(row.taskId) ?? []) listener(row)
+  #tell(row: TaskRow, news = false): void {
+    for (const listener of this.#listeners.get('') ?? []) listener(row, news)
+    for (const listener of this.#listeners.get(row.taskId) ?? []) listener(row, news)
   }
 
   close(): Promise<void> {

@@ -4,6 +4,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { changingColumns, taskColumns } from './rows.ts'
 
 const columns = taskColumns.join(', ')
+const ended = `('done', 'failed', 'cancelled')`
 const inboxColumns =
   'item, inbox.taskId, kind, state, asked.body AS question, showSeq, shown.body AS show, options, assignee, openedAtMs, expiresAtMs, status, decision, decidedBy, reason, inbox.hash, agreed'
 const inboxTables =
@@ -18,29 +19,58 @@ const texts = {
   payloads: `SELECT seq, hash, salt, body FROM payloads WHERE taskId = ? ORDER BY seq, hash`,
   erasePayload: `UPDATE payloads SET salt = NULL, body = NULL WHERE taskId = ? AND seq = ? AND hash = ?`,
 
-  head: `SELECT tasks.seq, tasks.hash, jobs.lease FROM tasks LEFT JOIN jobs USING (taskId) WHERE tasks.taskId = ?`,
+  head: `SELECT tasks.seq, tasks.hash, jobs.lease, coalesce(jobs.news, 0) AS news FROM tasks LEFT JOIN jobs USING (taskId) WHERE tasks.taskId = ?`,
   insertTask: `INSERT INTO tasks (${columns}) VALUES (${taskColumns.map(() => '?').join(', ')})`,
   updateTask: `UPDATE tasks SET ${changingColumns.map((column) => `${column} = ?`).join(', ')} WHERE taskId = ?`,
   task: `SELECT ${columns} FROM tasks WHERE taskId = ?`,
-  tasks: `SELECT ${columns} FROM tasks WHERE ($status IS NULL OR status = $status) AND ($agent IS NULL OR agent = $agent) ORDER BY startedAtMs DESC, taskId DESC LIMIT $limit`,
-  taskIds: `SELECT taskId FROM tasks UNION SELECT taskId FROM events UNION SELECT taskId FROM context UNION SELECT taskId FROM inbox UNION SELECT taskId FROM jobs UNION SELECT taskId FROM breakers`,
+  tasks: `SELECT ${columns} FROM tasks WHERE ($status IS NULL OR status = $status) AND ($agent IS NULL OR agent = $agent) AND ($parentId IS NULL OR parentId = $parentId) AND ($rootId IS NULL OR rootId = $rootId) ORDER BY startedAtMs DESC, taskId DESC LIMIT $limit`,
+  taskIds: `SELECT taskId FROM tasks UNION SELECT taskId FROM events UNION SELECT taskId FROM context UNION SELECT writer FROM context UNION SELECT parentId FROM children UNION SELECT taskId FROM inbox UNION SELECT taskId FROM jobs UNION SELECT taskId FROM breakers`,
   loggedTaskIds: `SELECT DISTINCT taskId FROM events`,
 
-  writeContext: `INSERT INTO context (taskId, key, version, payloadSeq, payloadHash, trust, privacy) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version, payloadSeq = excluded.payloadSeq, payloadHash = excluded.payloadHash, trust = excluded.trust, privacy = excluded.privacy`,
-  removeContext: `DELETE FROM context WHERE taskId = ? AND key = ?`,
-  context: `SELECT key, version, trust, privacy, body FROM context JOIN payloads ON payloads.taskId = context.taskId AND payloads.seq = payloadSeq AND payloads.hash = payloadHash WHERE context.taskId = ? ORDER BY key`,
+  // A key that was removed keeps its row and its version, without a payload. What is older than what is there changes nothing.
+  writeContext: `INSERT INTO context (taskId, key, version, writer, payloadSeq, payloadHash, trust, privacy) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version, writer = excluded.writer, payloadSeq = excluded.payloadSeq, payloadHash = excluded.payloadHash, trust = excluded.trust, privacy = excluded.privacy WHERE excluded.version > version`,
+  contextVersion: `SELECT version FROM context WHERE taskId = ? AND key = ?`,
+  contextVersions: `SELECT key, version FROM context WHERE taskId = ?`,
+  contextEntry: `SELECT key, version, writer, trust, privacy, payloadHash, body FROM context LEFT JOIN payloads ON payloads.taskId = writer AND payloads.seq = payloadSeq AND payloads.hash = payloadHash WHERE context.taskId = ? AND key = ?`,
+  context: `SELECT key, version, trust, privacy, body FROM context JOIN payloads ON payloads.taskId = writer AND payloads.seq = payloadSeq AND payloads.hash = payloadHash WHERE context.taskId = ? ORDER BY key`,
 
   due: `SELECT taskId FROM jobs WHERE definition = ? AND availableAtMs <= ? ORDER BY availableAtMs LIMIT ?`,
-  dueTask: `SELECT taskId FROM jobs WHERE definition = ? AND availableAtMs <= ? AND taskId = ?`,
+  dueTask: `SELECT taskId FROM jobs WHERE definition = ? AND availableAtMs <= ? AND (taskId = ? OR taskId IN (SELECT taskId FROM tasks WHERE rootId = ?)) ORDER BY availableAtMs LIMIT ?`,
   nextDue: `SELECT min(availableAtMs) AS due FROM jobs WHERE definition = ?`,
-  nextDueTask: `SELECT availableAtMs AS due FROM jobs WHERE definition = ? AND taskId = ?`,
+  nextDueTask: `SELECT min(availableAtMs) AS due FROM jobs WHERE definition = ? AND (taskId = ? OR taskId IN (SELECT taskId FROM tasks WHERE rootId = ?))`,
   lease: `UPDATE jobs SET availableAtMs = ?, worker = ?, lease = ? WHERE taskId = ?`,
   renew: `UPDATE jobs SET availableAtMs = ? WHERE taskId = ? AND lease = ?`,
   release: `UPDATE jobs SET availableAtMs = ?, worker = NULL, lease = NULL WHERE taskId = ? AND lease = ?`,
-  freeJob: `UPDATE jobs SET availableAtMs = ?, worker = NULL, lease = NULL WHERE taskId = ?`,
+  // What came from the family since it was looked at is to be looked at, too.
+  freeJob: `UPDATE jobs SET availableAtMs = iif(news > ?, min(?, ?), ?), worker = NULL, lease = NULL WHERE taskId = ?`,
   // From outside: a task that a worker holds stays with it; the worker finds that the log has moved on.
   wakeJob: `INSERT INTO jobs (taskId, definition, availableAtMs) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET availableAtMs = iif(lease IS NULL, excluded.availableAtMs, availableAtMs)`,
-  deleteJob: `DELETE FROM jobs WHERE taskId = ?`,
+  // Also a task that waited for a human only is to hear what its family has to tell.
+  wakeKin: `INSERT INTO jobs (taskId, definition, availableAtMs, news) SELECT taskId, definition, $nowMs, 1 FROM tasks WHERE taskId = $taskId AND status NOT IN ${ended} ON CONFLICT DO UPDATE SET news = news + 1, availableAtMs = iif(lease IS NULL, min(availableAtMs, excluded.availableAtMs), availableAtMs)`,
+  setRoot: `UPDATE tasks SET rootId = ? WHERE taskId = ?`,
+
+  openChild: `INSERT INTO children (childId, parentId, step, status) VALUES (?, ?, ?, 'open')`,
+  endChild: `UPDATE children SET status = 'ended' WHERE childId = ?`,
+  callOffChild: `UPDATE children SET status = 'calledOff', calledOffBy = ?, reason = ? WHERE childId = ?`,
+  child: `SELECT status, calledOffBy, reason FROM children WHERE childId = ?`,
+  childRows: `SELECT * FROM children WHERE parentId = ? ORDER BY childId`,
+  endedChildren: `SELECT children.childId, children.step FROM children JOIN tasks ON tasks.taskId = children.childId WHERE children.parentId = ? AND children.status = 'open' AND tasks.status IN ${ended} ORDER BY children.step`,
+  ending: `SELECT taskId, seq, atMs AS at, type, data, costMicros, prevHash, hash FROM events WHERE taskId = ? AND type = 'task.ended' ORDER BY seq DESC LIMIT 1`,
+
+  // A child that has ended, or is called off, and that nobody has acted on yet, is work too.
+  restless: `SELECT 1 FROM tasks LEFT JOIN children ON childId = taskId WHERE rootId = $rootId AND ((tasks.status NOT IN ${ended} AND (tasks.status = 'running' OR waitsFor IN ('time', 'budget') OR children.status = 'calledOff')) OR (tasks.status IN ${ended} AND children.status = 'open')) LIMIT 1`,
+
+  member: `SELECT tokens, costMicros, reservedTokens, reservedMicros, awaits FROM members WHERE taskId = ?`,
+  writeMember: `INSERT INTO members (taskId, rootId, tokens, costMicros, reservedTokens, reservedMicros, awaits) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET tokens = excluded.tokens, costMicros = excluded.costMicros, reservedTokens = excluded.reservedTokens, reservedMicros = excluded.reservedMicros, awaits = excluded.awaits`,
+  memberRows: `SELECT * FROM members WHERE taskId = ?`,
+  awaiting: `SELECT taskId, awaits FROM members WHERE rootId = ? AND awaits IS NOT NULL`,
+  tree: `SELECT * FROM trees WHERE rootId = ?`,
+  openTree: `INSERT INTO trees (rootId, version, tasks, tokens, costMicros, reservedTokens, reservedMicros, tokensMax, costMax, tasksMax, soft, tokensNeared, costNeared, asks) VALUES (?, 1, 0, 0, 0, 0, 0, 0, NULL, 0, 1, 0, 0, 0) ON CONFLICT DO NOTHING`,
+  spendTree: `UPDATE trees SET tasks = tasks + ?, tokens = tokens + ?, costMicros = costMicros + ?, reservedTokens = reservedTokens + ?, reservedMicros = reservedMicros + ?, version = version + ? WHERE rootId = ?`,
+  ruleTree: `UPDATE trees SET tokensMax = $tokensMax, costMax = $costMax, tasksMax = $tasksMax, soft = $soft, tokensNeared = $tokensNeared, costNeared = $costNeared, asks = $asks, version = version + 1 WHERE rootId = $rootId AND (tokensMax, coalesce(costMax, -1), tasksMax, soft, tokensNeared, costNeared, asks) <> ($tokensMax, coalesce($costMax, -1), $tasksMax, $soft, $tokensNeared, $costNeared, $asks)`,
+  treeSums: `SELECT count(*) AS tasks, coalesce(sum(tokens), 0) AS tokens, coalesce(sum(costMicros), 0) AS costMicros, coalesce(sum(reservedTokens), 0) AS reservedTokens, coalesce(sum(reservedMicros), 0) AS reservedMicros FROM members WHERE rootId = ?`,
+  deleteJob: `DELETE FROM jobs WHERE taskId = ? AND news <= ?`,
+  endJob: `DELETE FROM jobs WHERE taskId = ?`,
 
   openItem: `INSERT INTO inbox (item, taskId, kind, state, questionSeq, questionHash, showSeq, showHash, options, assignee, openedAtMs, expiresAtMs, hash, status, agreed, noticeAtMs, noticeAttempts, noticeDelayMs, noticeId) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', '[]', ?, 0, 0, ?)`,
   answerItem: `UPDATE inbox SET status = 'answered', decision = ?, decidedBy = ?, reason = ? WHERE item = ?`,
@@ -77,7 +107,7 @@ const texts = {
   inbox: `SELECT ${inboxColumns} FROM ${inboxTables} WHERE ($status IS NULL OR status = $status) AND ($taskId IS NULL OR inbox.taskId = $taskId) ORDER BY openedAtMs, item`,
 
   // A task's rows in the tables that follow from its log, as they are.
-  contextRows: `SELECT * FROM context WHERE taskId = ? ORDER BY key`,
+  contextRows: `SELECT *, taskId || ' ' || key AS name FROM context WHERE writer = ? ORDER BY taskId, key`,
   inboxRows: `SELECT * FROM inbox WHERE taskId = ? ORDER BY item`,
   breakerRows: `SELECT * FROM breakers WHERE taskId = ? ORDER BY key`,
   jobRow: `SELECT definition FROM jobs WHERE taskId = ?`,

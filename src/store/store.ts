@@ -5,6 +5,7 @@ import type { Breaker } from '../core/breaker.ts'
 import type { Take } from '../core/draft.ts'
 import type { Event } from '../core/event.ts'
 import type { Json } from '../core/json.ts'
+import type { Kin } from '../core/kin.ts'
 import type { Label } from '../core/label.ts'
 import type { WritePoint } from '../runtime.ts'
 import type { ItemKind } from '../core/event.ts'
@@ -54,17 +55,22 @@ export interface Commit {
   readonly lease?: string
   /** Whether the lease is kept after the commit, because the worker goes on. */
   readonly keep?: boolean
+  /** Tasks that begin with it: children of this one. */
+  readonly children?: readonly { readonly task: Task; readonly events: readonly Event[] }[]
+  /** What was heard of the family when it was decided. */
+  readonly kin?: Pick<Kin, 'news' | 'treeVersion'> | undefined
   /** Gates that must let everyone through, and places that must be free, when this is written. */
   readonly gates?: { readonly admits: Iterable<string>; readonly takes: readonly Take[]; readonly nowMs: number }
 }
 
 /**
  * What became of a commit. `conflict`: the log had moved on. `lease-lost`: another worker has the task. `gates`: a gate is
- * not as it was decided on; `full` says for which steps there is no place, and until when at most. Nothing was written.
+ * not as it was decided on; `full` says for which steps there is no place, and until when at most. `kin`: the family has
+ * used what was counted on, of the budget or of the context. Nothing was written.
  */
 export type Committed =
   | { readonly ok: true; readonly head: Head }
-  | { readonly ok: false; readonly reason: 'conflict' | 'lease-lost' }
+  | { readonly ok: false; readonly reason: 'conflict' | 'lease-lost' | 'kin' }
   | { readonly ok: false; readonly reason: 'gates'; readonly full: ReadonlyMap<number, number> }
 
 /** The gate of a model or tool: its breaker, who changed it last, and how many calls are being made or wait. */
@@ -98,7 +104,7 @@ export interface ClaimRequest {
   readonly limit: number
   /** Hashes of the definitions that this worker has. */
   readonly definitions: readonly string[]
-  /** Only this task. */
+  /** Only this task, and those below it where it is a root. */
   readonly taskId?: string
   readonly nowMs: number
 }
@@ -122,6 +128,10 @@ export interface TaskRow {
   readonly unpriced: number
   /** How many of its payloads were erased. */
   readonly erased: number
+  /** The task that started it, the root of its tree, and whose context it shares; each null where there is none. */
+  readonly parentId: string | null
+  readonly rootId: string | null
+  readonly contextOf: string | null
   readonly startedAtMs: number
   readonly updatedAtMs: number
   readonly seq: number
@@ -203,6 +213,19 @@ export interface Renewed {
   readonly taskId: string
   readonly held: boolean
   readonly seq: number
+  /** What the family had to tell so far, as `Kin.news` counts it. */
+  readonly news: number
+}
+
+/** Which tasks are meant: all, where nothing is said. */
+export interface TaskFilter {
+  readonly status?: TaskStatus
+  readonly agent?: string
+  /** Those that this task started. */
+  readonly parentId?: string
+  /** Those of this tree, its root included. */
+  readonly rootId?: string
+  readonly limit?: number
 }
 
 /**
@@ -230,10 +253,14 @@ export interface Store {
   renew(leases: readonly Renewal[], leaseMs: number, nowMs: number): Promise<readonly Renewed[]>
   /** Gives leases back as they are: the tasks are due at once. */
   release(leases: readonly Renewal[], nowMs: number): Promise<void>
+  /** What is known of the family of a task that is in a tree, beyond what the task as it is given knows. */
+  kin(task: Task): Promise<Kin>
+  /** Is any task of a tree at work, or about to be without anybody outside? */
+  isRestless(rootId: string): Promise<boolean>
   /** One task, or undefined. */
   task(taskId: string): Promise<TaskRow | undefined>
   /** Tasks, newest first. */
-  tasks(filter?: { status?: TaskStatus; agent?: string; limit?: number }): Promise<readonly TaskRow[]>
+  tasks(filter?: TaskFilter): Promise<readonly TaskRow[]>
   /** Inbox items, oldest first. */
   inbox(filter?: { status?: InboxRow['status']; taskId?: string }): Promise<readonly InboxRow[]>
   /** Open items that the outside is to be told of now; each to one who asks at a time, until its lease ends. */
@@ -254,8 +281,11 @@ export interface Store {
   checkpoints(options?: { after?: number; limit?: number }): Promise<readonly Checkpoint[]>
   /** The heads that a checkpoint signed, each beside what the log holds now. */
   heads(number: number): Promise<readonly HeldHead[]>
-  /** Calls back after commits of this process, of one task or of all: a hint, not a promise. Returns how to stop. */
-  watch(listener: (row: TaskRow) => void, taskId?: string): () => void
+  /**
+   * Calls back after commits of this process, of one task or of all: a hint, not a promise. `news`: the task itself has not
+   * changed, its family has something to tell. Returns how to stop.
+   */
+  watch(listener: (row: TaskRow, news: boolean) => void, taskId?: string): () => void
   /** Finishes what was asked for and closes. */
   close(): Promise<void>
 }

@@ -54,6 +54,9 @@ const visitOf = (
 ): Visit => ({
   state: 'think',
   kind: 'model',
+  actor: 'think',
+  base: new Map(),
+  plan: undefined,
   deadlineAtMs: undefined,
   prompt: { system: 'pinned instructions', user: 'pinned prompt' },
   label: clear,

@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { start } from '../../src/core/decide.ts'
+import { start } from '../../src/core/start.ts'
 import { genesis } from '../../src/store/log.ts'
 import { openSqlite } from '../../src/store/sqlite.ts'
 import { folder } from '../folder.ts'

@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { start } from '../../src/core/decide.ts'
+import { start } from '../../src/core/start.ts'
 import { draft, emit, type Draft } from '../../src/core/draft.ts'
 import { erase } from '../../src/core/erasure.ts'
 import type { Json } from '../../src/core/json.ts'
@@ -162,7 +162,7 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
         await store.commit({ point: 'settle', head, events: work.events, task: work.task, lease: 'l1', keep: true }),
       ).toEqual({ ok: false, reason: 'lease-lost' })
       expect(await store.renew([{ taskId: 't', lease: 'l1' }], 1_000, 3_000)).toEqual([
-        { taskId: 't', held: false, seq: head.seq },
+        { taskId: 't', held: false, seq: head.seq, news: 0 },
       ])
       await store.release([{ taskId: 't', lease: 'l1' }], 3_000)
       expect(dump()).toEqual(before)

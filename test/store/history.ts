@@ -6,8 +6,9 @@ import { defineAgent, type Agent } from '../../src/core/agent.ts'
 import { openGate, type Gate } from '../../src/core/breaker.ts'
 import { answer, cancel, signal } from '../../src/core/command.ts'
 import { defineContext } from '../../src/core/context.ts'
-import { late, proceed, resume, settle, start, type Ending } from '../../src/core/decide.ts'
-import { draft, type Draft, type Terms } from '../../src/core/draft.ts'
+import { late, proceed, resume, settle, type Ending } from '../../src/core/decide.ts'
+import { start } from '../../src/core/start.ts'
+import { draft, type Draft, type Terms, noTerms } from '../../src/core/draft.ts'
 import type { Event } from '../../src/core/event.ts'
 import { isFault } from '../../src/core/fault.ts'
 import type { Json } from '../../src/core/json.ts'
@@ -102,6 +103,7 @@ const bounds = boundsOf({ concurrency: 2, breaker: { failures: 2, coolDown: '2s'
 
 /** One model has a price, the other has none; breakers open soon, and places are full now and then. */
 const termsOf = (store: Store, nowMs: number, full: () => boolean): Terms => ({
+  ...noTerms,
   price: (model, { outputTokens }) =>
     model === 'main' ? { costMicros: outputTokens * 7, source: 'configured' } : null,
   window: () => 1_500,

@@ -220,3 +220,36 @@ defineTool({
   // @ts-expect-error the input has no such field
   execute: ({ patern }) => patern,
 })
+
+const asked = defineAgent({
+  name: 'asked',
+  version: '1',
+  context,
+  initial: 'think',
+  states: {
+    think: { run: () => 'OK', on: { OK: 'yes' } },
+    yes: { type: 'final', output: ({ context: known }) => ({ alert: known.alert.length }) },
+    no: { type: 'final' },
+  },
+})
+
+defineAgent({
+  ...head,
+  initial: 'ask',
+  states: {
+    // @ts-expect-error one of the ends of the child leads nowhere
+    ask: { agent: asked, on: { yes: 'end' } },
+    end: final,
+  },
+})
+
+defineAgent({
+  ...head,
+  initial: 'ask',
+  states: {
+    ask: { agent: asked, input: ({ context: known }) => ({ alert: known.alert }), on: { yes: 'end', no: 'end' } },
+    // @ts-expect-error the context has no such key
+    fan: { agent: asked, each: ({ context: known }) => known.nothing, on: { DONE: 'end', FAILED: 'end' } },
+    end: final,
+  },
+})

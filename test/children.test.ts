@@ -1,0 +1,673 @@
+// Child tasks over a real store: one child, many, a shared context, a shared budget, and what becomes of them when their
+// parent goes.
+
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { z } from 'zod'
+import { agentTool } from '../src/core/agent-tool.ts'
+import { defineAgent, type Agent } from '../src/core/agent.ts'
+import { defineContext } from '../src/core/context.ts'
+import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
+import { scriptedModel, type Script } from '../src/providers/scripted.ts'
+import { folder } from './folder.ts'
+import { history, ledger, proveBudget } from './tree.ts'
+
+const failing = { $error: 'failed', $timeout: 'failed' } as const
+const ends = { done: { type: 'final' }, failed: { type: 'final', failure: true } } as const
+
+async function open(options: Partial<OrchestratorOptions> & { script?: Script }) {
+  const { script = () => ({ calls: [] }), ...given } = options
+  const box = await createOrchestrator({
+    store: `sqlite:${join(folder(), 'store.db')}`,
+    models: { main: scriptedModel(script) },
+    env: {},
+    ...given,
+  })
+  onTestFinished(() => box.stop(100))
+  return box
+}
+
+const until = async (holds: () => boolean | Promise<boolean>): Promise<void> => {
+  for (let tries = 0; !(await holds()); tries += 1) {
+    if (tries > 1_000) throw new Error('it never came to hold')
+    await new Promise((wake) => setTimeout(wake, 5))
+  }
+}
+
+const wordContext = defineContext({ word: z.string(), length: z.number().optional() })
+/** Counts a word; long ones are another end. */
+const counter = defineAgent({
+  name: 'counter',
+  version: '1',
+  context: wordContext,
+  initial: 'count',
+  on: failing,
+  states: {
+    count: {
+      run: ({ context }) => {
+        if (context.word === 'boom') throw new Error('it burst')
+        return { exit: context.word.length > 5 ? 'LONG' : 'SHORT', output: { length: context.word.length } }
+      },
+      writes: ['length'],
+      on: { LONG: 'long', SHORT: 'short' },
+    },
+    long: { type: 'final', output: ({ context }) => ({ length: context.length }) },
+    short: { type: 'final', output: ({ context }) => ({ length: context.length }) },
+    failed: { type: 'final', failure: true },
+  },
+})
+
+const outer = defineContext({ text: z.string(), length: z.number().optional(), all: z.array(z.number()).optional() })
+
+const single = defineAgent({
+  name: 'single',
+  version: '1',
+  context: outer,
+  initial: 'ask',
+  on: failing,
+  states: {
+    ask: {
+      agent: counter,
+      input: ({ context }) => ({ word: context.text }),
+      output: ({ child }) => ({ length: child.output.length }),
+      writes: ['length'],
+      on: { long: 'done', short: 'small', failed: 'failed' },
+    },
+    small: { type: 'final' },
+    ...ends,
+  },
+})
+
+const fanOut = (change: object = {}) =>
+  defineAgent({
+    name: 'fan',
+    version: '1',
+    context: outer,
+    initial: 'ask',
+    on: failing,
+    states: {
+      ask: {
+        agent: counter,
+        each: ({ context }) => context.text.split(' ').filter(Boolean),
+        input: ({ item }) => ({ word: item }),
+        output: ({ children }) => ({ all: children.map(({ output }) => output.length ?? -1) }),
+        writes: ['all'],
+        on: { DONE: 'done', FAILED: 'failed' },
+        ...change,
+      },
+      ...ends,
+    },
+  })
+
+/** Every task of a tree is as its log says, and the whole log is whole. */
+async function proveWhole(box: Orchestrator): Promise<void> {
+  expect((await box.verify()).findings).toEqual([])
+}
+
+describe('one child', () => {
+  test('its final state is the exit that the parent takes, and its output is what the parent is handed', async () => {
+    const box = await open({ agents: [single] })
+    const long = await (await box.start(single, { text: 'elephant' }, { id: 'a', by: 'ana' })).result()
+    expect(long).toMatchObject({ outcome: 'done', status: 'done', context: { length: 8 } })
+    expect(await (await box.start(single, { text: 'cat' }, { id: 'b' })).result()).toMatchObject({ outcome: 'small' })
+    expect(await box.show('a:1')).toMatchObject({
+      agent: 'counter',
+      outcome: 'long',
+      parentId: 'a',
+      rootId: 'a',
+      startedBy: 'ana',
+    })
+    expect((await box.show('a')).tree.map(({ taskId, state }) => [taskId, state])).toEqual([
+      ['a', 'done'],
+      ['a:1', 'long'],
+    ])
+    await proveWhole(box)
+  })
+
+  test('one that fails leads where its failed end is routed', async () => {
+    const box = await open({ agents: [single] })
+    expect(await (await box.start(single, { text: 'boom' }, { id: 'a' })).result()).toMatchObject({ outcome: 'failed' })
+    expect(await box.show('a:1')).toMatchObject({ status: 'failed' })
+    await proveWhole(box)
+  })
+
+  test('a final state that is not routed does not check', async () => {
+    const agent = {
+      ...single,
+      states: { ...single.states, ask: { ...single.states.ask, on: { long: 'done', failed: 'failed' } } },
+    } as unknown as Agent
+    await expect(open({ agents: [agent] })).rejects.toThrow(/EXIT_MISSING .*counter may end in short/)
+  })
+})
+
+describe('many children', () => {
+  const run = async (text: string, change: object = {}, options: Partial<OrchestratorOptions> = {}) => {
+    const agent = fanOut(change)
+    const box = await open({ agents: [agent], ...options })
+    const view = await (await box.start(agent, { text }, { id: 'f' })).result()
+    await until(async () =>
+      (await box.tasks({ rootId: 'f' })).every(({ status }) => status !== 'running' && status !== 'waiting'),
+    )
+    await proveWhole(box)
+    return { view, box, states: (await box.show('f')).tree.slice(1).map(({ status }) => status) }
+  }
+
+  test('results are in the order of the list, whoever came first', async () => {
+    const { view } = await run('a bb ccc dddd eeeee ffffff')
+    expect(view).toMatchObject({ outcome: 'done', context: { all: [1, 2, 3, 4, 5, 6] } })
+  })
+
+  test('an empty list is all of it', async () => {
+    expect((await run('')).view).toMatchObject({ outcome: 'done', context: { all: [] } })
+  })
+
+  test('all of them: one that fails stops the others', async () => {
+    const { view, states } = await run('a boom c d e f g h', { concurrency: 1 })
+    expect(view.outcome).toBe('failed')
+    expect(states).toEqual(['done', 'failed'])
+  })
+
+  test('all of them, failures left out', async () => {
+    const { view } = await run('a boom ccc', { failures: 'skip' })
+    expect(view).toMatchObject({ outcome: 'done', context: { all: [1, -1, 3] } })
+  })
+
+  test('all of them, to the end of each', async () => {
+    const { view, states } = await run('boom bb ccc', { failures: 'wait', concurrency: 1 })
+    expect(view.outcome).toBe('failed')
+    expect(states).toEqual(['failed', 'done', 'done'])
+  })
+
+  test('any of them: the first success cancels the others', async () => {
+    const { view, states } = await run('boom bb ccc dddd', { join: 'any', concurrency: 2 })
+    expect(view.outcome).toBe('done')
+    expect(states).toContain('failed')
+    expect(states.filter((status) => status === 'done').length).toBeGreaterThan(0)
+  })
+
+  test('so many of them', async () => {
+    expect((await run('a boom ccc', { join: { quorum: 2 } })).view.outcome).toBe('done')
+    expect((await run('a boom boom', { join: { quorum: 2 } })).view.outcome).toBe('failed')
+  })
+
+  test('no more at a time than is said', async () => {
+    const { box } = await run('a b c d e f g h i j', { concurrency: 3 })
+    let [running, most] = [0, 0]
+    for (const { type } of await box.store.read('f')) {
+      if (type === 'child.started') running += 1
+      if (type === 'child.ended') running -= 1
+      most = Math.max(most, running)
+    }
+    expect(most).toBe(3)
+  })
+})
+
+describe('a shared context', () => {
+  const shared = defineContext({
+    names: { schema: z.array(z.string()), initial: [] },
+    name: z.string().optional(),
+    counter: { schema: z.number(), initial: 0 },
+    list: { schema: z.array(z.string()), initial: [], merge: 'append' },
+    set: { schema: z.array(z.string()), initial: [], merge: 'union' },
+    most: { schema: z.number(), initial: 0, merge: 'max' },
+    sum: { schema: z.number(), initial: 0, merge: (kept: number, given: number) => kept + given },
+  })
+  const worker = defineAgent({
+    name: 'worker',
+    version: '1',
+    context: shared,
+    initial: 'work',
+    on: failing,
+    states: {
+      work: {
+        run: ({ context }) => ({
+          exit: 'OK',
+          output: {
+            counter: context.counter + 1,
+            list: [context.name!],
+            set: [context.name!.slice(0, 1)],
+            most: context.name!.length,
+            sum: context.name!.length,
+          },
+        }),
+        writes: ['counter', 'list', 'set', 'most', 'sum'],
+        on: { OK: 'done' },
+      },
+      ...ends,
+    },
+  })
+  const team = defineAgent({
+    name: 'team',
+    version: '1',
+    context: shared,
+    limits: { steps: 1_000 },
+    initial: 'fan',
+    on: failing,
+    states: {
+      fan: {
+        agent: worker,
+        each: ({ context }) => context.names,
+        input: ({ item }) => ({ name: item }),
+        concurrency: 8,
+        on: { DONE: 'done', FAILED: 'failed' },
+      },
+      ...ends,
+    },
+  })
+
+  test('A11, A44: what children write side by side is merged as declared, and a plain counter ends at the exact sum', async () => {
+    const store = `sqlite:${join(folder(), 'store.db')}`
+    const boxes = await Promise.all(Array.from({ length: 8 }, () => open({ agents: [team], store, concurrency: 4 })))
+    const names = Array.from({ length: 40 }, (_, index) => `n${index}`)
+    const box = boxes[0]!
+    const view = await (await box.start(team, { names }, { id: 't' })).result()
+    expect(view).toMatchObject({
+      outcome: 'done',
+      context: { counter: 40, most: 3, sum: names.join('').length, set: ['n'] },
+    })
+    expect([...(view.context['list'] as string[])].sort()).toEqual([...names].sort())
+    await proveWhole(box)
+    await box.store.rebuild()
+    await proveWhole(box)
+    expect((await box.show('t')).context).toEqual(view.context)
+  }, 60_000)
+
+  test('check warns where children at a time may write a plain key', async () => {
+    const { check } = await import('../src/core/check.ts')
+    expect(check(team).map(({ code, problem }) => [code, problem])).toContainEqual([
+      'PARALLEL_WRITE',
+      expect.stringContaining('counter'),
+    ])
+  })
+})
+
+describe('one budget', () => {
+  const context2 = defineContext({ goal: { schema: z.string(), initial: 'g' }, said: z.string().optional() })
+  const asker = (change: object = {}) =>
+    defineAgent({
+      name: 'asker',
+      version: '1',
+      context: context2,
+      initial: 'think',
+      on: failing,
+      states: {
+        think: {
+          model: 'main',
+          prompt: 'p',
+          outputTokens: 300,
+          turns: 50,
+          repeats: 100,
+          on: { OK: { target: 'done', output: z.object({ said: z.string() }) } },
+          ...change,
+        },
+        ...ends,
+      },
+    })
+  const parent = (limits: object, change: object = {}, on: object = {}) =>
+    defineAgent({
+      name: 'parent',
+      version: '1',
+      context: defineContext({ n: z.number() }),
+      limits,
+      initial: 'fan',
+      on: failing,
+      states: {
+        fan: {
+          agent: asker(change),
+          each: ({ context }) => Array.from({ length: context.n }, () => ({})),
+          failures: 'wait',
+          on: { DONE: 'done', FAILED: 'failed', ...on },
+        },
+        ...ends,
+      },
+    })
+  const ok: Script = () => ({
+    calls: [{ name: 'OK', arguments: { said: 'x' } }],
+    usage: { inputTokens: 100, outputTokens: 40 },
+  })
+  const file = () => join(folder(), 'store.db')
+
+  test('what children spend and hold never passes the ceiling of the root, at any event; who finds no room waits for it', async () => {
+    const path = file()
+    const agent = parent({ tokens: 3_300, soft: 0.99 })
+    const box = await open({ agents: [agent], store: `sqlite:${path}`, script: ok })
+    const view = await (await box.start(agent, { n: 20 }, { id: 'p' })).result()
+    expect(view.outcome).toBe('done')
+    const events = await history(box, path)
+    proveBudget(events)
+    const most = Math.max(...[...ledger(events)].map(({ tokens }) => tokens))
+    expect(most).toBeGreaterThan(1_500)
+    expect(events.some(({ type, data }) => type === 'budget.awaited' && data.why === 'reserved')).toBe(true)
+    await proveWhole(box)
+  })
+
+  test('at the soft line of the tree everyone waits until the human at its root has decided, who is asked once', async () => {
+    const path = file()
+    const agent = parent({ tokens: 4_000, soft: 0.5 })
+    const box = await open({ agents: [agent], store: `sqlite:${path}`, script: ok })
+    const task = await box.start(agent, { n: 40 }, { id: 'p' })
+    const view = await task.rest()
+    expect(view).toMatchObject({ status: 'waiting', waitsFor: 'human' })
+    expect(view.inbox).toMatchObject([{ taskId: 'p', kind: 'budget' }])
+    await until(async () =>
+      (await box.tasks({ rootId: 'p' })).every(({ status, waitsFor }) => status !== 'running' || waitsFor === 'budget'),
+    )
+    const spent = (await history(box, path)).filter(({ type }) => type === 'model.called').length
+    await new Promise((wake) => setTimeout(wake, 300))
+    expect((await history(box, path)).filter(({ type }) => type === 'model.called')).toHaveLength(spent)
+    await box.answer(view.inbox[0]!.item, {
+      decision: 'raise',
+      by: 'ana',
+      reason: 'worth it',
+      data: { tokens: 100_000 },
+    })
+    expect((await task.result()).outcome).toBe('done')
+    const events = await history(box, path)
+    proveBudget(events)
+    expect(events.filter(({ type }) => type === 'limit.neared')).toHaveLength(1)
+    await proveWhole(box)
+  })
+
+  test('a tree that is short takes the $limit of its root, and the children are cancelled', async () => {
+    const path = file()
+    const agent = parent({ tokens: 1_300, soft: 0.99 }, {}, { $limit: 'failed' })
+    const box = await open({ agents: [agent], store: `sqlite:${path}`, script: ok })
+    const view = await (await box.start(agent, { n: 20 }, { id: 'p' })).result()
+    expect(view.outcome).toBe('failed')
+    await until(async () =>
+      (await box.tasks({ rootId: 'p' })).every(({ status }) => !['running', 'waiting'].includes(status)),
+    )
+    const events = await history(box, path)
+    proveBudget(events)
+    expect(events.find(({ type }) => type === 'limit.reached')).toMatchObject({
+      taskId: 'p',
+      data: { limit: 'tokens' },
+    })
+    await proveWhole(box)
+  })
+
+  test('a child whose own ceiling is lower has its own limit', async () => {
+    const agent = parent({ tokens: 100_000 })
+    const narrow = {
+      ...agent,
+      states: { ...agent.states, fan: { ...agent.states.fan, limits: { tokens: 200 } } },
+    } as typeof agent
+    const box = await open({ agents: [narrow], script: ok })
+    const view = await (await box.start(narrow, { n: 1 }, { id: 'p' })).rest()
+    expect(view.inbox).toMatchObject([{ taskId: 'p:1', kind: 'budget' }])
+  })
+
+  test('a limit on descendants and on depth holds for the tree', async () => {
+    const wide = parent({ descendants: 3 }, {}, { $limit: 'failed' })
+    const box = await open({ agents: [wide], script: ok })
+    expect((await (await box.start(wide, { n: 5 }, { id: 'p' })).result()).outcome).toBe('failed')
+    expect(await box.tasks({ rootId: 'p' })).toHaveLength(4)
+    const middle = defineAgent({
+      name: 'middle',
+      version: '1',
+      context: context2,
+      limits: { depth: 5 },
+      initial: 'ask',
+      on: { ...failing, $limit: 'failed' },
+      states: { ask: { agent: asker(), on: { done: 'done', failed: 'failed' } }, ...ends },
+    })
+    const top = defineAgent({
+      ...middle,
+      name: 'top',
+      limits: { depth: 1 },
+      states: { ask: { agent: middle, on: { done: 'done', failed: 'failed' } }, ...ends },
+    })
+    const deep = await open({ agents: [top], script: ok })
+    expect((await (await deep.start(top, {}, { id: 'd' })).result()).outcome).toBe('failed')
+    expect(
+      (await deep.store.read('d:1')).some(({ type, data }) => type === 'limit.reached' && data.limit === 'depth'),
+    ).toBe(true)
+  })
+})
+
+describe('what becomes of children', () => {
+  const quiet = defineContext({ goal: { schema: z.string(), initial: 'g' }, said: z.string().optional() })
+  const one = (child: Agent<any, any>, change: object = {}, extra: object = {}) =>
+    defineAgent({
+      name: 'one',
+      version: '1',
+      context: quiet,
+      initial: 'ask',
+      on: failing,
+      ...extra,
+      states: { ask: { agent: child, on: { done: 'done', failed: 'failed' }, ...change }, ...ends },
+    } as never) as Agent<any, any>
+  const own = defineContext({ ok: z.boolean().optional() })
+  const asks = defineAgent({
+    name: 'asks',
+    version: '1',
+    context: own,
+    initial: 'ask',
+    states: { ask: { human: { question: 'Well?' }, on: { YES: 'done', NO: 'failed' } }, ...ends },
+  })
+  const sleeps = defineAgent({
+    name: 'sleeps',
+    version: '1',
+    context: own,
+    initial: 'sleep',
+    on: failing,
+    states: { sleep: { wait: { delay: '1h' }, on: { DONE: 'done' } }, ...ends },
+  })
+  const thinks = defineAgent({
+    name: 'thinks',
+    version: '1',
+    context: own,
+    initial: 'think',
+    on: failing,
+    states: { think: { model: 'main', prompt: 'p', timeout: '1h', on: { OK: 'done' } }, ...ends },
+  })
+
+  test('A9: a child waits for a human; its parent is restarted; the child goes on where it was, and the parent once', async () => {
+    const store = `sqlite:${join(folder(), 'store.db')}`
+    const agent = one(asks)
+    const first = await open({ agents: [agent], store })
+    const view = await (await first.start(agent, {}, { id: 'p' })).rest()
+    expect(view).toMatchObject({ waitsFor: 'child', inbox: [{ taskId: 'p:1', question: 'Well?' }] })
+    await first.stop()
+    const second = await open({ agents: [agent], store })
+    await second.answer(view.inbox[0]!.item, { decision: 'YES', by: 'ana', reason: 'fine' })
+    expect(await second.task('p').result()).toMatchObject({ outcome: 'done', usage: { steps: 1 } })
+    const types = (await second.store.read('p')).map(({ type }) => type)
+    expect(types.filter((type) => type === 'child.started')).toHaveLength(1)
+    expect(types.filter((type) => type === 'child.ended')).toHaveLength(1)
+    await proveWhole(second)
+  })
+
+  test.each([
+    ['a human', asks],
+    ['a time', sleeps],
+    ['a model', thinks],
+  ])(
+    'A20: who cancels the root cancels a child that waits for %s, within a second, and is named there',
+    async (_, child) => {
+      const agent = one(child)
+      const hanging = { main: scriptedModel(() => ({ calls: [], delayMs: 3_600_000 })) }
+      const box = await open({ agents: [agent], models: hanging })
+      await box.start(agent, {}, { id: 'p' })
+      await until(async () => ((await box.store.task('p:1'))?.seq ?? 0) >= 2)
+      await box.cancel('p', { by: 'ana', reason: 'enough' })
+      expect(await box.task('p').result()).toMatchObject({ status: 'cancelled' })
+      expect(await box.task('p:1').result()).toMatchObject({ status: 'cancelled' })
+      const [called, cancelled] = [
+        (await box.store.read('p')).find(({ type }) => type === 'child.calledOff'),
+        (await box.store.read('p:1')).find(({ type }) => type === 'task.cancelled'),
+      ]
+      expect(cancelled).toMatchObject({ data: { by: 'ana', reason: 'enough' } })
+      expect(cancelled!.at - called!.at).toBeLessThan(1_000)
+      await proveWhole(box)
+    },
+  )
+
+  test('A20: also by another process, while this one holds the child', async () => {
+    const store = `sqlite:${join(folder(), 'store.db')}`
+    const agent = one(thinks)
+    const hanging = { main: scriptedModel(() => ({ calls: [], delayMs: 3_600_000 })) }
+    const box = await open({ agents: [agent], models: hanging, store })
+    await box.start(agent, {}, { id: 'p' })
+    await until(async () => ((await box.store.task('p:1'))?.seq ?? 0) >= 3)
+    const other = await open({ store, work: false })
+    await other.cancel('p', { by: 'ana', reason: 'enough' })
+    expect(await other.task('p:1').result()).toMatchObject({ status: 'cancelled' })
+    await proveWhole(box)
+  })
+
+  test('at the deadline of the state the child is called off, and $timeout is taken', async () => {
+    const agent = one(sleeps, { timeout: '80ms' })
+    const box = await open({ agents: [agent] })
+    expect(await (await box.start(agent, {}, { id: 'p' })).result()).toMatchObject({ outcome: 'failed' })
+    expect(await box.task('p:1').result()).toMatchObject({ status: 'cancelled' })
+    expect((await box.show('p:1')).startedAtMs).toBeGreaterThan(0)
+    const [started] = await box.store.read('p:1')
+    expect(started).toMatchObject({ data: { limits: { durationMs: 80 } } })
+    await proveWhole(box)
+  })
+
+  test('a child that a human cancels by itself is an error of the state', async () => {
+    const agent = one(asks)
+    const box = await open({ agents: [agent] })
+    await (await box.start(agent, {}, { id: 'p' })).rest()
+    await box.cancel('p:1', { by: 'ana', reason: 'not this one' })
+    expect(await box.task('p').result()).toMatchObject({ outcome: 'failed' })
+    await proveWhole(box)
+  })
+
+  test('a specialist is asked as a tool, with what it needs, and its answer comes back to the model', async () => {
+    const seen: unknown[] = []
+    const script: Script = ({ turn, messages }) => {
+      seen.push(messages.at(-1))
+      return turn === 1
+        ? {
+            calls: [
+              { name: 'counter', arguments: { word: 'elephant' } },
+              { name: 'counter', arguments: { word: 'cat' } },
+            ],
+          }
+        : { calls: [{ name: 'OK', arguments: { said: 'it was counted' } }] }
+    }
+    const agent = defineAgent({
+      name: 'chief',
+      version: '1',
+      context: quiet,
+      initial: 'think',
+      on: failing,
+      states: {
+        think: {
+          model: 'main',
+          prompt: 'p',
+          tools: [agentTool(counter, { description: 'Counts a word.' })],
+          on: { OK: { target: 'done', output: z.object({ said: z.string() }) } },
+        },
+        ...ends,
+      },
+    })
+    const box = await open({ agents: [agent], script })
+    expect(await (await box.start(agent, {}, { id: 'c' })).result()).toMatchObject({
+      outcome: 'done',
+      context: { said: 'it was counted' },
+      usage: { steps: 4, turns: 2 },
+    })
+    expect(JSON.stringify(seen[1])).toContain('"outcome":"long","output":{"length":8}')
+    expect(JSON.stringify(seen[1])).toContain('"outcome":"short","output":{"length":3}')
+    await proveWhole(box)
+  })
+
+  test('A19: two agents that hand over to each other for ever end as stuck, and where they change something, at the limit', async () => {
+    const loop = (writes: boolean) => {
+      const talk = defineContext({ n: { schema: z.number(), initial: 0 } })
+      const speaker = (name: string) =>
+        defineAgent({
+          name,
+          version: '1',
+          context: talk,
+          initial: 'speak',
+          on: failing,
+          states: {
+            speak: {
+              run: ({ context }) => ({ exit: 'OK', output: { n: writes ? context.n + 1 : context.n } }),
+              writes: ['n'],
+              on: { OK: 'other' },
+            },
+            other: { type: 'final' },
+            failed: { type: 'final', failure: true },
+          },
+        })
+      return defineAgent({
+        name: 'talk',
+        version: '1',
+        context: talk,
+        limits: { handovers: 6 },
+        initial: 'anna',
+        on: { ...failing, $stuck: 'stuck', $limit: 'limit' },
+        states: {
+          anna: { agent: speaker('anna'), on: { other: 'bert', failed: 'failed' } },
+          bert: { agent: speaker('bert'), on: { other: 'anna', failed: 'failed' } },
+          stuck: { type: 'final', failure: true },
+          limit: { type: 'final', failure: true },
+          failed: { type: 'final', failure: true },
+        },
+      })
+    }
+    const same = await open({ agents: [loop(false)] })
+    expect(await (await same.start('talk', {}, { id: 's' })).result()).toMatchObject({ outcome: 'stuck' })
+    const other = await open({ agents: [loop(true)] })
+    const view = await (await other.start('talk', {}, { id: 'l' })).result()
+    expect(view).toMatchObject({ outcome: 'limit', context: { n: 7 } })
+    await proveWhole(other)
+    const { check } = await import('../src/core/check.ts')
+    expect(check(loop(true)).map(({ code }) => code)).not.toContain('HANDOVER_LOOP')
+    expect(check({ ...loop(true), limits: {} }).map(({ code }) => code)).toContain('HANDOVER_LOOP')
+  })
+
+  test('A52: what a child was given, or saw, is known of what it hands back', async () => {
+    const outerContext = defineContext({
+      mail: { schema: z.string(), trust: 'untrusted', privacy: 'private' },
+      summary: z.string().optional(),
+    })
+    const reader = defineAgent({
+      name: 'reader',
+      version: '1',
+      context: defineContext({ text: z.string(), short: z.string().optional() }),
+      initial: 'read',
+      on: failing,
+      states: {
+        read: {
+          run: ({ context }) => ({ exit: 'OK', output: { short: context.text.slice(0, 3) } }),
+          writes: ['short'],
+          on: { OK: 'done' },
+        },
+        done: { type: 'final', output: ({ context }) => ({ short: context.short }) },
+        failed: { type: 'final', failure: true },
+      },
+    })
+    const agent = defineAgent({
+      name: 'mail',
+      version: '1',
+      context: outerContext,
+      initial: 'read',
+      on: failing,
+      states: {
+        read: {
+          agent: reader,
+          input: ({ context }) => ({ text: context.mail }),
+          output: ({ child }) => ({ summary: child.output.short }),
+          writes: ['summary'],
+          on: { done: 'done', failed: 'failed' },
+        },
+        ...ends,
+      },
+    })
+    const box = await open({ agents: [agent] })
+    const view = await (await box.start(agent, { mail: 'abcdef' }, { id: 'm' })).result()
+    expect(view.context['summary']).toBe('abc')
+    const worst = { trust: 'untrusted', privacy: 'private' }
+    expect(view.labels).toMatchObject({ summary: worst })
+    expect((await box.show('m:1')).labels).toMatchObject({ text: worst, short: worst })
+    await box.store.rebuild()
+    expect((await box.show('m')).labels).toMatchObject({ summary: worst })
+  })
+})
