@@ -427,16 +427,15 @@ describe('one budget', () => {
 
 describe('what becomes of children', () => {
   const quiet = defineContext({ goal: { schema: z.string(), initial: 'g' }, said: z.string().optional() })
-  const one = (child: Agent<any, any>, change: object = {}, extra: object = {}) =>
+  const one = (child: Agent<any, any>, change: object = {}) =>
     defineAgent({
       name: 'one',
       version: '1',
       context: quiet,
       initial: 'ask',
       on: failing,
-      ...extra,
       states: { ask: { agent: child, on: { done: 'done', failed: 'failed' }, ...change }, ...ends },
-    } as never) as Agent<any, any>
+    })
   const own = defineContext({ ok: z.boolean().optional() })
   const asks = defineAgent({
     name: 'asks',

@@ -635,12 +635,14 @@ describe('a row that does not follow from the log is named', () => {
     expect(findings[0]!.problem).toContain(says)
   })
 
-  test('also of a task that has no log at all', async () => {
+  test.each(['ghost', 't'])('also of a task that has no log at all, as if %s had written it', async (writer) => {
     const at = place()
     await within(at, ({ store }) => begin(store, 't', 'x'))
     attack(at, (db) =>
-      db.exec(`INSERT INTO context SELECT 'ghost', key, version, payloadSeq, payloadHash, trust, privacy FROM context`),
+      db.exec(
+        `INSERT INTO context SELECT 'ghost', key, version, '${writer}', payloadSeq, payloadHash, trust, privacy FROM context`,
+      ),
     )
-    expect((await verifyAlone(at)).findings).toMatchObject([{ taskId: 'ghost', kind: 'derived' }])
+    expect((await verifyAlone(at)).findings).toMatchObject([{ taskId: writer, kind: 'derived' }])
   })
 })
