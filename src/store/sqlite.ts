@@ -17,6 +17,7 @@ import { read, seal, unseal, verifyChain, type Payload, type Place, type Proof }
 import { nextCheckpoint, type Checkpoint, type HeldHead, type Signer, type TaskHead } from './register.ts'
 import { taskRow } from './rows.ts'
 import { randomSalts } from './salt.ts'
+import { SqliteSchedules } from './schedules.ts'
 import { derivedTables } from './schema.ts'
 import { Shadow } from './shadow.ts'
 import { prepare, type Statements } from './statements.ts'
@@ -30,9 +31,12 @@ import type {
   Head,
   InboxRow,
   LoggedEvent,
+  NewSchedule,
   NoticeRow,
   Renewal,
   Renewed,
+  ScheduleChange,
+  ScheduleRow,
   SealedEvent,
   Store,
   StoredPayload,
@@ -88,6 +92,7 @@ class SqliteStore implements Store {
   readonly #sql: Statements
   readonly #writer: Writer
   readonly #derived: Derived
+  readonly #schedules: SqliteSchedules
   readonly #lockTimeoutMs: number
   readonly #salt: () => string
   /** By task; those of the empty name hear of every task. */
@@ -101,6 +106,7 @@ class SqliteStore implements Store {
     this.#path = path
     this.#sql = prepare(db)
     this.#derived = new Derived(this.#sql)
+    this.#schedules = new SqliteSchedules(this.#sql)
     this.#lockTimeoutMs = lockTimeoutMs
     this.#salt = salt
     this.#writer = new Writer(db, path, lockTimeoutMs, probe)
@@ -124,6 +130,7 @@ class SqliteStore implements Store {
       if (refusal) return { ok: false, reason: refusal }
       const full = this.#derived.gates.refusal(commit)
       if (full) return { ok: false, reason: 'gates', full }
+      if (commit.schedule && !this.#schedules.change(commit.schedule)) return { ok: false, reason: 'conflict' }
       this.#insert(task.id, sealed)
       this.#erase(task.id, commit.events)
       this.#derived.writeRow(row, commit.head.seq === 0)
@@ -221,6 +228,18 @@ class SqliteStore implements Store {
     })
   }
 
+  schedule(given: NewSchedule): Promise<boolean> {
+    return this.#write('schedule', () => this.#schedules.add(given))
+  }
+
+  unschedule(name: string, given: { by: string; reason: string; nowMs: number }): Promise<boolean> {
+    return this.#write('schedule', () => this.#schedules.remove(name, given))
+  }
+
+  advanceSchedule(change: ScheduleChange): Promise<boolean> {
+    return this.#write('schedule', () => this.#schedules.change(change))
+  }
+
   // ---- Reading -----------------------------------------------------------------------------------------------------
 
   /** Reads in one transaction, so that what is read belongs together. */
@@ -285,6 +304,10 @@ class SqliteStore implements Store {
 
   gates(): Promise<readonly GateRow[]> {
     return this.#read(() => this.#sql.gates.all().map((row) => plain<GateRow>(row)!))
+  }
+
+  schedules(filter: { removed?: boolean; dueMs?: number } = {}): Promise<readonly ScheduleRow[]> {
+    return this.#read(() => this.#schedules.all(filter))
   }
 
   context(taskId: string): ReturnType<Store['context']> {
