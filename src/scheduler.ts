@@ -63,21 +63,26 @@ export class Scheduler {
 
   /** Looks at every schedule that may be due before the next round. Says whether any was moved on, and when the next one is due. */
   async #round(): Promise<{ moved: boolean; nextAtMs: number }> {
-    const { store, runtime, agents, pollMs, onFault } = this.#options
+    const { store, runtime, agents, pollMs } = this.#options
+    const rows = await this.#survive([], () => store.schedules({ dueMs: runtime.now() + pollMs }))
     let [moved, nextAtMs] = [false, Infinity]
-    try {
-      const rows = await store.schedules({ dueMs: runtime.now() + pollMs })
-      for (const row of rows) {
-        if (this.#stopped || !agents.has(row.agent)) continue
-        const nowMs = runtime.now()
-        if (row.waiting.length > 0 || row.nextAtMs! <= nowMs) moved = (await this.#look(row, nowMs)) || moved
-        else nextAtMs = Math.min(nextAtMs, row.nextAtMs!)
-      }
-    } catch (thrown) {
-      if (!this.#stopped) onFault(thrown)
-      return { moved: false, nextAtMs: Infinity }
+    for (const row of rows) {
+      if (this.#stopped || !agents.has(row.agent)) continue
+      const nowMs = runtime.now()
+      if (row.waiting.length === 0 && row.nextAtMs! > nowMs) nextAtMs = Math.min(nextAtMs, row.nextAtMs!)
+      else if (await this.#survive(false, () => this.#look(row, nowMs))) moved = true
     }
     return { moved, nextAtMs }
+  }
+
+  /** What fails for one schedule, or for now, does not keep the others from their time. */
+  async #survive<T>(otherwise: T, act: () => Promise<T>): Promise<T> {
+    try {
+      return await act()
+    } catch (thrown) {
+      if (!this.#stopped) this.#options.onFault(thrown)
+      return otherwise
+    }
   }
 
   /** Does what one schedule asks for now. False when that is nothing. */

@@ -79,6 +79,14 @@ test.each([
   expect(() => occurrencesAfter({ cron, timezone }, 0, 1)).toThrow(/^SCHEDULE_INVALID /)
 })
 
+test('where both a day of the month and of the week are given, either counts', () => {
+  expect(after({ cron: '0 0 1 * 1', timezone: 'UTC' }, '2026-01-25T00:00:00Z', 3)).toEqual([
+    '2026-01-26T00:00Z',
+    '2026-02-01T00:00Z',
+    '2026-02-02T00:00Z',
+  ])
+})
+
 test('a day that never comes has no occurrences, and a nickname has', () => {
   expect(occurrencesAfter({ cron: '0 0 30 2 *', timezone: 'UTC' }, 0, 1)).toEqual([])
   expect(after({ cron: '@daily', timezone: 'UTC' }, '2026-01-01T00:00:00Z', 1)).toEqual(['2026-01-02T00:00Z'])

@@ -118,7 +118,7 @@ test('the core is pure: no clock, no dice, no I/O, no waiting, and no package bu
 })
 
 test('only the runtime reads a clock or rolls dice in the shell', () => {
-  const shell = sources.filter(({ path }) => /^src\/(worker|orchestrator|perform|store\/)/.test(path))
+  const shell = sources.filter(({ path }) => /^src\/(worker|orchestrator|scheduler|cron|perform|store\/)/.test(path))
   const wrong = shell.flatMap(({ path, text }) => (/\b(new Date\(\)|Math\.random)/.test(text) ? [path] : []))
   expect(wrong).toEqual([])
 })

@@ -3,6 +3,7 @@
 
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, type Agent, type State } from '../src/core/agent.ts'
@@ -313,6 +314,21 @@ describe('an occurrence that cannot begin', () => {
     const cured = await open(clock, store)
     await pass(clock, secondMs)
     expect(await row(cured)).toMatchObject({ started: 1, failed: 1, missed: 0, problem: null })
+  })
+
+  test('because this process cannot read when, is told, and keeps no other from its time', async () => {
+    const path = join(folder(), 'store.db')
+    const clock = clockAt('2026-11-26T07:59:59Z')
+    const faults: unknown[] = []
+    const box = await open(clock, `sqlite:${path}`, { onFault: (fault) => faults.push(fault) })
+    await box.schedule('a', daily())
+    await box.schedule('b', daily())
+    const db = new DatabaseSync(path)
+    db.exec(`UPDATE schedules SET timezone = 'Mars/Base' WHERE name = 'a'`)
+    db.close()
+    await pass(clock, 2 * secondMs)
+    expect(await ids(box)).toEqual(['b.20261126T080000Z'])
+    expect(faults[0]).toMatchObject({ code: 'SCHEDULE_INVALID' })
   })
 
   test('because somebody has taken the id of its task is counted, and theirs is left alone', async () => {
