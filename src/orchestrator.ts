@@ -192,6 +192,7 @@ const unanchored: readonly string[] = [
 type SayPoint = Extract<WritePoint, 'answer' | 'signal' | 'cancel' | 'erase' | 'rollback'>
 
 const pollMs = 200
+const schedulesPollMs = 1_000
 const conflictsMax = 50
 
 /**
@@ -383,7 +384,7 @@ export class Orchestrator {
     const agents = new Set([...machines.values()].map(({ agent }) => agent))
     const begin = ({ name, agent, input }: ScheduleRow, id: string): Promise<Draft> =>
       this.#clean(() => this.#begin(agent, input, { id, by: `schedule:${name}` }))
-    this.#scheduler = new Scheduler({ store, runtime: this.#runtime, agents, begin, pollMs, onFault })
+    this.#scheduler = new Scheduler({ store, runtime: this.#runtime, agents, begin, pollMs: schedulesPollMs, onFault })
     this.#scheduler.start()
   }
 

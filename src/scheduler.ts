@@ -10,7 +10,7 @@ import { failed, occurrenceId, plan, started, type Progress } from './core/sched
 import { occurrencesUntil } from './cron.ts'
 import { commitSurely, type Desk } from './door.ts'
 import { genesis } from './store/log.ts'
-import type { ScheduleChange, ScheduleRow } from './store/store.ts'
+import type { ScheduleChange, ScheduleRow, TaskRow } from './store/store.ts'
 
 /** What a scheduler needs. */
 export interface SchedulerOptions extends Pick<Desk, 'store' | 'runtime'> {
@@ -21,6 +21,7 @@ export interface SchedulerOptions extends Pick<Desk, 'store' | 'runtime'> {
    * started; one that does not start with `STORE_` will be as true later.
    */
   readonly begin: (schedule: ScheduleRow, taskId: string) => Promise<Draft>
+  /** How soon it is found that schedules were added elsewhere. What is due is started on time. */
   readonly pollMs: number
   readonly onFault: (fault: unknown, taskId?: string) => void
 }
@@ -33,6 +34,7 @@ export class Scheduler {
   readonly #options: SchedulerOptions
   readonly #alarm: Alarm
   #stopped = false
+  #unwatch: () => void = () => undefined
   #loop: Promise<void> | undefined
 
   constructor(options: SchedulerOptions) {
@@ -42,12 +44,17 @@ export class Scheduler {
 
   /** Begins to look. */
   start(): void {
+    // Another may wait for this one to end.
+    this.#unwatch = this.#options.store.watch((task) => {
+      if (isOver(task) && task.startedBy.startsWith('schedule:')) this.#alarm.ring()
+    })
     this.#loop ??= this.#run()
   }
 
   /** Starts nothing more. */
   async stop(): Promise<void> {
     this.#stopped = true
+    this.#unwatch()
     this.#alarm.ring()
     await this.#loop
   }
@@ -123,7 +130,7 @@ export class Scheduler {
   async #isBusy({ overlap, lastTaskId }: ScheduleRow): Promise<boolean> {
     if (overlap === 'allow' || lastTaskId === null) return false
     const last = await this.#options.store.task(lastTaskId)
-    return last !== undefined && (last.status === 'running' || last.status === 'waiting')
+    return last !== undefined && !isOver(last)
   }
 
   /** Whoever starts an occurrence moves its schedule on with it; so a task that is there already is not the schedule's. */
@@ -136,4 +143,8 @@ export class Scheduler {
       `Look at it: signalbox show ${taskId}.`,
     )
   }
+}
+
+function isOver({ status }: TaskRow): boolean {
+  return status !== 'running' && status !== 'waiting'
 }

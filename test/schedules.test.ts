@@ -264,7 +264,7 @@ describe('a worker that dies when it starts an occurrence', () => {
     const faults: unknown[] = []
     const box = await open(clock, failing(real, when), { onFault: (fault) => faults.push(fault) })
     await box.schedule('report', daily())
-    await pass(clock, 2 * secondMs)
+    await pass(clock, 3 * secondMs)
     expect(await ids(box)).toEqual(['report.20261126T080000Z'])
     expect(await row(box)).toMatchObject({ started: 1, missed: 0, failed: 0 })
     // News that was lost is found in the log.
