@@ -43,6 +43,7 @@ export { rules } from './core/rules.ts'
 export type { Bound } from './core/rules.ts'
 export type { Quota } from './core/quota.ts'
 export type { Answer, Message, Model, ModelRequest, Reply } from './core/model.ts'
+export type { Overlap } from './core/schedule.ts'
 export type { Schema } from './core/schema.ts'
 export type { TaskStatus, Usage } from './core/task.ts'
 export { defineTool } from './core/tool.ts'
@@ -57,6 +58,7 @@ export type {
   OrchestratorOptions,
   RollbackEffect,
   RollbackPlan,
+  ScheduleOptions,
   StartOptions,
   TaskHandle,
   TaskView,
@@ -71,4 +73,4 @@ export type { Checkpoint } from './store/register.ts'
 export { systemRuntime } from './runtime.ts'
 export type { Runtime } from './runtime.ts'
 export type { Redaction, SecretSource, SecretTable } from './secrets.ts'
-export type { Finding, GateRow, InboxRow, LoggedEvent, Store, TaskRow } from './store/store.ts'
+export type { Finding, GateRow, InboxRow, LoggedEvent, ScheduleRow, Store, TaskRow } from './store/store.ts'

@@ -15,7 +15,7 @@ import type { Effect } from './core/effect.ts'
 import { checkpointOf, pastAt, type Plan } from './core/past.ts'
 import { rollbackTo } from './core/rollback.ts'
 import { taskOf } from './core/item.ts'
-import type { JsonObject } from './core/json.ts'
+import { toJson, type JsonObject } from './core/json.ts'
 import { isClear, type DeclaredLabel, type Label } from './core/label.ts'
 import type { Limits } from './core/limits.ts'
 import { textOf } from './core/pin.ts'
@@ -27,12 +27,15 @@ import { boundsOf, quotaProblem, type Bounds, type Quota } from './core/quota.ts
 import type { Model } from './core/model.ts'
 import type { Redactor } from './core/redact.ts'
 import type { TaskStatus, Usage, WaitsFor } from './core/task.ts'
+import { isScheduleName, occurrenceId, overlaps, type Overlap } from './core/schedule.ts'
+import { occurrencesAfter } from './cron.ts'
 import { commitSurely, decideOn } from './door.ts'
 import { Notifier, proveWebhook, type Webhook } from './notifier.ts'
 import type { Ports } from './perform.ts'
 import { loadPrices, loadWindows, type PriceTable } from './providers/prices.ts'
 import { resolveModel, type ModelTable } from './providers/registry.ts'
 import { systemRuntime, type Runtime, type WritePoint } from './runtime.ts'
+import { Scheduler } from './scheduler.ts'
 import { cleanError, Secrets, type Redaction, type SecretTable } from './secrets.ts'
 import { erasable } from './store/erasable.ts'
 import { readExport, writeExport } from './store/export.ts'
@@ -40,7 +43,16 @@ import { keysOf, signerOf } from './store/key.ts'
 import { canonical, genesis, sha256 } from './store/log.ts'
 import { openStore } from './store/open.ts'
 import { gatesOf } from './store/rows.ts'
-import type { GateRow, InboxRow, LoggedEvent, Store, TaskFilter, TaskRow, Verification } from './store/store.ts'
+import type {
+  GateRow,
+  InboxRow,
+  LoggedEvent,
+  ScheduleRow,
+  Store,
+  TaskFilter,
+  TaskRow,
+  Verification,
+} from './store/store.ts'
 import { Worker } from './worker.ts'
 
 /** How to make an orchestrator. */
@@ -93,6 +105,24 @@ export interface StartOptions {
   readonly labels?: Readonly<Record<string, DeclaredLabel>>
   /** Takes these keys of another task's context as input, with their labels: what it read stays what it was. */
   readonly from?: { readonly taskId: string; readonly keys: readonly string[] }
+}
+
+/** Tasks to be started again and again. */
+export interface ScheduleOptions {
+  readonly agent: Agent<any, any> | string
+  /** When: five fields from minute to weekday, or six with seconds in front, or a nickname such as `@daily`. */
+  readonly cron: string
+  /** A name of the IANA list. Default UTC. */
+  readonly timezone?: string
+  /**
+   * While the task of the occurrence before has not ended, one is left out (`skip`, the default), waits until it has (`queue`, at
+   * most 100), or is started all the same (`allow`).
+   */
+  readonly overlap?: Overlap
+  /** What each task is started with. Default: nothing. */
+  readonly input?: unknown
+  readonly by: string
+  readonly reason: string
 }
 
 /** Where a task stands. */
@@ -176,6 +206,7 @@ const unanchored: readonly string[] = [
 type SayPoint = Extract<WritePoint, 'answer' | 'signal' | 'cancel' | 'erase' | 'rollback'>
 
 const pollMs = 200
+const schedulesPollMs = 1_000
 const conflictsMax = 50
 /** How many tasks of a tree are looked at. */
 const treeMax = 1_000_000
@@ -225,7 +256,8 @@ async function open(options: OrchestratorOptions, secrets: Secrets): Promise<Orc
   const terms: Terms = works
     ? { ...noTerms, price, window, bounds, policy, hash, redact, definition }
     : { ...noTerms, hash, redact }
-  for (const { machine } of machines.values()) provePrices(machine, machine.limits.costMicros, terms)
+  // Where no work is done nothing is paid for.
+  if (works) for (const { machine } of machines.values()) provePrices(machine, machine.limits.costMicros, terms)
   const runtime = options.runtime ?? systemRuntime
   const store =
     typeof options.store === 'string'
@@ -334,6 +366,7 @@ export class Orchestrator {
   readonly #terms: Terms
   readonly #worker: Worker | undefined
   readonly #notifier: Notifier | undefined
+  readonly #scheduler: Scheduler | undefined
   readonly #ownsStore: boolean
   #drained: Promise<void> | undefined
 
@@ -370,6 +403,12 @@ export class Orchestrator {
       onFault,
     })
     this.#worker.start()
+    if (options.only !== undefined) return
+    const agents = new Set([...machines.values()].map(({ agent }) => agent))
+    const begin = ({ name, agent, input }: ScheduleRow, id: string): Promise<Draft> =>
+      this.#clean(() => this.#begin(agent, input, { id, by: `schedule:${name}` }))
+    this.#scheduler = new Scheduler({ store, runtime: this.#runtime, agents, begin, pollMs: schedulesPollMs, onFault })
+    this.#scheduler.start()
   }
 
   /**
@@ -385,6 +424,15 @@ export class Orchestrator {
   }
 
   async #start(agent: Agent<any, any> | string, input: unknown, options: StartOptions): Promise<TaskHandle> {
+    const begun = await this.#begin(agent, input, options)
+    const { task, events } = begun
+    const committed = await commitSurely(this.store, { point: 'start', head: genesis, events, task })
+    if (!committed.ok) await this.#proveSame(begun)
+    return this.task(task.id)
+  }
+
+  /** A task's first events. Nothing is written. */
+  async #begin(agent: Agent<any, any> | string, input: unknown, options: StartOptions): Promise<Draft> {
     const name = typeof agent === 'string' ? agent : agent.name
     const found = [...this.#machines].find(([, entry]) => entry.agent === name)
     if (!found) {
@@ -407,11 +455,7 @@ export class Orchestrator {
       ...(limits ? { limits } : {}),
       ...(options.from ? { from: options.from.taskId } : {}),
     }
-    const begun = start(machine, given, this.#runtime.now(), this.#terms)
-    const { task, events } = begun
-    const committed = await commitSurely(this.store, { point: 'start', head: genesis, events, task })
-    if (!committed.ok) await this.#proveSame(begun)
-    return this.task(taskId)
+    return start(machine, given, this.#runtime.now(), this.#terms)
   }
 
   /** Keys of another task's context, with their labels. */
@@ -579,6 +623,85 @@ export class Orchestrator {
     return { to: seq, state, undo: undo.map(tell), without: without.map(tell) }
   }
 
+  /**
+   * Starts tasks by a cron expression from now on, wherever a worker has the agent. Throws AGENT_UNKNOWN, INPUT_INVALID,
+   * SCHEDULE_INVALID or SCHEDULE_EXISTS; then nothing was written.
+   */
+  async schedule(name: string, given: ScheduleOptions): Promise<void> {
+    const { agent, cron, timezone = 'UTC', overlap = 'skip', by, reason } = given
+    await this.#clean(async () => {
+      if (!isScheduleName(name)) {
+        throw new Fault(
+          'SCHEDULE_INVALID',
+          `${JSON.stringify(name)} cannot be a schedule's name.`,
+          'Use 1 to 100 letters, digits, ".", ":", "_" or "-".',
+        )
+      }
+      if (!overlaps.includes(overlap)) {
+        throw new Fault(
+          'SCHEDULE_INVALID',
+          `There is no overlap ${JSON.stringify(overlap)}.`,
+          `Use ${overlaps.join(', ')}.`,
+        )
+      }
+      const nowMs = this.#runtime.now()
+      const [nextAtMs] = occurrencesAfter({ cron, timezone }, nowMs, 1)
+      if (nextAtMs === undefined) {
+        throw new Fault(
+          'SCHEDULE_INVALID',
+          `${JSON.stringify(cron)} never comes round.`,
+          'Check the day and the month.',
+        )
+      }
+      const { text, value } = this.#terms.redact
+      const read = toJson(given.input ?? {})
+      if (!read.ok) {
+        throw new Fault('INPUT_INVALID', `The input of ${name}: ${read.problem}.`, 'Give a JSON object.')
+      }
+      // As it will be kept. What a task cannot be started with is told now, and not at night.
+      const input = value(read.value)
+      const first = await this.#begin(agent, input, { id: occurrenceId(name, nextAtMs), by: `schedule:${name}` })
+      const added = await this.store.schedule({
+        name,
+        agent: first.task.agent,
+        cron,
+        timezone,
+        overlap,
+        input,
+        createdBy: text(by),
+        createdAtMs: nowMs,
+        reason: text(reason),
+        nextAtMs,
+      })
+      if (added) return
+      throw new Fault(
+        'SCHEDULE_EXISTS',
+        `There is a schedule ${name} already.`,
+        `Choose another name, or remove it first: signalbox schedule remove ${name}.`,
+      )
+    })
+  }
+
+  /** Ends a schedule. Tasks that it has started go on; who ended it, when and why stays in the store. Throws SCHEDULE_UNKNOWN. */
+  async unschedule(name: string, given: { by: string; reason: string }): Promise<void> {
+    const { text } = this.#terms.redact
+    const nowMs = this.#runtime.now()
+    const by = { by: text(given.by), reason: text(given.reason), nowMs }
+    if (!(await this.store.unschedule(name, by))) throw unknownSchedule(text(name))
+  }
+
+  /** Schedules by name, and what has become of each; with `removed` those that were ended, too. */
+  schedules(filter: { removed?: boolean } = {}): Promise<readonly ScheduleRow[]> {
+    return this.store.schedules(filter)
+  }
+
+  /** When a schedule will come round next, in ms since 1970. Throws SCHEDULE_UNKNOWN. */
+  async upcoming(name: string, count = 5): Promise<readonly number[]> {
+    const row = (await this.store.schedules()).find((known) => known.name === name)
+    if (!row) throw unknownSchedule(this.#terms.redact.text(name))
+    return occurrencesAfter(row, this.#runtime.now(), count)
+  }
+
   /** The gates of models and tools: breakers, calls at once, calls that wait. */
   gates(): Promise<readonly GateRow[]> {
     return this.store.gates()
@@ -693,7 +816,9 @@ export class Orchestrator {
 
   /** Stops working: no new steps; those being performed may end within `drainMs` (default 10 s). */
   drain(drainMs = 10_000): Promise<void> {
-    this.#drained ??= Promise.all([this.#worker?.stop(drainMs), this.#notifier?.stop()]).then(() => undefined)
+    this.#drained ??= Promise.all([this.#worker?.stop(drainMs), this.#notifier?.stop(), this.#scheduler?.stop()]).then(
+      () => undefined,
+    )
     return this.#drained
   }
 
@@ -826,4 +951,12 @@ function conflict(taskId: string, tries: number): Fault {
 
 function unknownTask(taskId: string): Fault {
   return new Fault('TASK_UNKNOWN', `There is no task ${taskId} in this store.`, 'List them: signalbox tasks.')
+}
+
+function unknownSchedule(name: string): Fault {
+  return new Fault(
+    'SCHEDULE_UNKNOWN',
+    `There is no schedule ${name} in this store.`,
+    'List them: signalbox schedule list.',
+  )
 }

@@ -18,6 +18,7 @@ export const writePoints = [
   'erase',
   'checkpoint',
   'rollback',
+  'schedule',
 ] as const
 
 /** One of the places where the engine writes. */

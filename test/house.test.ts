@@ -41,10 +41,14 @@ const below: Readonly<Record<string, readonly string[]>> = {
   anchors: ['store', 'core'],
   alarm: ['runtime'],
   door: ['store', 'runtime', 'core'],
+  cron: ['core'],
+  scheduler: ['cron', 'door', 'alarm', 'store', 'core'],
   worker: ['perform', 'gates', 'door', 'alarm', 'store', 'runtime', 'core'],
   notifier: ['door', 'alarm', 'providers', 'store', 'core'],
   orchestrator: [
     'notifier',
+    'scheduler',
+    'cron',
     'worker',
     'door',
     'anchors',
@@ -114,7 +118,7 @@ test('the core is pure: no clock, no dice, no I/O, no waiting, and no package bu
 })
 
 test('only the runtime reads a clock or rolls dice in the shell', () => {
-  const shell = sources.filter(({ path }) => /^src\/(worker|orchestrator|perform|store\/)/.test(path))
+  const shell = sources.filter(({ path }) => /^src\/(worker|orchestrator|scheduler|cron|perform|store\/)/.test(path))
   const wrong = shell.flatMap(({ path, text }) => (/\b(new Date\(\)|Math\.random)/.test(text) ? [path] : []))
   expect(wrong).toEqual([])
 })

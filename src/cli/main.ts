@@ -17,6 +17,7 @@ import { logCommand } from './log.ts'
 import { mockModelCommand } from './mock-model.ts'
 import { rollbackCommand } from './rollback.ts'
 import { runCommand } from './run.ts'
+import { scheduleCommand } from './schedule.ts'
 import { showCommand } from './show.ts'
 import { signalCommand } from './signal.ts'
 import { tasksCommand } from './tasks.ts'
@@ -35,6 +36,7 @@ const commands = [
   signalCommand,
   cancelCommand,
   rollbackCommand,
+  scheduleCommand,
   breakersCommand,
   checkCommand,
   graphCommand,
@@ -59,7 +61,10 @@ export async function main(argv: readonly string[]): Promise<number> {
     const command = make((ended) => {
       code = ended
     })
-    program.addCommand(command.exitOverride().showHelpAfterError('(add --help for what it takes)'))
+    for (const each of [command, ...command.commands]) {
+      each.exitOverride().showHelpAfterError('(add --help for what it takes)')
+    }
+    program.addCommand(command)
   }
   program.addHelpText('after', '\nExit codes: 0 done well; 1 did not end well; 2 wrong usage; 3 waits for a human.')
   // A reader that goes away (signalbox log … | head) is not a failure.

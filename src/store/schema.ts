@@ -1,5 +1,5 @@
 // The tables, as numbered migrations that only go forward. `events` and `payloads` are the truth, `checkpoints` says
-// what was signed of it; every other table follows and can be written again (`rebuild`). The first two keep SQLite's rowid and so grow at their end: when
+// what was signed of it, `schedules` what people want started; every other table follows and can be written again (`rebuild`). The first two keep SQLite's rowid and so grow at their end: when
 // many tasks share a commit, that touches half as many pages as rows that lie where their task lies. No table but
 // `payloads` holds a payload, so that one that is erased is gone.
 
@@ -144,6 +144,20 @@ const sqliteMigrations: readonly Migration[] = [
       CREATE INDEX inbox_by_task ON inbox (taskId);
       CREATE INDEX inbox_by_status ON inbox (status, openedAtMs);
       CREATE INDEX inbox_by_notice ON inbox (noticeAtMs) WHERE status = 'open';
+    `,
+  },
+  {
+    version: 2,
+    name: 'schedules',
+    sql: `
+      CREATE TABLE schedules (
+        id INTEGER NOT NULL PRIMARY KEY, version INTEGER NOT NULL, name TEXT NOT NULL, agent TEXT NOT NULL, cron TEXT NOT NULL,
+        timezone TEXT NOT NULL, overlap TEXT NOT NULL, input TEXT, createdBy TEXT NOT NULL, createdAtMs INTEGER NOT NULL,
+        reason TEXT NOT NULL, nextAtMs INTEGER, waiting TEXT NOT NULL, lastAtMs INTEGER, lastTaskId TEXT,
+        started INTEGER NOT NULL, skipped INTEGER NOT NULL, missed INTEGER NOT NULL, failed INTEGER NOT NULL, problem TEXT,
+        removedBy TEXT, removedAtMs INTEGER, removedReason TEXT
+      ) STRICT;
+      CREATE UNIQUE INDEX schedules_by_name ON schedules (name) WHERE removedAtMs IS NULL;
     `,
   },
 ]

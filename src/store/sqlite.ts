@@ -20,6 +20,7 @@ import { genesis, read, seal, unseal, verifyChain, type Payload, type Place, typ
 import { nextCheckpoint, type Checkpoint, type HeldHead, type Signer, type TaskHead } from './register.ts'
 import { taskRow } from './rows.ts'
 import { randomSalts } from './salt.ts'
+import { SqliteSchedules } from './schedules.ts'
 import { derivedTables } from './schema.ts'
 import { Shadow } from './shadow.ts'
 import { prepare, type Statements } from './statements.ts'
@@ -33,9 +34,12 @@ import type {
   Head,
   InboxRow,
   LoggedEvent,
+  NewSchedule,
   NoticeRow,
   Renewal,
   Renewed,
+  ScheduleChange,
+  ScheduleRow,
   SealedEvent,
   Store,
   StoredPayload,
@@ -93,6 +97,7 @@ class SqliteStore implements Store {
   readonly #writer: Writer
   readonly #derived: Derived
   readonly #family: Family
+  readonly #schedules: SqliteSchedules
   readonly #lockTimeoutMs: number
   readonly #salt: () => string
   /** By task; those of the empty name hear of every task. */
@@ -107,6 +112,7 @@ class SqliteStore implements Store {
     this.#sql = prepare(db)
     this.#derived = new Derived(this.#sql)
     this.#family = new Family(this.#sql)
+    this.#schedules = new SqliteSchedules(this.#sql)
     this.#lockTimeoutMs = lockTimeoutMs
     this.#salt = salt
     this.#writer = new Writer(db, path, lockTimeoutMs, probe)
@@ -136,6 +142,7 @@ class SqliteStore implements Store {
       const full = this.#derived.gates.refusal(commit)
       if (full) return { ok: false, reason: 'gates', full }
       if (task.tree && this.#family.refuses(commit)) return { ok: false, reason: 'kin' }
+      if (commit.schedule && !this.#schedules.change(commit.schedule)) return { ok: false, reason: 'conflict' }
       this.#insert(task.id, sealed)
       this.#erase(task.id, commit.events)
       this.#derived.writeRow(row, commit.head.seq === 0)
@@ -260,6 +267,18 @@ class SqliteStore implements Store {
     })
   }
 
+  schedule(given: NewSchedule): Promise<boolean> {
+    return this.#write('schedule', () => this.#schedules.add(given))
+  }
+
+  unschedule(name: string, given: { by: string; reason: string; nowMs: number }): Promise<boolean> {
+    return this.#write('schedule', () => this.#schedules.remove(name, given))
+  }
+
+  advanceSchedule(change: ScheduleChange): Promise<boolean> {
+    return this.#write('schedule', () => this.#schedules.change(change))
+  }
+
   // ---- Reading -----------------------------------------------------------------------------------------------------
 
   /** Reads in one transaction, so that what is read belongs together. */
@@ -335,6 +354,10 @@ class SqliteStore implements Store {
 
   gates(): Promise<readonly GateRow[]> {
     return this.#read(() => this.#sql.gates.all().map((row) => plain<GateRow>(row)!))
+  }
+
+  schedules(filter: { removed?: boolean; dueMs?: number } = {}): Promise<readonly ScheduleRow[]> {
+    return this.#read(() => this.#schedules.all(filter))
   }
 
   context(taskId: string): ReturnType<Store['context']> {

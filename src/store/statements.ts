@@ -112,6 +112,12 @@ const texts = {
   breakerRows: `SELECT * FROM breakers WHERE taskId = ? ORDER BY key`,
   jobRow: `SELECT definition FROM jobs WHERE taskId = ?`,
 
+  schedule: `SELECT id FROM schedules WHERE name = ? AND removedAtMs IS NULL`,
+  schedules: `SELECT * FROM schedules WHERE ($removed OR removedAtMs IS NULL) AND ($dueMs IS NULL OR nextAtMs <= $dueMs OR waiting <> '[]') ORDER BY name, id`,
+  insertSchedule: `INSERT INTO schedules (name, agent, cron, timezone, overlap, input, createdBy, createdAtMs, reason, nextAtMs, version, waiting, started, skipped, missed, failed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, '[]', 0, 0, 0, 0)`,
+  removeSchedule: `UPDATE schedules SET version = version + 1, input = NULL, nextAtMs = NULL, waiting = '[]', removedBy = ?, removedAtMs = ?, removedReason = ? WHERE name = ? AND removedAtMs IS NULL`,
+  changeSchedule: `UPDATE schedules SET version = version + 1, nextAtMs = ?, waiting = ?, lastAtMs = ?, lastTaskId = ?, started = ?, skipped = ?, missed = ?, failed = ?, problem = ? WHERE id = ? AND version = ? AND removedAtMs IS NULL`,
+
   lastCheckpoint: `SELECT ${checkpointColumns} FROM checkpoints ORDER BY number DESC LIMIT 1`,
   checkpoints: `SELECT ${checkpointColumns} FROM checkpoints WHERE number > ? ORDER BY number LIMIT ?`,
   insertCheckpoint: `INSERT INTO checkpoints (number, atMs, tasks, events, prevRoot, root, keyId, signature) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,

@@ -7,6 +7,7 @@ import type { Event } from '../core/event.ts'
 import type { Json } from '../core/json.ts'
 import type { Kin } from '../core/kin.ts'
 import type { Label } from '../core/label.ts'
+import type { Overlap, Progress } from '../core/schedule.ts'
 import type { WritePoint } from '../runtime.ts'
 import type { ItemKind } from '../core/event.ts'
 import type { Task, TaskStatus, WaitsFor } from '../core/task.ts'
@@ -61,10 +62,12 @@ export interface Commit {
   readonly kin?: Pick<Kin, 'news' | 'treeVersion'> | undefined
   /** Gates that must let everyone through, and places that must be free, when this is written. */
   readonly gates?: { readonly admits: Iterable<string>; readonly takes: readonly Take[]; readonly nowMs: number }
+  /** The schedule that starts the task, moved on with it. */
+  readonly schedule?: ScheduleChange
 }
 
 /**
- * What became of a commit. `conflict`: the log had moved on. `lease-lost`: another worker has the task. `gates`: a gate is
+ * What became of a commit. `conflict`: the log, or the schedule, had moved on. `lease-lost`: another worker has the task. `gates`: a gate is
  * not as it was decided on; `full` says for which steps there is no place, and until when at most. `kin`: the family has
  * used what was counted on, of the budget or of the context. Nothing was written.
  */
@@ -202,6 +205,40 @@ export interface Verification {
   readonly findings: readonly Finding[]
 }
 
+/** Tasks to be started again and again: who wants it and why, and what has become of it. */
+export interface ScheduleRow extends Progress {
+  readonly id: number
+  /** Counts its changes. */
+  readonly version: number
+  readonly name: string
+  readonly agent: string
+  readonly cron: string
+  readonly timezone: string
+  readonly overlap: Overlap
+  /** What each task is started with; null once it was removed. */
+  readonly input: Json
+  readonly createdBy: string
+  readonly createdAtMs: number
+  readonly reason: string
+  readonly removedBy: string | null
+  readonly removedAtMs: number | null
+  readonly removedReason: string | null
+}
+
+/** A schedule as somebody wants it. */
+export type NewSchedule = Pick<
+  ScheduleRow,
+  'name' | 'agent' | 'cron' | 'timezone' | 'overlap' | 'input' | 'createdBy' | 'createdAtMs' | 'reason' | 'nextAtMs'
+>
+
+/** How far a schedule has come now, if it is still as it was. */
+export interface ScheduleChange {
+  readonly id: number
+  /** The version that this was decided on. */
+  readonly version: number
+  readonly progress: Progress
+}
+
 /** A lease that is to go on, and the head as its worker knows it. */
 export interface Renewal {
   readonly taskId: string
@@ -267,6 +304,14 @@ export interface Store {
   claimNotices(request: { nowMs: number; leaseMs: number; limit: number }): Promise<readonly NoticeRow[]>
   /** The gates that anything is known about, by key. */
   gates(): Promise<readonly GateRow[]>
+  /** Writes a schedule down. False when there is one of its name; then nothing was written. */
+  schedule(given: NewSchedule): Promise<boolean>
+  /** Removes a schedule; its row stays, without the input. False when there is none of that name. */
+  unschedule(name: string, given: { by: string; reason: string; nowMs: number }): Promise<boolean>
+  /** Schedules by name; those removed too, or only those that something may be to do for until `dueMs`. */
+  schedules(filter?: { removed?: boolean; dueMs?: number }): Promise<readonly ScheduleRow[]>
+  /** Moves a schedule on without starting a task. False when somebody else was first; then nothing was written. */
+  advanceSchedule(change: ScheduleChange): Promise<boolean>
   /** A task's context keys with their versions and labels. */
   context(taskId: string): Promise<readonly { key: string; version: number; value: Json; label: Label }[]>
   /** Proves the log whole: of one task, or of all. `progress` is told the number of tasks done. */

@@ -11,7 +11,7 @@ import { fold } from '../../src/core/fold.ts'
 import { emptyTask } from '../../src/core/task.ts'
 import { erasable } from '../../src/store/erasable.ts'
 import { genesis } from '../../src/store/log.ts'
-import type { Commit, Store } from '../../src/store/store.ts'
+import type { Commit, NewSchedule, ScheduleChange, ScheduleRow, Store } from '../../src/store/store.ts'
 import { machine, playHistory } from './history.ts'
 
 /** A store that a test opened, and a dump of every row of every table that follows from the log. */
@@ -437,6 +437,87 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
       ])
       await store.rebuild()
       expect(await store.checkpoints()).toEqual([one, two])
+    })
+  })
+
+  describe(`${engine}: a schedule`, () => {
+    const given: NewSchedule = {
+      name: 's',
+      agent: 'every-kind',
+      cron: '* * * * *',
+      timezone: 'UTC',
+      overlap: 'skip',
+      input: { goal: 'x' },
+      createdBy: 'ana',
+      createdAtMs: 1,
+      reason: 'r',
+      nextAtMs: 60_000,
+    }
+    const none = { lastAtMs: null, lastTaskId: null, problem: null, removedBy: null, removedAtMs: null }
+    const counts = { started: 0, skipped: 0, missed: 0, failed: 0, waiting: [] }
+    const removal = { by: 'ben', reason: 'enough', nowMs: 2 }
+    const only = async (store: Store): Promise<ScheduleRow> => (await store.schedules({ removed: true }))[0]!
+    const moved = async (store: Store, change: Partial<ScheduleRow> = {}): Promise<ScheduleChange> => {
+      const row = await only(store)
+      return { id: row.id, version: row.version, progress: { ...row, nextAtMs: 120_000, ...change } }
+    }
+
+    test('is kept as it was given, once under its name, and found when it is due or something of it waits', async () => {
+      const { store } = await open()
+      expect(await store.schedule(given)).toBe(true)
+      expect(await store.schedule({ ...given, cron: '@daily' })).toBe(false)
+      expect(await only(store)).toEqual({ ...given, ...none, ...counts, id: 1, version: 1, removedReason: null })
+      expect(await store.schedules({ dueMs: 59_999 })).toEqual([])
+      expect(await store.schedules({ dueMs: 60_000 })).toEqual([await only(store)])
+      expect(await store.advanceSchedule(await moved(store, { waiting: [60_000] }))).toBe(true)
+      expect(await store.schedules({ dueMs: 0 })).toMatchObject([{ waiting: [60_000], version: 2 }])
+    })
+
+    test('is moved on with the task that it starts, or neither is written', async () => {
+      const { store } = await open()
+      await store.schedule(given)
+      const stale = await moved(store, { started: 1, lastTaskId: 't', lastAtMs: 60_000 })
+      expect(await store.commit({ ...first(begin('t')), schedule: stale })).toMatchObject({ ok: true })
+      expect(await only(store)).toMatchObject({ ...stale.progress, version: 2 })
+      // Another who decided on what was before: neither its task nor its count is there.
+      expect(await store.commit({ ...first(begin('u')), schedule: stale })).toEqual({ ok: false, reason: 'conflict' })
+      expect(await store.advanceSchedule(stale)).toBe(false)
+      expect(await store.task('u')).toBeUndefined()
+      // A task that is there already moves nothing on.
+      const next = await moved(store, { started: 2 })
+      expect(await store.commit({ ...first(begin('t')), schedule: next })).toEqual({ ok: false, reason: 'conflict' })
+      expect(await only(store)).toMatchObject({ started: 1, version: 2 })
+      const before = await only(store)
+      await store.rebuild()
+      expect(await only(store)).toEqual(before)
+      expect((await store.verify()).findings).toEqual([])
+    })
+
+    test('of many who move it on at once, one does', async () => {
+      const { store } = await open()
+      await store.schedule(given)
+      const change = await moved(store)
+      const tries = Array.from({ length: 8 }, (_, number) =>
+        store.commit({ ...first(begin(`t${number}`)), schedule: change }),
+      )
+      expect((await Promise.all(tries)).filter(({ ok }) => ok).length).toBe(1)
+      expect((await store.tasks()).length).toBe(1)
+    })
+
+    test('that is removed stays with who and why, without its input, and is never moved on; its name is free', async () => {
+      const { store } = await open()
+      await store.schedule(given)
+      const change = await moved(store)
+      expect(await store.unschedule('s', removal)).toBe(true)
+      expect(await store.unschedule('s', removal)).toBe(false)
+      expect(await store.commit({ ...first(begin()), schedule: change })).toEqual({ ok: false, reason: 'conflict' })
+      expect(await store.advanceSchedule(await moved(store))).toBe(false)
+      expect(await store.schedules()).toEqual([])
+      const removed = await only(store)
+      expect(removed).toMatchObject({ removedBy: 'ben', removedAtMs: 2, removedReason: 'enough' })
+      expect(removed).toMatchObject({ createdBy: 'ana', input: null, nextAtMs: null })
+      expect(await store.schedule(given)).toBe(true)
+      expect((await store.schedules({ removed: true })).map(({ removedBy }) => removedBy)).toEqual(['ben', null])
     })
   })
 }

@@ -131,6 +131,23 @@ test.each([
   expect(readFileSync(file).equals(before)).toBe(true)
 })
 
+test('a store of an earlier version is brought up to date, with all that is in it', async () => {
+  const file = path()
+  const [{ version, name, sql, checksum }] = migrations as [(typeof migrations)[number]]
+  foreign(
+    file,
+    `CREATE TABLE migrations (version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, appliedAtMs INTEGER NOT NULL) STRICT;
+    ${sql} INSERT INTO migrations VALUES (${version}, '${name}', '${checksum}', 1);
+    INSERT INTO checkpoints VALUES (1, 2, 3, 4, 'a', 'b', 'c', 'd'); PRAGMA application_id = 1397178968; PRAGMA user_version = 1`,
+  )
+  const store = await openSqlite(file)
+  onTestFinished(() => store.close())
+  expect(await store.schedules()).toEqual([])
+  expect(await store.checkpoints()).toMatchObject([{ number: 1, root: 'b' }])
+  await store.commit(commit('t'))
+  expect((await store.verify()).findings).toEqual([])
+})
+
 test('a store whose migration is not the one we have is refused', async () => {
   const file = path()
   await (await openSqlite(file)).close()
