@@ -6,6 +6,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createOrchestrator } from '../src/orchestrator.ts'
+import { manyChildren } from './children.ts'
 import { judgeSteps } from './policy.ts'
 import { readCommits, writeRaw } from './raw.ts'
 import { agent, modelOf } from './workload.ts'
@@ -23,6 +24,9 @@ try {
   tell('\nmany tasks in one process: commits are shared')
   await manyTasks(200, 10, 'warm-up')
   for (let round = 1; round <= 3; round += 1) report(await manyTasks(500, 10, `500 tasks of 10 turns, round ${round}`))
+  tell('\none parent and its children: each from its start to its place in the join, and the heap meanwhile')
+  await manyChildren(folder, 50)
+  for (const count of [100, 1_000]) report(await manyChildren(folder, count))
   tell('\nwhat it costs to judge one step (microseconds, in the process)')
   for (const result of judgeSteps()) report(result)
   tell('\nfrom the start of a process to its first durable turn')
