@@ -36,15 +36,18 @@ export class VirtualClock implements Runtime {
     let over = false
     const finish = (): void => void (over = true)
     awaited.then(finish, finish)
-    while (!over) {
-      // Commits and promises take turns of the real event loop, not of this clock.
-      for (let turn = 0; turn < 12 && !over; turn += 1) await new Promise((wake) => setImmediate(wake))
-      const next = [...this.#timers].sort((a, b) => a.atMs - b.atMs)[0]
-      if (over || !next) continue
-      this.#timers.delete(next)
-      this.#nowMs = Math.max(this.#nowMs, next.atMs)
-      next.callback()
-    }
+    while (!over) await this.step(() => over)
     return awaited
+  }
+
+  /** Lets everything happen that can happen now, unless it is `over` then, and jumps to the next timer. */
+  async step(over: () => boolean = () => false): Promise<void> {
+    // Commits and promises take turns of the real event loop, not of this clock.
+    for (let turn = 0; turn < 12 && !over(); turn += 1) await new Promise((wake) => setImmediate(wake))
+    const next = [...this.#timers].sort((a, b) => a.atMs - b.atMs)[0]
+    if (over() || !next) return
+    this.#timers.delete(next)
+    this.#nowMs = Math.max(this.#nowMs, next.atMs)
+    next.callback()
   }
 }
