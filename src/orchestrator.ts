@@ -27,7 +27,7 @@ import { boundsOf, quotaProblem, type Bounds, type Quota } from './core/quota.ts
 import type { Model } from './core/model.ts'
 import type { Redactor } from './core/redact.ts'
 import type { TaskStatus, Usage, WaitsFor } from './core/task.ts'
-import { commitSurely, decideOn } from './door.ts'
+import { commitSurely, decideOn, loadTask } from './door.ts'
 import { Notifier, proveWebhook, type Webhook } from './notifier.ts'
 import type { Ports } from './perform.ts'
 import { loadPrices, loadWindows, type PriceTable } from './providers/prices.ts'
@@ -445,9 +445,11 @@ export class Orchestrator {
     }
   }
 
-  /** A task's events, those there are and then live ones, until it has ended. Throws TASK_UNKNOWN. */
+  /** A task's events, those there are and then live ones, until it has ended. Throws TASK_UNKNOWN or LOG_NEWER. */
   async *events(taskId: string, options: { afterSeq?: number } = {}): AsyncGenerator<LoggedEvent, void, void> {
     let { afterSeq = 0 } = options
+    // The first event says the format of all.
+    await this.store.read(taskId, { limit: 1 })
     for (;;) {
       const changed = this.#change(taskId)
       try {
@@ -634,7 +636,7 @@ export class Orchestrator {
 
   /**
    * Takes in a task from a file, with its log, its labels and all that follows from them. Only one that has ended: any other
-   * would go on in two places. Throws EXPORT_INVALID, TASK_EXISTS or TASK_RUNNING; then nothing was written.
+   * would go on in two places. Throws EXPORT_INVALID, LOG_NEWER, TASK_EXISTS or TASK_RUNNING; then nothing was written.
    */
   async import(text: string): Promise<TaskRow> {
     const { taskId, events, payloads } = readExport(text)
@@ -652,9 +654,10 @@ export class Orchestrator {
     return this.#row(taskId)
   }
 
-  /** Throws DEFINITION_CHANGED unless one of the agents here is the one that the task was started with. */
+  /** Throws DEFINITION_CHANGED unless one of the agents here is the one that the task was started with, or LOG_NEWER. */
   async adopt(taskId: string): Promise<TaskHandle> {
     const { agent, definition } = await this.#row(taskId)
+    await loadTask(this.store, taskId)
     if (!this.#machines.has(definition)) {
       throw new Fault(
         'DEFINITION_CHANGED',

@@ -67,6 +67,8 @@ export class Worker {
   readonly #gates: Gates
   readonly #sessions = new Map<string, Session | undefined>()
   readonly #driving = new Set<Promise<void>>()
+  /** Tasks with a log that only a newer engine can read: they are left to one. */
+  readonly #newer = new Set<string>()
   #stopping = false
   readonly #alarm: Alarm
   #unwatch: () => void = () => undefined
@@ -122,11 +124,12 @@ export class Worker {
       try {
         const limit = concurrency - this.#sessions.size
         const nowMs = ports.runtime.now()
-        const request = { worker: this.#name, lease: ports.runtime.id(), leaseMs, limit, definitions, nowMs }
+        const except = [...this.#newer]
+        const request = { worker: this.#name, lease: ports.runtime.id(), leaseMs, limit, definitions, except, nowMs }
         const claims = limit > 0 ? await store.claim(taskId === undefined ? request : { ...request, taskId }) : []
         for (const claim of claims) this.#take(claim)
         if (claims.length > 0 && claims.length === limit) continue
-        const dueMs = limit > claims.length ? await store.nextDueMs(definitions, taskId) : null
+        const dueMs = limit > claims.length ? await store.nextDueMs(definitions, taskId, except) : null
         if (dueMs !== null) waitMs = Math.min(pollMs, Math.max(1, dueMs - ports.runtime.now()))
         this.#pauseMs = 0
       } catch (thrown) {
@@ -197,6 +200,18 @@ export class Worker {
   // ---- One task ----------------------------------------------------------------------------------------------------
 
   async #drive(claim: Claim): Promise<void> {
+    try {
+      await this.#hold(claim)
+    } catch (thrown) {
+      if (isFault(thrown, 'LOG_NEWER')) {
+        this.#newer.add(claim.taskId)
+        await this.#giveBack(claim)
+      }
+      throw thrown
+    }
+  }
+
+  async #hold(claim: Claim): Promise<void> {
     const session = await this.#load(claim)
     if (!session) return
     this.#sessions.set(claim.taskId, session)
@@ -207,7 +222,11 @@ export class Worker {
     }
     // What was called off in the middle is free for another worker at once. After a failure of ours it is not: the task
     // is tried again when its lease runs out, so one that always fails cannot keep a worker busy.
-    if (session.lost) await this.#options.store.release([claim], this.#options.ports.runtime.now())
+    if (session.lost) await this.#giveBack(claim)
+  }
+
+  #giveBack(claim: Claim): Promise<void> {
+    return this.#options.store.release([claim], this.#options.ports.runtime.now())
   }
 
   /** Decides, appends, performs, until the task rests, has ended, or is no longer ours. */

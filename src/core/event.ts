@@ -125,6 +125,8 @@ export interface EventData {
     /** The task whose context some of the input was taken from, with its labels. */
     readonly from?: string
     readonly limits: TaskLimits
+    /** The format of the log, where it is not 1; `format.ts` says which an engine can read. */
+    readonly format?: number
     /** What the task's own random numbers are made from. */
     readonly seed: number
   }

@@ -24,6 +24,7 @@ export type FaultCode =
   | 'KEY_EXISTS'
   | 'KEY_INVALID'
   | 'LOG_CONFLICT'
+  | 'LOG_NEWER'
   | 'MODEL_UNKNOWN'
   | 'MODULE_FAILED'
   | 'MODULE_MISSING'

@@ -30,9 +30,9 @@ const texts = {
   removeContext: `DELETE FROM context WHERE taskId = ? AND key = ?`,
   context: `SELECT key, version, trust, privacy, body FROM context JOIN payloads ON payloads.taskId = context.taskId AND payloads.seq = payloadSeq AND payloads.hash = payloadHash WHERE context.taskId = ? ORDER BY key`,
 
-  due: `SELECT taskId FROM jobs WHERE definition = ? AND availableAtMs <= ? ORDER BY availableAtMs LIMIT ?`,
+  due: `SELECT taskId FROM jobs WHERE definition = ? AND availableAtMs <= ? AND taskId NOT IN (SELECT value FROM json_each(?)) ORDER BY availableAtMs LIMIT ?`,
   dueTask: `SELECT taskId FROM jobs WHERE definition = ? AND availableAtMs <= ? AND taskId = ?`,
-  nextDue: `SELECT min(availableAtMs) AS due FROM jobs WHERE definition = ?`,
+  nextDue: `SELECT availableAtMs AS due FROM jobs WHERE definition = ? AND taskId NOT IN (SELECT value FROM json_each(?)) ORDER BY availableAtMs LIMIT 1`,
   nextDueTask: `SELECT availableAtMs AS due FROM jobs WHERE definition = ? AND taskId = ?`,
   lease: `UPDATE jobs SET availableAtMs = ?, worker = ?, lease = ? WHERE taskId = ?`,
   renew: `UPDATE jobs SET availableAtMs = ? WHERE taskId = ? AND lease = ?`,

@@ -100,6 +100,8 @@ export interface ClaimRequest {
   readonly definitions: readonly string[]
   /** Only this task. */
   readonly taskId?: string
+  /** Not these: the worker has found that it cannot work on them. */
+  readonly except?: readonly string[]
   readonly nowMs: number
 }
 
@@ -158,7 +160,8 @@ export interface NoticeRow extends InboxRow {
 
 /**
  * Something that `verify` found. `seq` is the first event that is not as it was written; it and the task are null where
- * only the anchor is known. `derived`: a row does not follow from the log. With anchors: `rewritten`, a chain that was
+ * only the anchor is known. `derived`: a row does not follow from the log. `newer`: the chain holds, and only a newer engine
+ * can say whether the rest does. With anchors: `rewritten`, a chain that was
  * computed anew; `removed` and `cut`, also where nothing else remembers; `restored`, an older copy of the store; `forked`,
  * one that has gone on by itself; `anchor`, an anchor that is not as it was signed.
  */
@@ -173,6 +176,7 @@ export interface Finding {
     | 'cut'
     | 'payload'
     | 'unreadable'
+    | 'newer'
     | 'derived'
     | 'rewritten'
     | 'restored'
@@ -214,7 +218,7 @@ export interface Renewed {
 export interface Store {
   /** Appends events and writes everything that follows from them. A payload that one of them erases is gone with it. */
   commit(commit: Commit): Promise<Committed>
-  /** A task's events after `afterSeq` (default 0), in order, payloads in place; at most `limit`. */
+  /** A task's events after `afterSeq` (default 0), in order, payloads in place; at most `limit`. Throws LOG_NEWER. */
   read(taskId: string, options?: { afterSeq?: number; limit?: number }): Promise<readonly LoggedEvent[]>
   /** The same, as they were hashed. */
   readSealed(taskId: string, options?: { afterSeq?: number; limit?: number }): Promise<readonly SealedEvent[]>
@@ -224,8 +228,8 @@ export interface Store {
   takeIn(taskId: string, events: readonly SealedEvent[], payloads: readonly StoredPayload[]): Promise<boolean>
   /** Gives a worker tasks that are due and free; each to one worker at a time. */
   claim(request: ClaimRequest): Promise<readonly Claim[]>
-  /** When the next task of these definitions is due, in ms since 1970, or null. */
-  nextDueMs(definitions: readonly string[], taskId?: string): Promise<number | null>
+  /** When the next task of these definitions is due, those of `except` aside, in ms since 1970, or null. */
+  nextDueMs(definitions: readonly string[], taskId?: string, except?: readonly string[]): Promise<number | null>
   /** Prolongs leases. */
   renew(leases: readonly Renewal[], leaseMs: number, nowMs: number): Promise<readonly Renewed[]>
   /** Gives leases back as they are: the tasks are due at once. */
