@@ -10,6 +10,8 @@ export type {
   FinalState,
   HumanState,
   Leaving,
+  Migration,
+  MigrationFrom,
   ModelState,
   RunState,
   State,

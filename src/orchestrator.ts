@@ -28,6 +28,7 @@ import type { Model } from './core/model.ts'
 import type { Redactor } from './core/redact.ts'
 import type { TaskStatus, Usage, WaitsFor } from './core/task.ts'
 import { commitSurely, decideOn, loadTask } from './door.ts'
+import { Migrator, moveTask, type Destination } from './migrator.ts'
 import { Notifier, proveWebhook, type Webhook } from './notifier.ts'
 import type { Ports } from './perform.ts'
 import { loadPrices, loadWindows, type PriceTable } from './providers/prices.ts'
@@ -320,6 +321,9 @@ export class Orchestrator {
   readonly #terms: Terms
   readonly #worker: Worker | undefined
   readonly #notifier: Notifier | undefined
+  readonly #migrator: Migrator | undefined
+  /** Agents that take over tasks of other definitions, by name. */
+  readonly #destinations: ReadonlyMap<string, Destination>
   readonly #ownsStore: boolean
   #drained: Promise<void> | undefined
 
@@ -344,13 +348,25 @@ export class Orchestrator {
       this.#notifier = new Notifier({ store, runtime, terms, webhook: options.webhook, pollMs, onFault })
       this.#notifier.start()
     }
+    this.#destinations = new Map(
+      [...machines].flatMap(([definition, { agent, machine }]) =>
+        machine.migrate ? [[agent, { definition, machine }] as const] : [],
+      ),
+    )
     if (!works) return
+    const leaseMs = options.leaseMs ?? 10_000
+    if (options.only === undefined && this.#destinations.size > 0) {
+      const { runtime, terms } = ports
+      const destinations = this.#destinations
+      this.#migrator = new Migrator({ store, runtime, terms, destinations, pollMs: leaseMs, onFault })
+      this.#migrator.start()
+    }
     this.#worker = new Worker({
       store,
       machines: new Map([...machines].map(([definition, { machine }]) => [definition, machine])),
       ports,
       concurrency: options.concurrency ?? 16,
-      leaseMs: options.leaseMs ?? 10_000,
+      leaseMs,
       pollMs,
       ...(options.only === undefined ? {} : { taskId: options.only }),
       onFault,
@@ -420,12 +436,16 @@ export class Orchestrator {
   async #proveSame(begun: Draft): Promise<void> {
     const [first] = await this.store.read(begun.task.id, { limit: 1 })
     const [asked] = begun.events
+    // A task that was moved is the same by the definition that it was started with, and by the one that it is pinned to.
+    const { definition: now } = await this.#row(begun.task.id)
+    const its = new Set([now, first?.type === 'task.started' ? first.data.definition : now])
     // An input that was erased can be held against nothing: then the id and the agent say that it is the same.
     const gone = first?.type === 'task.started' && isErased(first.data.input)
     const facts = (event: typeof asked): string => {
       const data = event?.type === 'task.started' ? event.data : undefined
-      const { agent, definition, input } = data ?? {}
-      return canonical(data ? { agent: agent!, definition: definition!, input: gone ? null : input! } : null)
+      if (!data) return canonical(null)
+      const { agent, definition, input } = data
+      return canonical({ agent, its: its.has(definition), input: gone ? null : input })
     }
     if (facts(first) === facts(asked)) return
     throw new Fault(
@@ -654,23 +674,30 @@ export class Orchestrator {
     return this.#row(taskId)
   }
 
-  /** Throws DEFINITION_CHANGED unless one of the agents here is the one that the task was started with, or LOG_NEWER. */
+  /**
+   * Takes up a task that exists. One that is pinned to another definition is moved, where its agent here declares `migrate`.
+   * Throws DEFINITION_CHANGED where it cannot be, or LOG_NEWER.
+   */
   async adopt(taskId: string): Promise<TaskHandle> {
     const { agent, definition } = await this.#row(taskId)
     await loadTask(this.store, taskId)
-    if (!this.#machines.has(definition)) {
-      throw new Fault(
-        'DEFINITION_CHANGED',
-        `Task ${taskId} was started with another definition of agent ${agent}.`,
-        'Go on with the file it was started with, or start a new task.',
-      )
-    }
-    return this.task(taskId)
+    if (this.#machines.has(definition)) return this.task(taskId)
+    const to = this.#destinations.get(agent)
+    const desk = { store: this.store, runtime: this.#runtime, terms: this.#terms }
+    const moved = to && (await moveTask(desk, taskId, to))
+    if (moved?.kind === 'moved') return this.task(taskId)
+    throw new Fault(
+      'DEFINITION_CHANGED',
+      `Task ${taskId} is pinned to another definition of agent ${agent}${moved ? `, and is not moved: ${moved.why}` : ''}.`,
+      'Go on with the file it was started with, or start a new task.',
+    )
   }
 
   /** Stops working: no new steps; those being performed may end within `drainMs` (default 10 s). */
   drain(drainMs = 10_000): Promise<void> {
-    this.#drained ??= Promise.all([this.#worker?.stop(drainMs), this.#notifier?.stop()]).then(() => undefined)
+    this.#drained ??= Promise.all([this.#migrator?.stop(), this.#worker?.stop(drainMs), this.#notifier?.stop()]).then(
+      () => undefined,
+    )
     return this.#drained
   }
 

@@ -18,6 +18,7 @@ export const writePoints = [
   'erase',
   'checkpoint',
   'rollback',
+  'migrate',
 ] as const
 
 /** One of the places where the engine writes. */

@@ -213,7 +213,8 @@ export class Worker {
 
   async #hold(claim: Claim): Promise<void> {
     const session = await this.#load(claim)
-    if (!session) return
+    // Moved to another definition before it could be looked at.
+    if (!session) return this.#giveBack(claim)
     this.#sessions.set(claim.taskId, session)
     try {
       await this.#work(session)
@@ -237,7 +238,7 @@ export class Worker {
     let point: WritePoint = 'permit'
     let full: ReadonlyMap<number, number> = new Map()
     let looked = false
-    while (!isEnded(session.task)) {
+    while (!isEnded(session.task) && !session.lost) {
       const gate = (key: string): Gate => this.#gates.get(key)
       const fullUntilMs = (step: number): number | undefined => full.get(step)
       const nowMs = ports.runtime.now()
@@ -339,6 +340,7 @@ export class Worker {
   async #reload(session: Session): Promise<void> {
     const { claim } = session
     Object.assign(session, await this.#patiently(session, () => loadTask(this.#options.store, claim.taskId)))
+    this.#abandonMoved(session)
     this.#callOffClosed(session)
   }
 
@@ -421,7 +423,13 @@ export class Worker {
     if (last) session.head = { seq: last.seq, hash: last.hash }
     session.seenSeq = session.head.seq
     if (isEnded(session.task)) this.#abandon(session)
+    this.#abandonMoved(session)
     this.#callOffClosed(session)
+  }
+
+  /** A task that somebody has moved to another definition is for whoever has that. */
+  #abandonMoved(session: Session): void {
+    if (this.#options.machines.get(session.task.definition) !== session.machine) this.#abandon(session)
   }
 
   /** What somebody outside has decided without is not performed any further. */

@@ -42,8 +42,10 @@ const below: Readonly<Record<string, readonly string[]>> = {
   alarm: ['runtime'],
   door: ['store', 'runtime', 'core'],
   worker: ['perform', 'gates', 'door', 'alarm', 'store', 'runtime', 'core'],
+  migrator: ['door', 'alarm', 'store', 'core'],
   notifier: ['door', 'alarm', 'providers', 'store', 'core'],
   orchestrator: [
+    'migrator',
     'notifier',
     'worker',
     'door',

@@ -4,12 +4,12 @@
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
-import { defineAgent } from '../src/core/agent.ts'
+import { defineAgent, type Agent } from '../src/core/agent.ts'
 import { defineContext } from '../src/core/context.ts'
 import type { Event } from '../src/core/event.ts'
 import { isFault, type FaultCode } from '../src/core/fault.ts'
 import { loadTask } from '../src/door.ts'
-import { createOrchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
+import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
 import { genesis, hashOf } from '../src/store/log.ts'
 import { openSqlite } from '../src/store/sqlite.ts'
 import type { Store } from '../src/store/store.ts'
@@ -161,5 +161,149 @@ describe('A13: a log that a newer engine has written to', () => {
     )
     const verified = await signalbox(['verify', '--json'], { cwd })
     expect([verified.code, verified.json[0].findings[0].kind]).toEqual([1, 'newer'])
+  })
+})
+
+describe('a worker that has another definition of an agent', () => {
+  const context = defineContext({ goal: { schema: z.string(), initial: 'g' }, grade: z.int().optional() })
+  const head = { name: 'clerk', context, initial: 'ask', on: { $timeout: 'failed', $error: 'failed' } } as const
+  const ends = { done: { type: 'final' }, failed: { type: 'final', failure: true } } as const
+  const first = defineAgent({
+    ...head,
+    version: '1',
+    states: { ask: { human: { question: 'One?' }, on: { yes: 'done' } }, ...ends },
+  })
+  const second = defineAgent({
+    ...head,
+    version: '2',
+    states: { ask: { human: { question: 'Two?' }, on: { yes: 'done', no: 'failed' } }, ...ends },
+  })
+  const taking = (migrate: Agent['migrate']): Agent<any, any> => ({ ...second, migrate }) as never
+  const yes = { decision: 'yes', by: 'ana', reason: 'r' }
+
+  async function shared() {
+    const store = await openSqlite(join(folder(), 'store.db'))
+    onTestFinished(() => store.close())
+    const worker = async (agents: readonly Agent<any, any>[], more: Partial<OrchestratorOptions> = {}) =>
+      open({ store, agents, leaseMs: 60, ...more })
+    return { store, worker }
+  }
+
+  const answerAll = async (box: Orchestrator): Promise<void> => {
+    for (const { item } of await box.inbox()) await box.answer(item, yes)
+  }
+
+  test('leaves its tasks alone where nothing says how they would go on; the worker that has theirs goes on', async () => {
+    const { store, worker } = await shared()
+    const { box: old } = await worker([first])
+    const task = await old.start(first, {}, { id: 't' })
+    await task.rest()
+    await old.drain(100)
+    const { box, faults } = await worker([second])
+    await answerAll(box)
+    await new Promise((wake) => setTimeout(wake, 300))
+    expect((await store.task('t'))!.status).toBe('running')
+    expect(await codeOf(box.adopt('t'))).toBe('DEFINITION_CHANGED')
+    const { box: again } = await worker([first])
+    expect((await again.task('t').result()).outcome).toBe('done')
+    expect([(await store.task('t'))!.version, faults]).toEqual(['1', []])
+  })
+
+  test('moves them with an event where the agent declares migrate, and all that follows from the log follows', async () => {
+    const { store, worker } = await shared()
+    const { box: old } = await worker([first])
+    for (const id of ['a', 'b']) await (await old.start(first, { goal: id }, { id })).rest()
+    const before = (await store.task('a'))!
+    const { box } = await worker([taking(({ context: { goal } }) => ({ context: { grade: goal.length } }))])
+    await until(async () => (await box.inbox()).filter(({ question }) => question === 'Two?').length === 2)
+    const after = (await store.task('a'))!
+    expect([after.version, after.definition === before.definition, after.status]).toEqual(['2', false, 'waiting'])
+    expect(await store.definitions()).toEqual([{ agent: 'clerk', definition: after.definition }])
+    expect((await box.show('a')).context).toEqual({ goal: 'a', grade: 1 })
+    const moved = (await store.read('a')).find(({ type }) => type === 'task.migrated')
+    expect(moved?.data).toMatchObject({
+      from: { version: '1', definition: before.definition, state: 'ask' },
+      version: '2',
+      definition: after.definition,
+      state: 'ask',
+    })
+    // The old question is nobody's any more.
+    expect(await codeOf(box.answer('a.4', yes))).toBe('ITEM_CLOSED')
+    // Both workers are here; the one that has its definition goes on with it.
+    await answerAll(box)
+    for (const id of ['a', 'b']) expect((await box.task(id).result()).outcome).toBe('done')
+    // Whoever starts it again by its id means the same task, whichever version they have.
+    for (const [by, agent] of [
+      [old, first],
+      [box, second],
+    ] as const) {
+      expect((await by.start(agent, { goal: 'a' }, { id: 'a' })).id).toBe('a')
+    }
+    expect((await box.verify()).findings).toEqual([])
+    await store.rebuild()
+    expect((await box.verify()).findings).toEqual([])
+  })
+
+  test('says once why a task cannot be moved, and leaves it to the worker that has its definition', async () => {
+    const { store, worker } = await shared()
+    const { box: old } = await worker([first])
+    await (await old.start(first, {}, { id: 't' })).rest()
+    const { box, faults } = await worker([taking(() => ({ context: { grade: 'good' } }))])
+    await until(() => faults.length > 0)
+    await new Promise((wake) => setTimeout(wake, 300))
+    expect(faults.map(({ fault, taskId }) => [isFault(fault, 'MIGRATION_UNFIT'), taskId])).toEqual([[true, 't']])
+    expect((await store.task('t'))!.version).toBe('1')
+    expect(await codeOf(box.adopt('t'))).toBe('DEFINITION_CHANGED')
+    await answerAll(box)
+    expect((await old.task('t').result()).outcome).toBe('done')
+  })
+
+  test('takes up one task by its id, where it may be moved', async () => {
+    const { worker } = await shared()
+    const { box: old } = await worker([first])
+    await (await old.start(first, {}, { id: 't' })).rest()
+    await old.drain(100)
+    const { box } = await worker([taking(() => ({}))], { only: 't' })
+    await (await box.adopt('t')).rest()
+    expect((await box.inbox()).map(({ question }) => question)).toEqual(['Two?'])
+  })
+
+  test('takes tasks over from workers that are at work on them: each step is done once, and each task ends', async () => {
+    const { store, worker } = await shared()
+    const ran = new Map<string, number>()
+    const counter = (version: string) =>
+      defineAgent({
+        name: 'counter',
+        version,
+        context: defineContext({ id: z.string(), n: { schema: z.int(), initial: 0 } }),
+        initial: 'count',
+        on: { $error: 'failed', $timeout: 'failed' },
+        migrate: version === '2' ? ({ state }) => ({ state: state as 'count' }) : undefined,
+        states: {
+          count: {
+            visits: 50,
+            run: ({ context: { id, n } }) => {
+              ran.set(`${id} ${n}`, (ran.get(`${id} ${n}`) ?? 0) + 1)
+              return { exit: n < 20 ? 'MORE' : 'END', output: { n: n + 1 } }
+            },
+            on: {
+              MORE: { target: 'pause', output: z.object({ n: z.int() }) },
+              END: { target: 'done', output: z.object({ n: z.int() }) },
+            },
+          },
+          pause: { visits: 50, wait: { delay: '1ms' }, on: { DONE: 'count' } },
+          ...ends,
+        },
+      })
+    const { box: old, faults: one } = await worker([counter('1')])
+    const ids = Array.from({ length: 20 }, (_, index) => `t${index}`)
+    for (const id of ids) await old.start('counter', { id } as never, { id })
+    const { box, faults: two } = await worker([counter('2')], { leaseMs: 30 })
+    for (const id of ids) expect((await box.task(id).result()).outcome).toBe('done')
+    const versions = (await store.tasks()).map(({ version }) => version)
+    expect(versions).toContain('2')
+    expect([...ran.values()].filter((times) => times !== 1)).toEqual([])
+    expect([one, two]).toEqual([[], []])
+    expect((await box.verify()).findings).toEqual([])
   })
 })

@@ -130,6 +130,13 @@ export interface EventData {
     /** What the task's own random numbers are made from. */
     readonly seed: number
   }
+  /** The task goes on under another definition of its agent. Its context and state follow in the same commit. */
+  'task.migrated': {
+    readonly from: { readonly version: string; readonly definition: string; readonly state: string }
+    readonly version: string
+    readonly definition: string
+    readonly state: string
+  }
   'state.entered': {
     readonly state: string
     readonly kind: StateKind
@@ -143,7 +150,7 @@ export interface EventData {
     readonly key: string
     readonly version: number
     readonly value: Json
-    readonly source: 'input' | 'initial' | 'exit' | 'rollback'
+    readonly source: 'input' | 'initial' | 'exit' | 'rollback' | 'migration'
     /** Absent: trusted and public, as everywhere. */
     readonly label?: Label
   }

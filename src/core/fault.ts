@@ -25,6 +25,7 @@ export type FaultCode =
   | 'KEY_INVALID'
   | 'LOG_CONFLICT'
   | 'LOG_NEWER'
+  | 'MIGRATION_UNFIT'
   | 'MODEL_UNKNOWN'
   | 'MODULE_FAILED'
   | 'MODULE_MISSING'

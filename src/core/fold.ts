@@ -53,6 +53,9 @@ function apply(task: Task, event: Event): void {
       task.seed = event.data.seed
       task.startedAtMs = event.at
       return
+    case 'task.migrated':
+      move(task, event.data)
+      return
     case 'state.entered':
       enter(task, event.data)
       return
@@ -324,6 +327,19 @@ function enter(task: Task, entered: EventData['state.entered']): void {
     leaving: undefined,
   }
   if (checkpoint !== undefined) task.checkpoints = [...task.checkpoints, pastOf(task, checkpoint)]
+}
+
+/** Leaves behind what only the old machine knows: the visit, what counts as no progress, the points to go back to. */
+function move(task: Task, { from, version, definition, state }: EventData['task.migrated']): void {
+  task.moves = [...task.moves, { definition: from.definition, seq: task.seq }]
+  task.version = version
+  task.definition = definition
+  task.state = state
+  leaveBehind(task)
+  task.entries.clear()
+  task.progress += 1
+  task.handedFrom = undefined
+  task.checkpoints = []
 }
 
 /** Drops what belongs to a visit that is over. */

@@ -130,6 +130,7 @@ export interface Machine {
   readonly limits: TaskLimits
   readonly policy: readonly Rule[]
   readonly strict: boolean
+  readonly migrate: Agent['migrate']
   readonly context: ReadonlyMap<string, ContextKey>
   readonly states: ReadonlyMap<string, Node>
   /** Every tool of every state, by name: to tell a tool that is not allowed here from one that does not exist. */
@@ -196,6 +197,7 @@ export function compile(agent: Agent): Machine {
     limits: resolveLimits(agent.limits ?? {}),
     policy: agent.policy ?? [],
     strict: agent.strict === true,
+    migrate: agent.migrate,
     context,
     states,
     tools,
@@ -406,7 +408,8 @@ export function outputKeys(exit: MachineExit): readonly string[] {
 
 /**
  * Everything about an agent that its behaviour depends on, as JSON: the hash of this is what a task is pinned to.
- * Functions are named by their source text; what they call elsewhere is not seen.
+ * Functions are named by their source text; what they call elsewhere is not seen. How tasks of other definitions are taken
+ * over is no part of it.
  */
 export function describe(agent: Agent): Json {
   const plain = (value: unknown): unknown => {
@@ -416,6 +419,6 @@ export function describe(agent: Agent): Json {
     if (Array.isArray(value)) return value.map(plain)
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]))
   }
-  const conversion = toJson(plain({ ...agent }))
+  const conversion = toJson(plain({ ...agent, migrate: undefined }))
   return conversion.ok ? conversion.value : conversion.problem
 }

@@ -8,6 +8,8 @@ import type { GateRow, Head, TaskRow } from './store.ts'
 
 /** The columns of a task that change with its events, in the order of the statement that writes them. */
 export const changingColumns = [
+  'version',
+  'definition',
   'status',
   'state',
   'outcome',
@@ -25,15 +27,7 @@ export const changingColumns = [
 ] as const
 
 /** All columns of a task. */
-export const taskColumns = [
-  'taskId',
-  'agent',
-  'version',
-  'definition',
-  'startedBy',
-  'startedAtMs',
-  ...changingColumns,
-] as const
+export const taskColumns = ['taskId', 'agent', 'startedBy', 'startedAtMs', ...changingColumns] as const
 
 /** The task's row, as a list shows it. */
 export function taskRow(task: Task, head: Head): TaskRow {

@@ -31,6 +31,7 @@ import type {
   InboxRow,
   LoggedEvent,
   NoticeRow,
+  QueuedTask,
   Renewal,
   Renewed,
   SealedEvent,
@@ -210,6 +211,20 @@ class SqliteStore implements Store {
       }
       return next
     })
+  }
+
+  definitions(): ReturnType<Store['definitions']> {
+    return this.#read(() => this.#sql.definitions.all().map((row) => ({ ...row })) as never)
+  }
+
+  queued(
+    definition: string,
+    { nowMs, after, limit }: { nowMs: number; after?: QueuedTask; limit: number },
+  ): Promise<readonly QueuedTask[]> {
+    const { availableAtMs = -1, taskId = '' } = after ?? {}
+    return this.#read(() =>
+      this.#sql.queued.all(definition, availableAtMs, taskId, nowMs, limit).map((row) => plain<QueuedTask>(row)!),
+    )
   }
 
   renew(leases: readonly Renewal[], leaseMs: number, nowMs: number): Promise<readonly Renewed[]> {

@@ -34,12 +34,15 @@ const texts = {
   dueTask: `SELECT taskId FROM jobs WHERE definition = ? AND availableAtMs <= ? AND taskId = ?`,
   nextDue: `SELECT availableAtMs AS due FROM jobs WHERE definition = ? AND taskId NOT IN (SELECT value FROM json_each(?)) ORDER BY availableAtMs LIMIT 1`,
   nextDueTask: `SELECT availableAtMs AS due FROM jobs WHERE definition = ? AND taskId = ?`,
+  // From one definition to the next, so that what it takes grows with their number and not with that of the jobs.
+  definitions: `WITH RECURSIVE pinned (definition) AS (SELECT min(definition) FROM jobs UNION ALL SELECT (SELECT min(definition) FROM jobs WHERE definition > pinned.definition) FROM pinned WHERE definition IS NOT NULL) SELECT definition, (SELECT agent FROM jobs JOIN tasks USING (taskId) WHERE jobs.definition = pinned.definition LIMIT 1) AS agent FROM pinned WHERE definition IS NOT NULL`,
+  queued: `SELECT taskId, tasks.seq, availableAtMs FROM jobs JOIN tasks USING (taskId) WHERE jobs.definition = ? AND (availableAtMs, taskId) > (?, ?) AND (lease IS NULL OR availableAtMs <= ?) ORDER BY availableAtMs, taskId LIMIT ?`,
   lease: `UPDATE jobs SET availableAtMs = ?, worker = ?, lease = ? WHERE taskId = ?`,
   renew: `UPDATE jobs SET availableAtMs = ? WHERE taskId = ? AND lease = ?`,
   release: `UPDATE jobs SET availableAtMs = ?, worker = NULL, lease = NULL WHERE taskId = ? AND lease = ?`,
   freeJob: `UPDATE jobs SET availableAtMs = ?, worker = NULL, lease = NULL WHERE taskId = ?`,
   // From outside: a task that a worker holds stays with it; the worker finds that the log has moved on.
-  wakeJob: `INSERT INTO jobs (taskId, definition, availableAtMs) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET availableAtMs = iif(lease IS NULL, excluded.availableAtMs, availableAtMs)`,
+  wakeJob: `INSERT INTO jobs (taskId, definition, availableAtMs) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET definition = excluded.definition, availableAtMs = iif(lease IS NULL, excluded.availableAtMs, availableAtMs)`,
   deleteJob: `DELETE FROM jobs WHERE taskId = ?`,
 
   openItem: `INSERT INTO inbox (item, taskId, kind, state, questionSeq, questionHash, showSeq, showHash, options, assignee, openedAtMs, expiresAtMs, hash, status, agreed, noticeAtMs, noticeAttempts, noticeDelayMs, noticeId) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', '[]', ?, 0, 0, ?)`,

@@ -105,6 +105,14 @@ export interface ClaimRequest {
   readonly nowMs: number
 }
 
+/** A task in the queue that no worker holds, as it lies there. */
+export interface QueuedTask {
+  readonly taskId: string
+  /** The end of its log. */
+  readonly seq: number
+  readonly availableAtMs: number
+}
+
 /** A task as a list shows it. */
 export interface TaskRow {
   readonly taskId: string
@@ -230,6 +238,13 @@ export interface Store {
   claim(request: ClaimRequest): Promise<readonly Claim[]>
   /** When the next task of these definitions is due, those of `except` aside, in ms since 1970, or null. */
   nextDueMs(definitions: readonly string[], taskId?: string, except?: readonly string[]): Promise<number | null>
+  /** The definitions that tasks in the queue are pinned to, and their agents. */
+  definitions(): Promise<readonly { readonly agent: string; readonly definition: string }[]>
+  /** Tasks of a definition that are in the queue and held by no worker, in the order in which they are due, behind one. */
+  queued(
+    definition: string,
+    options: { nowMs: number; after?: QueuedTask; limit: number },
+  ): Promise<readonly QueuedTask[]>
   /** Prolongs leases. */
   renew(leases: readonly Renewal[], leaseMs: number, nowMs: number): Promise<readonly Renewed[]>
   /** Gives leases back as they are: the tasks are due at once. */
