@@ -194,7 +194,7 @@ async function open(options: OrchestratorOptions, secrets: Secrets): Promise<Orc
   const machines = new Map<string, { agent: string; machine: Machine }>()
   for (const agent of options.agents ?? []) {
     const machine = compileChecked(agent)
-    machines.set(sha256(canonical(describe(agent))), { agent: agent.name, machine })
+    machines.set(definitionOf(agent), { agent: agent.name, machine })
   }
   const names = [...machines.values()].map(({ agent }) => agent)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
@@ -306,6 +306,11 @@ function provePrices(machine: Machine, costMicros: number | null, { price }: Ter
       `Give it one: prices: { ${JSON.stringify(unknown)}: { inputUsdPerMillion: …, outputUsdPerMillion: … } }.`,
     )
   }
+}
+
+/** The hash of an agent's definition, which its tasks are pinned to. */
+export function definitionOf(agent: Agent): string {
+  return sha256(canonical(describe(agent)))
 }
 
 /** The hash of a tool's text (name, description, schema), to be pinned: `defineTool({ …, pin: '…' })`. */

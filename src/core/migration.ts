@@ -10,6 +10,7 @@ import type { EventData } from './event.ts'
 import { messageOf } from './fault.ts'
 import { isObject, keyOf, type Json } from './json.ts'
 import { clear, join, labelled, type Label } from './label.ts'
+import { softTarget } from './limits.ts'
 import type { ContextKey, Machine, Node } from './machine.ts'
 import { originOf, withoutLinks } from './provenance.ts'
 import { validate } from './schema.ts'
@@ -89,9 +90,9 @@ function read(machine: Machine, task: Task, asked: Migration): Ready {
   const { state = task.state, context = {} }: Migration = asked
   const node = machine.states.get(state)
   if (!node) throw new Error(`version ${machine.version} has no state ${JSON.stringify(state)}`)
-  const { onSoft } = task.limits
-  if (onSoft !== 'pause' && onSoft !== 'terminate' && !machine.states.has(onSoft)) {
-    throw new Error(`version ${machine.version} has no state ${onSoft}, which the task's limits.onSoft leads to`)
+  const soft = softTarget(task.limits)
+  if (soft !== undefined && !machine.states.has(soft)) {
+    throw new Error(`version ${machine.version} has no state ${soft}, which the task's limits.onSoft leads to`)
   }
   if (!isObject(context)) throw new Error("migrate's context is not an object")
   const more = Object.keys(context).find((key) => !machine.context.has(key))

@@ -30,6 +30,10 @@ export type ProblemCode =
   | 'DECLASSIFY_INVALID'
   | 'FLOW_UNGATED'
   | 'MIGRATION_INVALID'
+  | 'MIGRATION_MISSING'
+  | 'MIGRATION_STATE'
+  | 'MIGRATION_KEY'
+  | 'MIGRATION_UNTOLD'
   | 'ROUTE_MISSING'
   | 'SINKS_MISSING'
   | 'LOOP_DEFAULT'
@@ -47,7 +51,12 @@ export interface Problem {
 /** Takes down a problem. `place` begins with the dot behind the agent's name. */
 export type Report = (code: ProblemCode, place: string, problem: string, cure: string) => void
 
-const warnings: ReadonlySet<ProblemCode> = new Set<ProblemCode>(['ROUTE_MISSING', 'SINKS_MISSING', 'LOOP_DEFAULT'])
+const warnings: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
+  'ROUTE_MISSING',
+  'SINKS_MISSING',
+  'LOOP_DEFAULT',
+  'MIGRATION_UNTOLD',
+])
 
 /** Does a problem keep the machine from running? */
 export function severityOf(code: ProblemCode): Problem['severity'] {
