@@ -63,7 +63,10 @@ function tells(event: Event | undefined): string | undefined {
   return event && canonical({ at: event.at, type: event.type, data: event.data as never, costMicros: event.costMicros })
 }
 
-/** A task as its log says, and the head that a commit on it must name. A task without events has the head of no log. */
+/**
+ * A task as its log says, and the head that a commit on it must name. A task without events has the head of no log. Throws
+ * LOG_NEWER.
+ */
 export async function loadTask(store: Store, taskId: string): Promise<{ task: Task; head: Head }> {
   const events = await store.read(taskId)
   const last = events.at(-1)

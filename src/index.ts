@@ -14,6 +14,8 @@ export type {
   HumanState,
   Join,
   Leaving,
+  Migration,
+  MigrationFrom,
   ModelState,
   RunState,
   State,

@@ -29,7 +29,8 @@ import type { Redactor } from './core/redact.ts'
 import type { TaskStatus, Usage, WaitsFor } from './core/task.ts'
 import { isScheduleName, occurrenceId, overlaps, type Overlap } from './core/schedule.ts'
 import { occurrencesAfter } from './cron.ts'
-import { commitSurely, decideOn } from './door.ts'
+import { commitSurely, decideOn, loadTask } from './door.ts'
+import { Migrator, moveTask, type Destination } from './migrator.ts'
 import { Notifier, proveWebhook, type Webhook } from './notifier.ts'
 import type { Ports } from './perform.ts'
 import { loadPrices, loadWindows, type PriceTable } from './providers/prices.ts'
@@ -233,7 +234,7 @@ async function open(options: OrchestratorOptions, secrets: Secrets): Promise<Orc
   // Whoever may be started as a child is worked on here, too.
   for (const agent of new Set((options.agents ?? []).flatMap(familyOf))) {
     const machine = compileChecked(agent)
-    const definition = sha256(canonical(describe(agent)))
+    const definition = definitionOf(agent)
     machines.set(definition, { agent: agent.name, machine })
     definitions.set(agent, definition)
   }
@@ -353,6 +354,11 @@ function provePrices(machine: Machine, costMicros: number | null, terms: Terms):
   }
 }
 
+/** The hash of an agent's definition, which its tasks are pinned to. */
+export function definitionOf(agent: Agent): string {
+  return sha256(canonical(describe(agent)))
+}
+
 /** The hash of a tool's text (name, description, schema), to be pinned: `defineTool({ …, pin: '…' })`. */
 export function pinOf(tool: Tool<any>): string {
   return sha256(textOf({ name: tool.name, tool, inputJson: toJsonSchema(tool.inputSchema) }))
@@ -367,6 +373,9 @@ export class Orchestrator {
   readonly #worker: Worker | undefined
   readonly #notifier: Notifier | undefined
   readonly #scheduler: Scheduler | undefined
+  readonly #migrator: Migrator | undefined
+  /** Agents that take over tasks of other definitions, by name. */
+  readonly #destinations: ReadonlyMap<string, Destination>
   readonly #ownsStore: boolean
   #drained: Promise<void> | undefined
 
@@ -391,13 +400,25 @@ export class Orchestrator {
       this.#notifier = new Notifier({ store, runtime, terms, webhook: options.webhook, pollMs, onFault })
       this.#notifier.start()
     }
+    this.#destinations = new Map(
+      [...machines].flatMap(([definition, { agent, machine }]) =>
+        machine.migrate ? [[agent, { definition, machine }] as const] : [],
+      ),
+    )
     if (!works) return
+    const leaseMs = options.leaseMs ?? 10_000
+    if (options.only === undefined && this.#destinations.size > 0) {
+      const { runtime, terms } = ports
+      const destinations = this.#destinations
+      this.#migrator = new Migrator({ store, runtime, terms, destinations, pollMs: leaseMs, onFault })
+      this.#migrator.start()
+    }
     this.#worker = new Worker({
       store,
       machines: new Map([...machines].map(([definition, { machine }]) => [definition, machine])),
       ports,
       concurrency: options.concurrency ?? 16,
-      leaseMs: options.leaseMs ?? 10_000,
+      leaseMs,
       pollMs,
       ...(options.only === undefined ? {} : { taskId: options.only }),
       onFault,
@@ -478,12 +499,16 @@ export class Orchestrator {
   async #proveSame(begun: Draft): Promise<void> {
     const [first] = await this.store.read(begun.task.id, { limit: 1 })
     const [asked] = begun.events
+    // A task that was moved is the same by the definition that it was started with, and by the one that it is pinned to.
+    const { definition: now } = await this.#row(begun.task.id)
+    const its = new Set([now, first?.type === 'task.started' ? first.data.definition : now])
     // An input that was erased can be held against nothing: then the id and the agent say that it is the same.
     const gone = first?.type === 'task.started' && isErased(first.data.input)
     const facts = (event: typeof asked): string => {
       const data = event?.type === 'task.started' ? event.data : undefined
-      const { agent, definition, input } = data ?? {}
-      return canonical(data ? { agent: agent!, definition: definition!, input: gone ? null : input! } : null)
+      if (!data) return canonical(null)
+      const { agent, definition, input } = data
+      return canonical({ agent, its: its.has(definition), input: gone ? null : input })
     }
     if (facts(first) === facts(asked)) return
     throw new Fault(
@@ -503,9 +528,11 @@ export class Orchestrator {
     }
   }
 
-  /** A task's events, those there are and then live ones, until it has ended. Throws TASK_UNKNOWN. */
+  /** A task's events, those there are and then live ones, until it has ended. Throws TASK_UNKNOWN or LOG_NEWER. */
   async *events(taskId: string, options: { afterSeq?: number } = {}): AsyncGenerator<LoggedEvent, void, void> {
     let { afterSeq = 0 } = options
+    // The first event says the format of all.
+    await this.store.read(taskId, { limit: 1 })
     for (;;) {
       const changed = this.#change(taskId)
       try {
@@ -783,7 +810,7 @@ export class Orchestrator {
 
   /**
    * Takes in a task from a file, with its log, its labels and all that follows from them. Only one that has ended: any other
-   * would go on in two places. Throws EXPORT_INVALID, TASK_EXISTS or TASK_RUNNING; then nothing was written.
+   * would go on in two places. Throws EXPORT_INVALID, LOG_NEWER, TASK_EXISTS or TASK_RUNNING; then nothing was written.
    */
   async import(text: string): Promise<TaskRow> {
     const { taskId, events, payloads } = readExport(text)
@@ -801,24 +828,33 @@ export class Orchestrator {
     return this.#row(taskId)
   }
 
-  /** Throws DEFINITION_CHANGED unless one of the agents here is the one that the task was started with. */
+  /**
+   * Takes up a task that exists. One that is pinned to another definition is moved, where its agent here declares `migrate`.
+   * Throws DEFINITION_CHANGED where it cannot be, or LOG_NEWER.
+   */
   async adopt(taskId: string): Promise<TaskHandle> {
     const { agent, definition } = await this.#row(taskId)
-    if (!this.#machines.has(definition)) {
-      throw new Fault(
-        'DEFINITION_CHANGED',
-        `Task ${taskId} was started with another definition of agent ${agent}.`,
-        'Go on with the file it was started with, or start a new task.',
-      )
-    }
-    return this.task(taskId)
+    await loadTask(this.store, taskId)
+    if (this.#machines.has(definition)) return this.task(taskId)
+    const to = this.#destinations.get(agent)
+    const desk = { store: this.store, runtime: this.#runtime, terms: this.#terms }
+    const moved = to && (await moveTask(desk, taskId, to))
+    if (moved?.kind === 'moved') return this.task(taskId)
+    throw new Fault(
+      'DEFINITION_CHANGED',
+      `Task ${taskId} is pinned to another definition of agent ${agent}${moved ? `, and is not moved: ${moved.why}` : ''}.`,
+      'Go on with the file it was started with, or start a new task.',
+    )
   }
 
   /** Stops working: no new steps; those being performed may end within `drainMs` (default 10 s). */
   drain(drainMs = 10_000): Promise<void> {
-    this.#drained ??= Promise.all([this.#worker?.stop(drainMs), this.#notifier?.stop(), this.#scheduler?.stop()]).then(
-      () => undefined,
-    )
+    this.#drained ??= Promise.all([
+      this.#migrator?.stop(),
+      this.#worker?.stop(drainMs),
+      this.#notifier?.stop(),
+      this.#scheduler?.stop(),
+    ]).then(() => undefined)
     return this.#drained
   }
 

@@ -19,6 +19,7 @@ export const writePoints = [
   'checkpoint',
   'rollback',
   'schedule',
+  'migrate',
 ] as const
 
 /** One of the places where the engine writes. */

@@ -76,6 +76,8 @@ export class Worker {
   readonly #driving = new Set<Promise<void>>()
   /** Tasks that wait, as they were when they came to rest: the latest last. One that is taken up again need not be told whole. */
   readonly #resting = new Map<string, { readonly task: Task; readonly head: Head }>()
+  /** Tasks with a log that only a newer engine can read: they are left to one. */
+  readonly #newer = new Set<string>()
   #stopping = false
   readonly #alarm: Alarm
   #unwatch: () => void = () => undefined
@@ -131,11 +133,12 @@ export class Worker {
       try {
         const limit = concurrency - this.#sessions.size
         const nowMs = ports.runtime.now()
-        const request = { worker: this.#name, lease: ports.runtime.id(), leaseMs, limit, definitions, nowMs }
+        const except = [...this.#newer]
+        const request = { worker: this.#name, lease: ports.runtime.id(), leaseMs, limit, definitions, except, nowMs }
         const claims = limit > 0 ? await store.claim(taskId === undefined ? request : { ...request, taskId }) : []
         for (const claim of claims) this.#take(claim)
         if (claims.length > 0 && claims.length === limit) continue
-        const dueMs = limit > claims.length ? await store.nextDueMs(definitions, taskId) : null
+        const dueMs = limit > claims.length ? await store.nextDueMs(definitions, taskId, except) : null
         if (dueMs !== null) waitMs = Math.min(pollMs, Math.max(1, dueMs - ports.runtime.now()))
         this.#pauseMs = 0
       } catch (thrown) {
@@ -207,8 +210,21 @@ export class Worker {
   // ---- One task ----------------------------------------------------------------------------------------------------
 
   async #drive(claim: Claim): Promise<void> {
+    try {
+      await this.#hold(claim)
+    } catch (thrown) {
+      if (isFault(thrown, 'LOG_NEWER')) {
+        this.#newer.add(claim.taskId)
+        await this.#giveBack(claim)
+      }
+      throw thrown
+    }
+  }
+
+  async #hold(claim: Claim): Promise<void> {
     const session = await this.#load(claim)
-    if (!session) return
+    // Moved to another definition before it could be looked at.
+    if (!session) return this.#giveBack(claim)
     this.#sessions.set(claim.taskId, session)
     try {
       await this.#work(session)
@@ -217,7 +233,11 @@ export class Worker {
     }
     // What was called off in the middle is free for another worker at once. After a failure of ours it is not: the task
     // is tried again when its lease runs out, so one that always fails cannot keep a worker busy.
-    if (session.lost) await this.#options.store.release([claim], this.#options.ports.runtime.now())
+    if (session.lost) await this.#giveBack(claim)
+  }
+
+  #giveBack(claim: Claim): Promise<void> {
+    return this.#options.store.release([claim], this.#options.ports.runtime.now())
   }
 
   /** Decides, appends, performs, until the task rests, has ended, or is no longer ours. */
@@ -228,7 +248,7 @@ export class Worker {
     let point: WritePoint = 'permit'
     let full: ReadonlyMap<number, number> = new Map()
     let looked = false
-    while (!isEnded(session.task)) {
+    while (!isEnded(session.task) && !session.lost) {
       const gate = (key: string): Gate => this.#gates.get(key)
       const fullUntilMs = (step: number): number | undefined => full.get(step)
       const kin = await this.#hear(session)
@@ -365,6 +385,7 @@ export class Worker {
   async #reload(session: Session): Promise<void> {
     const { claim } = session
     Object.assign(session, await this.#patiently(session, () => loadTask(this.#options.store, claim.taskId)))
+    this.#abandonMoved(session)
     this.#callOffClosed(session)
   }
 
@@ -448,7 +469,13 @@ export class Worker {
     if (last) session.head = { seq: last.seq, hash: last.hash }
     session.seenSeq = session.head.seq
     if (isEnded(session.task)) this.#abandon(session)
+    this.#abandonMoved(session)
     this.#callOffClosed(session)
+  }
+
+  /** A task that somebody has moved to another definition is for whoever has that. */
+  #abandonMoved(session: Session): void {
+    if (this.#options.machines.get(session.task.definition) !== session.machine) this.#abandon(session)
   }
 
   /** What somebody outside has decided without is not performed any further. */

@@ -44,8 +44,10 @@ const below: Readonly<Record<string, readonly string[]>> = {
   cron: ['core'],
   scheduler: ['cron', 'door', 'alarm', 'store', 'core'],
   worker: ['perform', 'gates', 'door', 'alarm', 'store', 'runtime', 'core'],
+  migrator: ['door', 'alarm', 'store', 'core'],
   notifier: ['door', 'alarm', 'providers', 'store', 'core'],
   orchestrator: [
+    'migrator',
     'notifier',
     'scheduler',
     'cron',

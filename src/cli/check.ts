@@ -4,19 +4,35 @@ import type { Command } from 'commander'
 import type { Agent } from '../core/agent.ts'
 import { examine, type Examination } from '../core/check.ts'
 import { sayMs } from '../core/duration.ts'
-import { isFault } from '../core/fault.ts'
+import { Fault, isFault } from '../core/fault.ts'
 import { kindOf } from '../core/machine.ts'
 import type { Ceilings, Known, Worst } from '../core/worst.ts'
 import { loadPrices, loadWindows } from '../providers/prices.ts'
 import { resolveModel } from '../providers/registry.ts'
+import { holdAgainst, movesAll, tellAgainst } from './against.ts'
 import { command, type Leave } from './command.ts'
 import { loadModule, type Loaded } from './module.ts'
 import { exitCodes, paint, printJson, table, tell } from './terminal.ts'
 
+interface CheckFlags {
+  against?: string
+  store?: string
+  json?: boolean
+}
+
 export function checkCommand(leave: Leave): Command {
   return command('check', 'prove the machines of a file sound before they run; exit 1 on an error')
     .argument('<file>', 'a TypeScript or JavaScript module that exports agents')
-    .action(async (file: string, flags: { json?: boolean }) => {
+    .option(
+      '--against <file>',
+      'the file before: say whether running tasks of its agents can move to those of this one',
+    )
+    .option('--store <address>', 'with --against: also try it on the running tasks of this store, and write nothing')
+    .action(async (file: string, flags: CheckFlags) => {
+      const before = flags.against === undefined ? [] : (await loadModule(flags.against)).agents
+      if (flags.store !== undefined && flags.against === undefined) {
+        throw new Fault('FLAG_INVALID', '--store tells what would become of running tasks.', 'Give --against OLD, too.')
+      }
       const loaded = await loadModule(file)
       const known = await knownOf(loaded)
       const checked = loaded.agents.map((agent) => {
@@ -24,8 +40,12 @@ export function checkCommand(leave: Leave): Command {
         tellExamination(agent, examination)
         return { name: agent.name, version: agent.version, ...examination }
       })
-      const ok = checked.every(({ problems }) => problems.every(({ severity }) => severity !== 'error'))
-      if (flags.json) printJson({ ok, agents: checked })
+      const sound = checked.every(({ problems }) => problems.every(({ severity }) => severity !== 'error'))
+      // What cannot run takes nothing over.
+      const against = sound && flags.against !== undefined ? await holdAgainst(loaded.agents, before, flags.store) : []
+      for (const one of against) tellAgainst(one)
+      const ok = sound && movesAll(against)
+      if (flags.json) printJson({ ok, agents: checked, ...(flags.against === undefined ? {} : { against }) })
       leave(ok ? exitCodes.well : exitCodes.badly)
     })
 }

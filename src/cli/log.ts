@@ -31,8 +31,12 @@ export function logCommand(leave: Leave): Command {
           for (const event of await box.store.readSealed(taskId, { afterSeq })) printJson(raw(event))
           return
         }
-        const events = flags.follow ? box.events(taskId, { afterSeq }) : await box.store.read(taskId, { afterSeq })
-        for await (const event of events) tellEvent(event, flags.json === true)
+        // All of it is read before any of it is told: a log that only a newer engine can read is refused whole.
+        const past = await box.store.read(taskId)
+        for (const event of past) if (event.seq > afterSeq) tellEvent(event, flags.json === true)
+        if (!flags.follow) return
+        const seq = Math.max(afterSeq, past.at(-1)?.seq ?? 0)
+        for await (const event of box.events(taskId, { afterSeq: seq })) tellEvent(event, flags.json === true)
       })
       leave(exitCodes.well)
     })

@@ -128,7 +128,8 @@ async function begin(box: Orchestrator, agent: Agent, id: string, input: unknown
     // Another agent or input than the task was started with is not its: that it goes on all the same is asked for without.
     if (input !== undefined || from !== undefined) await start()
     tell(`Goes on with task ${id} in ${known.state}, after event ${known.seq}.`)
-    const dueMs = await box.store.nextDueMs([known.definition], id)
+    const { definition } = (await box.store.task(id))!
+    const dueMs = await box.store.nextDueMs([definition], id)
     const waitMs = (dueMs ?? 0) - systemRuntime.now()
     if (known.status === 'running' && waitMs > 0) {
       tell(`A worker holds it, or died while it did: its lease ends in ${sayMs(waitMs)}.`)

@@ -25,12 +25,17 @@ export function describe(event: LoggedEvent): string | undefined {
   switch (event.type) {
     case 'task.started':
       return `${paint('bold', `task ${event.taskId}`)}: ${event.data.agent} v${event.data.version}, started by ${event.data.by}`
+    case 'task.migrated': {
+      const { from, version, state } = event.data
+      const where = from.state === state ? state : `${from.state} → ${state}`
+      return paint('magenta', `moves from version ${from.version} to version ${version} (${where})`)
+    }
     case 'state.entered':
       if (event.data.kind === 'final') return undefined
       return `${paint(['bold', 'cyan'], event.data.state)} (${event.data.kind}${event.data.visit > 1 ? `, visit ${event.data.visit}` : ''})`
     case 'context.written':
-      if (event.data.source !== 'exit' && event.data.source !== 'rollback') return undefined
-      return `  ${event.data.source === 'exit' ? 'wrote' : 'restored'} ${event.data.key} (version ${event.data.version}) ${short(event.data.value)}`
+      if (event.data.source === 'input' || event.data.source === 'initial') return undefined
+      return `  ${event.data.source === 'rollback' ? 'restored' : 'wrote'} ${event.data.key} (version ${event.data.version}) ${short(event.data.value)}`
     case 'context.synced': {
       const { key, version, writer, value } = event.data
       return `  ${writer} ${value === undefined ? 'removed' : 'wrote'} ${key} (version ${version})`

@@ -234,6 +234,23 @@ export type State<Context = any, Target = string> =
 /** What a function or a mapper answers with: an exit, or an exit and what it hands over. */
 export type Leaving<Context = any> = string | { readonly exit: string; readonly output?: Partial<Context> }
 
+/** A task that is pinned to another definition of the agent, where it stands. */
+export interface MigrationFrom {
+  readonly version: string
+  /** The hash of the definition. */
+  readonly definition: string
+  readonly state: string
+  readonly context: Readonly<Record<string, any>>
+}
+
+/** Where a task goes on in this definition. */
+export interface Migration<Context = any, Target = string> {
+  /** Default: the state of the same name. */
+  readonly state?: Target | undefined
+  /** Keys to set. The others keep their values, or get their initial ones; keys that this context does not have are removed. */
+  readonly context?: Partial<Context>
+}
+
 /** An agent's definition, as written. */
 export interface AgentDefinition<Shape extends ContextShape = ContextShape, States = Readonly<Record<string, State>>> {
   readonly name: string
@@ -249,6 +266,11 @@ export interface AgentDefinition<Shape extends ContextShape = ContextShape, Stat
   readonly onFailure?: 'rollback' | 'escalate' | (keyof States & string)
   /** Default routes of the engine's exits, for every state that does not route them itself. */
   readonly on?: Readonly<Partial<Record<EngineExit, keyof States & string>>>
+  /**
+   * Takes over tasks of other definitions of this agent, at a safe state. Pure and synchronous; undefined leaves a task to
+   * workers that have its definition. Without it all are left.
+   */
+  readonly migrate?: (from: MigrationFrom) => Migration<ContextOf<Shape>, keyof States & string> | undefined
   readonly states: States
 }
 

@@ -151,6 +151,9 @@ function checkHead(agent: Agent, report: Report): void {
     }
     checkTargets(agent, `.on.${exit}`, target, report)
   }
+  if (agent.migrate !== undefined && typeof agent.migrate !== 'function') {
+    report('MIGRATION_INVALID', '.migrate', 'It is not a function.', 'Use migrate: ({ version, state, context }) => …')
+  }
   for (const { field, problem, cure } of limitProblems(agent.limits ?? {}, Object.keys(agent.states))) {
     report('LIMIT_INVALID', `.limits.${field}`, problem, cure)
   }

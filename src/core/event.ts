@@ -137,10 +137,19 @@ export interface EventData {
     /** The task whose context some of the input was taken from, with its labels. */
     readonly from?: string
     readonly limits: TaskLimits
+    /** The format of the log, where it is not 1; `format.ts` says which an engine can read. */
+    readonly format?: number
     /** What the task's own random numbers are made from. */
     readonly seed: number
     /** Of a child: where it comes from. */
     readonly parent?: Parent
+  }
+  /** The task goes on under another definition of its agent. Its context and state follow in the same commit. */
+  'task.migrated': {
+    readonly from: { readonly version: string; readonly definition: string; readonly state: string }
+    readonly version: string
+    readonly definition: string
+    readonly state: string
   }
   'state.entered': {
     readonly state: string
@@ -166,7 +175,7 @@ export interface EventData {
     readonly key: string
     readonly version: number
     readonly value: Json
-    readonly source: 'input' | 'initial' | 'exit' | 'rollback'
+    readonly source: 'input' | 'initial' | 'exit' | 'rollback' | 'migration'
     /** Absent: trusted and public, as everywhere. */
     readonly label?: Label
   }

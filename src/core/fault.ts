@@ -24,6 +24,8 @@ export type FaultCode =
   | 'KEY_EXISTS'
   | 'KEY_INVALID'
   | 'LOG_CONFLICT'
+  | 'LOG_NEWER'
+  | 'MIGRATION_UNFIT'
   | 'MODEL_UNKNOWN'
   | 'MODULE_FAILED'
   | 'MODULE_MISSING'

@@ -57,6 +57,9 @@ function apply(task: Task, event: Event): void {
       task.startedAtMs = event.at
       if (event.data.parent) descend(task, event.data.parent, event.data.input)
       return
+    case 'task.migrated':
+      move(task, event.data)
+      return
     case 'state.entered':
       enter(task, event.data)
       return
@@ -382,6 +385,19 @@ export function actorOf(state: string, kind: Visit['kind'], agent?: string): str
 /** Does somebody else act now than in the state that was left? */
 export function isHandover({ handedFrom }: Task, actor: string | undefined): boolean {
   return actor !== undefined && handedFrom !== undefined && handedFrom !== actor
+}
+
+/** Leaves behind what only the old machine knows: the visit, what counts as no progress, the points to go back to. */
+function move(task: Task, { from, version, definition, state }: EventData['task.migrated']): void {
+  task.moves = [...task.moves, { definition: from.definition, seq: task.seq }]
+  task.version = version
+  task.definition = definition
+  task.state = state
+  leaveBehind(task)
+  task.entries.clear()
+  task.progress += 1
+  task.handedFrom = undefined
+  task.checkpoints = []
 }
 
 /** Drops what belongs to a visit that is over. */

@@ -61,6 +61,11 @@ export function sayAmount(limit: LimitName, amount: number): string {
   return limit === 'duration' ? sayMs(amount) : String(amount)
 }
 
+/** The state that a task goes to at its soft line, where it goes to one. */
+export function softTarget({ onSoft }: TaskLimits): string | undefined {
+  return onSoft === 'pause' || onSoft === 'terminate' ? undefined : onSoft
+}
+
 /** What a limit counts. */
 export type LimitName =
   | RaisableLimit

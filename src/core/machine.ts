@@ -164,6 +164,7 @@ export interface Machine {
   readonly limits: TaskLimits
   readonly policy: readonly Rule[]
   readonly strict: boolean
+  readonly migrate: Agent['migrate']
   readonly context: ReadonlyMap<string, ContextKey>
   readonly states: ReadonlyMap<string, Node>
   /** Every tool of every state, by name: to tell a tool that is not allowed here from one that does not exist. */
@@ -245,6 +246,7 @@ function compileAnew(agent: Agent): Machine {
     limits: resolveLimits(agent.limits ?? {}),
     policy: agent.policy ?? [],
     strict: agent.strict === true,
+    migrate: agent.migrate,
     context,
     states,
     tools,
@@ -515,7 +517,8 @@ export function outputKeys(exit: MachineExit): readonly string[] {
 
 /**
  * Everything about an agent that its behaviour depends on, as JSON: the hash of this is what a task is pinned to.
- * Functions are named by their source text; what they call elsewhere is not seen.
+ * Functions are named by their source text; what they call elsewhere is not seen. How tasks of other definitions are taken
+ * over is no part of it.
  */
 export function describe(agent: Agent): Json {
   const plain = (value: unknown): unknown => {
@@ -527,6 +530,6 @@ export function describe(agent: Agent): Json {
     if (isAgent(value)) return { agent: describe(value), shares: value.context === agent.context }
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]))
   }
-  const conversion = toJson(plain(Object.fromEntries(Object.entries(agent))))
+  const conversion = toJson(plain(Object.fromEntries(Object.entries({ ...agent, migrate: undefined }))))
   return conversion.ok ? conversion.value : conversion.problem
 }

@@ -30,6 +30,11 @@ export type ProblemCode =
   | 'POLICY_INVALID'
   | 'DECLASSIFY_INVALID'
   | 'FLOW_UNGATED'
+  | 'MIGRATION_INVALID'
+  | 'MIGRATION_MISSING'
+  | 'MIGRATION_STATE'
+  | 'MIGRATION_KEY'
+  | 'MIGRATION_UNTOLD'
   | 'ROUTE_MISSING'
   | 'SINKS_MISSING'
   | 'LOOP_DEFAULT'
@@ -55,6 +60,7 @@ const warnings: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
   'LOOP_DEFAULT',
   'HANDOVER_LOOP',
   'PARALLEL_WRITE',
+  'MIGRATION_UNTOLD',
 ])
 
 /** Does a problem keep the machine from running? */

@@ -49,6 +49,13 @@ function prove(task: Task, past: Past): void {
       item ? `It waits for you: signalbox answer ${item.item}.` : 'Wait until it is there.',
     )
   }
+  const moved = task.moves.at(-1)
+  if (moved && past.seq < moved.seq) {
+    throw invalid(
+      `Task ${task.id} was moved to version ${task.version} at event ${moved.seq}, which knows nothing of event ${past.seq}.`,
+      'Name a later event, or start a new task.',
+    )
+  }
   const erased = erasedIn(past)
   if (erased !== undefined) {
     throw invalid(

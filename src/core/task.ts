@@ -283,6 +283,8 @@ export interface Task {
   rollback: Rollback | undefined
   /** Rollbacks that the machine itself asked for. */
   rollbacks: number
+  /** The definitions that the task was moved from, oldest first, each with the event that did it. */
+  moves: readonly { readonly definition: string; readonly seq: number }[]
 }
 
 const noLimits: TaskLimits = {
@@ -351,6 +353,7 @@ export function emptyTask(id: string): Task {
     checkpoints: [],
     rollback: undefined,
     rollbacks: 0,
+    moves: [],
   }
 }
 

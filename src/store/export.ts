@@ -3,7 +3,7 @@
 
 import { z } from 'zod'
 import { Fault, messageOf } from '../core/fault.ts'
-import { verifyChain, type Place } from './log.ts'
+import { unseal, verifyChain, type Place } from './log.ts'
 import type { SealedEvent, StoredPayload } from './store.ts'
 
 /** A task, taken out of its store whole. */
@@ -43,7 +43,7 @@ export function writeExport(exported: Exported): string {
   return JSON.stringify({ format, ...exported })
 }
 
-/** Reads a file, and proves it whole. Throws EXPORT_INVALID, naming what is wrong. */
+/** Reads a file, and proves it whole. Throws EXPORT_INVALID, naming what is wrong, or LOG_NEWER. */
 export function readExport(text: string): Exported {
   const { taskId, events, payloads } = parse(text)
   const foreign = events.find((event) => event.taskId !== taskId)
@@ -53,6 +53,7 @@ export function readExport(text: string): Exported {
   try {
     const { finding } = verifyChain(taskId, events, { seq, hash: last }, (place) => byPlace.get(keyOf(place)))
     if (finding) throw invalid(finding.problem)
+    for (const event of events) unseal(event, () => undefined)
   } catch (thrown) {
     if (thrown instanceof SyntaxError) throw invalid('an event in it is not JSON')
     throw thrown

@@ -7,7 +7,8 @@ import { hash as digest } from 'node:crypto'
 import canonicalize from 'canonicalize'
 import { payloadFields, type Event } from '../core/event.ts'
 import { erased } from '../core/erasure.ts'
-import { assert } from '../core/fault.ts'
+import { assert, Fault } from '../core/fault.ts'
+import { newerIn } from '../core/format.ts'
 import type { Json, JsonObject } from '../core/json.ts'
 import type { Finding, Head, LoggedEvent, SealedEvent } from './store.ts'
 
@@ -138,9 +139,22 @@ export function payloadsOf(event: SealedEvent): ReadonlyMap<string, Place> {
   return found
 }
 
-/** Puts the payloads back in their places; where one was erased, what says so. */
+/**
+ * Puts the payloads back in their places; where one was erased, what says so. Every event that is folded or shown comes
+ * through here. Throws LOG_NEWER when only a newer engine knows what it says.
+ */
 export function unseal(event: SealedEvent, payload: Fetch): LoggedEvent {
   const data = JSON.parse(event.data) as Record<string, Json>
+  const newer = newerIn(event.type, data)
+  if (newer !== undefined) {
+    const { taskId, seq, type } = event
+    throw new Fault(
+      'LOG_NEWER',
+      `Event ${seq} of task ${taskId} ${newer}, which this Signalbox cannot read: nothing of the task was read or written.`,
+      'Use a newer Signalbox; the events as they were hashed: signalbox log --raw.',
+      { data: { taskId, seq, type } },
+    )
+  }
   for (const field of (payloadFields[event.type as Event['type']] ?? []) as readonly string[]) {
     const place = placeOf(data[field], event.seq)
     const stored = place && payload(place)

@@ -8,6 +8,8 @@ import type { GateRow, Head, TaskRow } from './store.ts'
 
 /** The columns of a task that change with its events, in the order of the statement that writes them. */
 export const changingColumns = [
+  'version',
+  'definition',
   'status',
   'state',
   'outcome',
@@ -28,8 +30,6 @@ export const changingColumns = [
 export const taskColumns = [
   'taskId',
   'agent',
-  'version',
-  'definition',
   'startedBy',
   'startedAtMs',
   'parentId',

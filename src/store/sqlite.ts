@@ -5,7 +5,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { assert, Fault, messageOf } from '../core/fault.ts'
+import { assert, Fault, isFault, messageOf } from '../core/fault.ts'
 import type { Probe, WritePoint } from '../runtime.ts'
 import type { Event } from '../core/event.ts'
 import type { Kin } from '../core/kin.ts'
@@ -36,6 +36,7 @@ import type {
   LoggedEvent,
   NewSchedule,
   NoticeRow,
+  QueuedTask,
   Renewal,
   Renewed,
   ScheduleChange,
@@ -216,16 +217,16 @@ class SqliteStore implements Store {
   }
 
   async claim(request: ClaimRequest): Promise<readonly Claim[]> {
-    const { definitions, nowMs, taskId, limit, worker, lease, leaseMs } = request
-    const due = await this.nextDueMs(definitions, taskId)
+    const { definitions, nowMs, taskId, except = [], limit, worker, lease, leaseMs } = request
+    const due = await this.nextDueMs(definitions, taskId, except)
     if (due === null || due > nowMs || limit <= 0) return []
     return this.#write('claim', () => {
       const claims: Claim[] = []
       for (const definition of definitions) {
         const rows =
           taskId === undefined
-            ? this.#sql.due.all(definition, nowMs, limit - claims.length)
-            : this.#sql.dueTask.all(definition, nowMs, taskId, taskId, limit - claims.length)
+            ? this.#sql.due.all(definition, nowMs, JSON.stringify(except), limit - claims.length)
+            : this.#sql.dueTask.all(definition, nowMs, taskId, taskId, JSON.stringify(except), limit - claims.length)
         for (const row of rows) {
           const claimed = row['taskId'] as string
           this.#sql.lease.run(nowMs + leaseMs, worker, lease, claimed)
@@ -236,19 +237,38 @@ class SqliteStore implements Store {
     })
   }
 
-  async nextDueMs(definitions: readonly string[], taskId?: string): Promise<number | null> {
+  async nextDueMs(
+    definitions: readonly string[],
+    taskId?: string,
+    except: readonly string[] = [],
+  ): Promise<number | null> {
+    if (taskId !== undefined && except.includes(taskId)) return null
     return this.#read(() => {
       let next: number | null = null
       for (const definition of definitions) {
         const row =
           taskId === undefined
-            ? this.#sql.nextDue.get(definition)
-            : this.#sql.nextDueTask.get(definition, taskId, taskId)
+            ? this.#sql.nextDue.get(definition, JSON.stringify(except))
+            : this.#sql.nextDueTask.get(definition, taskId, taskId, JSON.stringify(except))
         const due = (row?.['due'] ?? null) as number | null
         if (due !== null && (next === null || due < next)) next = due
       }
       return next
     })
+  }
+
+  definitions(): ReturnType<Store['definitions']> {
+    return this.#read(() => this.#sql.definitions.all().map((row) => ({ ...row })) as never)
+  }
+
+  queued(
+    definition: string,
+    { nowMs, after, limit }: { nowMs: number; after?: QueuedTask; limit: number },
+  ): Promise<readonly QueuedTask[]> {
+    const { availableAtMs = -1, taskId = '' } = after ?? {}
+    return this.#read(() =>
+      this.#sql.queued.all(definition, availableAtMs, taskId, nowMs, limit).map((row) => plain<QueuedTask>(row)!),
+    )
   }
 
   renew(leases: readonly Renewal[], leaseMs: number, nowMs: number): Promise<readonly Renewed[]> {
@@ -426,6 +446,8 @@ class SqliteStore implements Store {
       )
       return problem === undefined ? proof : found('derived', last, problem)
     } catch (thrown) {
+      // The chain holds whatever its events say; what follows from them is for a newer engine to prove.
+      if (isFault(thrown, 'LOG_NEWER')) return found('newer', thrown.data['seq'] as number, messageOf(thrown))
       // Hashes that fit, around events that nobody of ours writes.
       return found('unreadable', last, `the events do not tell a task: ${messageOf(thrown)}`)
     }

@@ -34,17 +34,20 @@ const texts = {
   contextEntry: `SELECT key, version, writer, trust, privacy, payloadHash, body FROM context LEFT JOIN payloads ON payloads.taskId = writer AND payloads.seq = payloadSeq AND payloads.hash = payloadHash WHERE context.taskId = ? AND key = ?`,
   context: `SELECT key, version, trust, privacy, body FROM context JOIN payloads ON payloads.taskId = writer AND payloads.seq = payloadSeq AND payloads.hash = payloadHash WHERE context.taskId = ? ORDER BY key`,
 
-  due: `SELECT taskId FROM jobs WHERE definition = ? AND availableAtMs <= ? ORDER BY availableAtMs LIMIT ?`,
-  dueTask: `SELECT taskId FROM jobs WHERE definition = ? AND availableAtMs <= ? AND (taskId = ? OR taskId IN (SELECT taskId FROM tasks WHERE rootId = ?)) ORDER BY availableAtMs LIMIT ?`,
-  nextDue: `SELECT min(availableAtMs) AS due FROM jobs WHERE definition = ?`,
-  nextDueTask: `SELECT min(availableAtMs) AS due FROM jobs WHERE definition = ? AND (taskId = ? OR taskId IN (SELECT taskId FROM tasks WHERE rootId = ?))`,
+  due: `SELECT taskId FROM jobs WHERE definition = ? AND availableAtMs <= ? AND taskId NOT IN (SELECT value FROM json_each(?)) ORDER BY availableAtMs LIMIT ?`,
+  dueTask: `SELECT taskId FROM jobs WHERE definition = ? AND availableAtMs <= ? AND (taskId = ? OR taskId IN (SELECT taskId FROM tasks WHERE rootId = ?)) AND taskId NOT IN (SELECT value FROM json_each(?)) ORDER BY availableAtMs LIMIT ?`,
+  nextDue: `SELECT availableAtMs AS due FROM jobs WHERE definition = ? AND taskId NOT IN (SELECT value FROM json_each(?)) ORDER BY availableAtMs LIMIT 1`,
+  nextDueTask: `SELECT min(availableAtMs) AS due FROM jobs WHERE definition = ? AND (taskId = ? OR taskId IN (SELECT taskId FROM tasks WHERE rootId = ?)) AND taskId NOT IN (SELECT value FROM json_each(?))`,
+  // From one definition to the next, so that what it takes grows with their number and not with that of the jobs.
+  definitions: `WITH RECURSIVE pinned (definition) AS (SELECT min(definition) FROM jobs UNION ALL SELECT (SELECT min(definition) FROM jobs WHERE definition > pinned.definition) FROM pinned WHERE definition IS NOT NULL) SELECT definition, (SELECT agent FROM jobs JOIN tasks USING (taskId) WHERE jobs.definition = pinned.definition LIMIT 1) AS agent FROM pinned WHERE definition IS NOT NULL`,
+  queued: `SELECT taskId, tasks.seq, availableAtMs FROM jobs JOIN tasks USING (taskId) WHERE jobs.definition = ? AND (availableAtMs, taskId) > (?, ?) AND (lease IS NULL OR availableAtMs <= ?) ORDER BY availableAtMs, taskId LIMIT ?`,
   lease: `UPDATE jobs SET availableAtMs = ?, worker = ?, lease = ? WHERE taskId = ?`,
   renew: `UPDATE jobs SET availableAtMs = ? WHERE taskId = ? AND lease = ?`,
   release: `UPDATE jobs SET availableAtMs = ?, worker = NULL, lease = NULL WHERE taskId = ? AND lease = ?`,
   // What came from the family since it was looked at is to be looked at, too.
   freeJob: `UPDATE jobs SET availableAtMs = iif(news > ?, min(?, ?), ?), worker = NULL, lease = NULL WHERE taskId = ?`,
   // From outside: a task that a worker holds stays with it; the worker finds that the log has moved on.
-  wakeJob: `INSERT INTO jobs (taskId, definition, availableAtMs) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET availableAtMs = iif(lease IS NULL, excluded.availableAtMs, availableAtMs)`,
+  wakeJob: `INSERT INTO jobs (taskId, definition, availableAtMs) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET definition = excluded.definition, availableAtMs = iif(lease IS NULL, excluded.availableAtMs, availableAtMs)`,
   // Also a task that waited for a human only is to hear what its family has to tell.
   wakeKin: `INSERT INTO jobs (taskId, definition, availableAtMs, news) SELECT taskId, definition, $nowMs, 1 FROM tasks WHERE taskId = $taskId AND status NOT IN ${ended} ON CONFLICT DO UPDATE SET news = news + 1, availableAtMs = iif(lease IS NULL, min(availableAtMs, excluded.availableAtMs), availableAtMs)`,
   setRoot: `UPDATE tasks SET rootId = ? WHERE taskId = ?`,

@@ -109,7 +109,17 @@ export interface ClaimRequest {
   readonly definitions: readonly string[]
   /** Only this task, and those below it where it is a root. */
   readonly taskId?: string
+  /** Not these: the worker has found that it cannot work on them. */
+  readonly except?: readonly string[]
   readonly nowMs: number
+}
+
+/** A task in the queue that no worker holds, as it lies there. */
+export interface QueuedTask {
+  readonly taskId: string
+  /** The end of its log. */
+  readonly seq: number
+  readonly availableAtMs: number
 }
 
 /** A task as a list shows it. */
@@ -171,7 +181,8 @@ export interface NoticeRow extends InboxRow {
 
 /**
  * Something that `verify` found. `seq` is the first event that is not as it was written; it and the task are null where
- * only the anchor is known. `derived`: a row does not follow from the log. With anchors: `rewritten`, a chain that was
+ * only the anchor is known. `derived`: a row does not follow from the log. `newer`: the chain holds, and only a newer engine
+ * can say whether the rest does. With anchors: `rewritten`, a chain that was
  * computed anew; `removed` and `cut`, also where nothing else remembers; `restored`, an older copy of the store; `forked`,
  * one that has gone on by itself; `anchor`, an anchor that is not as it was signed.
  */
@@ -186,6 +197,7 @@ export interface Finding {
     | 'cut'
     | 'payload'
     | 'unreadable'
+    | 'newer'
     | 'derived'
     | 'rewritten'
     | 'restored'
@@ -274,7 +286,7 @@ export interface TaskFilter {
 export interface Store {
   /** Appends events and writes everything that follows from them. A payload that one of them erases is gone with it. */
   commit(commit: Commit): Promise<Committed>
-  /** A task's events after `afterSeq` (default 0), in order, payloads in place; at most `limit`. */
+  /** A task's events after `afterSeq` (default 0), in order, payloads in place; at most `limit`. Throws LOG_NEWER. */
   read(taskId: string, options?: { afterSeq?: number; limit?: number }): Promise<readonly LoggedEvent[]>
   /** The same, as they were hashed. */
   readSealed(taskId: string, options?: { afterSeq?: number; limit?: number }): Promise<readonly SealedEvent[]>
@@ -284,8 +296,15 @@ export interface Store {
   takeIn(taskId: string, events: readonly SealedEvent[], payloads: readonly StoredPayload[]): Promise<boolean>
   /** Gives a worker tasks that are due and free; each to one worker at a time. */
   claim(request: ClaimRequest): Promise<readonly Claim[]>
-  /** When the next task of these definitions is due, in ms since 1970, or null. */
-  nextDueMs(definitions: readonly string[], taskId?: string): Promise<number | null>
+  /** When the next task of these definitions is due, those of `except` aside, in ms since 1970, or null. */
+  nextDueMs(definitions: readonly string[], taskId?: string, except?: readonly string[]): Promise<number | null>
+  /** The definitions that tasks in the queue are pinned to, and their agents. */
+  definitions(): Promise<readonly { readonly agent: string; readonly definition: string }[]>
+  /** Tasks of a definition that are in the queue and held by no worker, in the order in which they are due, behind one. */
+  queued(
+    definition: string,
+    options: { nowMs: number; after?: QueuedTask; limit: number },
+  ): Promise<readonly QueuedTask[]>
   /** Prolongs leases. */
   renew(leases: readonly Renewal[], leaseMs: number, nowMs: number): Promise<readonly Renewed[]>
   /** Gives leases back as they are: the tasks are due at once. */

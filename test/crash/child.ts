@@ -1,4 +1,4 @@
-// A process that works through three tasks and everything that is said to them, and that can be killed when it
+// A process that works through four tasks and everything that is said to them, and that can be killed when it
 // comes to a write point for the n-th time: before, inside or after the transaction. Run again on the same store, it goes on where it was. It tells on
 // stdout what was acknowledged to it, so that the test can look for it afterwards.
 //
@@ -95,6 +95,22 @@ const long = defineAgent({
     ...ends,
   },
 })
+const settled = { name: 'moving', context, initial: 'pause', on } as const
+const before = defineAgent({
+  ...settled,
+  version: '1',
+  states: { pause: { wait: { signal: 'never' }, on: { DONE: 'done' } }, ...ends },
+})
+const moving = defineAgent({
+  ...settled,
+  version: '2',
+  migrate: () => ({ state: 'route', context: { note: 'moved' } }),
+  states: {
+    pause: { wait: { signal: 'go' }, on: { DONE: 'route' } },
+    route: { run: () => 'END', on: { END: 'done' } },
+    ...ends,
+  },
+})
 const brief = defineAgent({
   name: 'brief',
   version: '1',
@@ -150,13 +166,18 @@ function prove(messages: readonly Message[]): void {
 const runtime = { ...systemRuntime, probe }
 const store = await openSqlite(path, { probe })
 store.watch(({ taskId, seq }) => say({ acknowledged: [taskId, seq] }))
-const options = { store, models: { main: model }, agents: [long, brief], runtime, leaseMs: 300 }
+const options = { store, models: { main: model }, agents: [long, brief, moving], runtime, leaseMs: 300 }
 
 // A task that is called off in the middle by a worker that must stop: the lease is given back.
 const hurried = await createOrchestrator({ ...options, only: 'hurried' })
 await hurried.start(brief, { pause: 5_000 }, { id: 'hurried' })
 await new Promise((wake) => setTimeout(wake, 60))
 await hurried.stop(10)
+
+// A task that a worker of another definition has left behind: it is moved.
+const earlier = await createOrchestrator({ ...options, agents: [before], only: 'moving' })
+await earlier.start(before, {}, { id: 'moving' })
+await earlier.stop()
 
 const box = await createOrchestrator(options)
 const task = await box.start(long, {}, { id: 'long' })
@@ -187,13 +208,14 @@ await box.task('hurried').result()
 const said = { by: 'ana', reason: 'leap years' }
 await allow(box.schedule('leap', { agent: brief, cron: '0 0 29 2 *', input: { pause: 1 }, ...said }))
 await box.unschedule('leap', said)
+await box.task('moving').result()
 // Then something is erased, and what there is is signed: once, or once more where the process died in between.
 await box.erase('cancelled', { by: 'ana', reason: 'asked for' })
 const keyPath = `${path}.key`
 if (!existsSync(keyPath)) writeFileSync(keyPath, createKeys().privateKey)
 await box.checkpoint({ key: readFileSync(keyPath, 'utf8'), anchors: `${path}.anchors` })
 say({
-  ended: await Promise.all(['long', 'hurried', 'cancelled'].map(async (id) => (await box.show(id)).outcome)),
+  ended: await Promise.all(['long', 'hurried', 'cancelled', 'moving'].map(async (id) => (await box.show(id)).outcome)),
   places,
 })
 await box.stop()

@@ -50,7 +50,7 @@ async function killAndGoOn(root: string, killAt: string): Promise<string | undef
   const killed = first.lines.find((line) => line.killed)?.killed
   const second = killed === undefined ? first : await run(store, ledger, '')
   const where = `${killed === undefined ? 'not killed' : 'killed'} at ${killAt}: ${second.errors}`
-  expect(second.lines.at(-1)?.ended, where).toEqual(['done', 'done', 'cancelled'])
+  expect(second.lines.at(-1)?.ended, where).toEqual(['done', 'done', 'cancelled', 'done'])
   expect(second.code, where).toBe(0)
 
   const opened = await openSqlite(store)
@@ -90,7 +90,7 @@ test(
   async () => {
     const root = folder()
     const whole = await run(join(root, 'whole.db'), join(root, 'whole.ledger'), '')
-    expect(whole.lines.at(-1)?.ended, whole.errors).toEqual(['done', 'done', 'cancelled'])
+    expect(whole.lines.at(-1)?.ended, whole.errors).toEqual(['done', 'done', 'cancelled', 'done'])
     const targets = Object.entries(whole.lines.at(-1)!.places!).flatMap(([place, count]) =>
       Array.from({ length: count }, (_, nth) => `${place} ${nth + 1}`),
     )

@@ -213,6 +213,30 @@ defineAgent({
   },
 })
 
+defineAgent({
+  ...head,
+  initial: 'search',
+  migrate: ({ version, context: { note } }) =>
+    version === '1' ? { state: 'search', context: { alert: note } } : undefined,
+  states: { search: { model, prompt, on: { NO: 'end' } }, end: final },
+})
+
+defineAgent({
+  ...head,
+  initial: 'search',
+  // @ts-expect-error tasks are taken over into a state that does not exist
+  migrate: () => ({ state: 'serch' }),
+  states: { search: { model, prompt, on: { NO: 'end' } }, end: final },
+})
+
+defineAgent({
+  ...head,
+  initial: 'search',
+  // @ts-expect-error an alert is a text
+  migrate: () => ({ context: { alert: 3 } }),
+  states: { search: { model, prompt, on: { NO: 'end' } }, end: final },
+})
+
 defineTool({
   name: 'grep',
   description: 'Finds lines.',
