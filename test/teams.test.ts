@@ -64,12 +64,12 @@ async function play(seed: number, deaths: readonly number[]): Promise<World> {
     work: false,
   })
   await started.start(team, {}, { id: 't' })
-  const goOn = async (over: () => boolean): Promise<void> => {
-    for (let steps = 0; !over(); steps += 1) {
-      if (steps > 40_000) throw new Error(`seed ${seed}, deaths ${deaths.join()}: it never comes to rest`)
-      await clock.step(over)
-      if (worker.isDead()) worker = await begin(deaths[next++] ?? Infinity)
-    }
+  let steps = 0
+  const step = async (over: () => boolean): Promise<void> => {
+    steps += 1
+    if (steps > 60_000) throw new Error(`seed ${seed}, deaths ${deaths.join()}: it never comes to rest`)
+    await clock.step(over)
+    if (worker.isDead()) worker = await begin(deaths[next++] ?? Infinity)
   }
   for (let round = 0; round < 30; round += 1) {
     let over = false
@@ -78,14 +78,9 @@ async function play(seed: number, deaths: readonly number[]): Promise<World> {
       () => (over = true),
       () => (over = true),
     )
-    await goOn(() => over)
+    while (!over) await step(() => over)
     // The root may be through with its children before they know.
-    let restless = await store.isRestless('t')
-    while (restless) {
-      let looked = false
-      await goOn(() => looked || ((looked = true), false))
-      restless = await store.isRestless('t')
-    }
+    while (await store.isRestless('t')) await step(() => false)
     const { inbox } = await rested
     if (inbox.length === 0) break
     for (const { item, options } of inbox) {

@@ -34,7 +34,8 @@ function begin(work: Draft, child: Child, input: Json, deadlineAtMs: number, lab
   const step = lastStep(task) + 1
   const { root, depth } = task.tree ?? { root: task.id, depth: 0 }
   const taskId = `${task.id}:${step}`
-  const parent: Parent = { task: task.id, step, root, depth: depth + 1, ...(shares ? { shares: ownerOf(task) } : {}) }
+  const shared = shares ? { shares: ownerOf(task) } : {}
+  const parent: Parent = { task: task.id, step, root, depth: depth + 1, deadlineAtMs, ...shared }
   const keys = Object.keys((input ?? {}) as JsonObject).filter((key) => machine.context.has(key))
   const begun = start(
     machine,
@@ -44,7 +45,7 @@ function begin(work: Draft, child: Child, input: Json, deadlineAtMs: number, lab
       input,
       by: task.by,
       limits: child.limits,
-      atMost: { durationMs: deadlineAtMs - nowMs, depth: task.limits.depth - 1 },
+      depthMax: task.limits.depth - 1,
       seed: Math.imul(task.seed ^ step, 0x9e3779b1) >>> 0,
       parent,
       labels: Object.fromEntries(keys.map((key) => [key, [label]])),

@@ -96,6 +96,8 @@ export interface Parent {
   /** The task at the root of the tree, and how deep below it this one is. */
   readonly root: string
   readonly depth: number
+  /** Until when its parent waits for it. */
+  readonly deadlineAtMs: number
   /** The task whose context this one shares; absent where it has its own. */
   readonly shares?: string
 }

@@ -7,7 +7,7 @@ import type { Parent } from './event.ts'
 import { Fault } from './fault.ts'
 import type { Json } from './json.ts'
 import { join, labelled, labelValues, type DeclaredLabel, type Label } from './label.ts'
-import { limitProblems, resolveLimits, type Limits, type TaskLimits } from './limits.ts'
+import { limitProblems, resolveLimits, type Limits } from './limits.ts'
 import type { Machine } from './machine.ts'
 import { validate } from './schema.ts'
 import { emptyTask, type Kept } from './task.ts'
@@ -28,8 +28,8 @@ export interface Start {
   readonly from?: string
   /** Of a child: where it comes from, and the context that it shares as it is now. */
   readonly parent?: Parent
-  /** Ceilings that it has at most, whatever its agent says: what its parent has left. */
-  readonly atMost?: Pick<TaskLimits, 'durationMs' | 'depth'>
+  /** How deep below it children may be at most, whatever its agent says. */
+  readonly depthMax?: number
   readonly shared?: ReadonlyMap<string, Kept>
   /** What is known of the input, by key, beyond what the context's definition says. */
   readonly labels?: Readonly<Record<string, readonly DeclaredLabel[]>>
@@ -43,6 +43,7 @@ export function start(machine: Machine, given: Start, nowMs: number, terms: Term
   const input = Object.fromEntries(
     values.filter((entry) => entry.source === 'input').map(({ key, value }) => [key, value]),
   )
+  const limits = resolveLimits(given.limits ?? {}, machine.limits)
   emit(begun, 'task.started', {
     agent: machine.name,
     version: machine.version,
@@ -50,7 +51,7 @@ export function start(machine: Machine, given: Start, nowMs: number, terms: Term
     input,
     by: given.by,
     ...(given.from === undefined ? {} : { from: given.from }),
-    limits: within(resolveLimits(given.limits ?? {}, machine.limits), given.atMost),
+    limits: { ...limits, depth: Math.min(limits.depth, given.depthMax ?? Infinity) },
     seed: given.seed,
     ...(given.parent === undefined ? {} : { parent: given.parent }),
   })
@@ -65,13 +66,6 @@ export function start(machine: Machine, given: Start, nowMs: number, terms: Term
   }
   enter(machine, begun, machine.initial)
   return begun
-}
-
-function within(
-  limits: TaskLimits,
-  { durationMs = Infinity, depth = Infinity }: Start['atMost'] = {} as never,
-): TaskLimits {
-  return { ...limits, durationMs: Math.min(limits.durationMs, durationMs), depth: Math.min(limits.depth, depth) }
 }
 
 function proveStart(machine: Machine, { taskId, limits, labels = {}, parent }: Start, { redact }: Terms): void {

@@ -387,9 +387,9 @@ export function ledgerOf({ limits, usage, reserved }: Task): Ledger {
   }
 }
 
-/** When the task has lasted as long as it may, in ms since 1970. */
-export function deadlineAtMs(task: Task): number {
-  return task.startedAtMs + task.limits.durationMs
+/** When the task has lasted as long as it may, or its parent waits no longer, in ms since 1970. */
+export function deadlineAtMs({ startedAtMs, limits, parent }: Task): number {
+  return Math.min(startedAtMs + limits.durationMs, parent?.deadlineAtMs ?? Infinity)
 }
 
 /** Has the task come to its end? */
