@@ -7,6 +7,7 @@ import { durationProblem, type Duration } from './duration.ts'
 import { Fault, isFault, messageOf } from './fault.ts'
 import { checkFields } from './field.ts'
 import { defaults, isCeiling, limitProblems } from './limits.ts'
+import { isObject } from './json.ts'
 import { isUnbounded, loopsOf } from './loop.ts'
 import { candidatesOf, compile, failureTarget, kindOf, outputKeys, type Machine, type Node } from './machine.ts'
 import { severityOf, type Problem, type Report } from './problem.ts'
@@ -137,6 +138,30 @@ function checkHead(agent: Agent, report: Report): void {
   for (const { field, problem, cure } of limitProblems(agent.limits ?? {}, Object.keys(agent.states))) {
     report('LIMIT_INVALID', `.limits.${field}`, problem, cure)
   }
+  checkSignals(agent.signals, report)
+}
+
+function checkSignals(signals: unknown, report: Report): void {
+  if (signals === undefined) return
+  if (!isObject(signals)) {
+    report('SCHEMA_INVALID', '.signals', 'Signals are schemas by name.', 'Write { paid: z.object({ … }) }.')
+    return
+  }
+  for (const [name, schema] of Object.entries(signals)) {
+    const place = `.signals.${name}`
+    if (!isCallName(name)) {
+      const problem = `${JSON.stringify(name)} cannot be a signal's name.`
+      report('NAME_INVALID', place, problem, 'Use 1 to 64 letters, digits, "_" or "-", a letter first.')
+    }
+    checkSchema(schema, place, report)
+  }
+}
+
+/** Where signals are declared, a wait for another would be for one that nobody can send. */
+function checkAwaited({ signals }: Agent, signal: string | undefined, place: string, report: Report): void {
+  if (signal === undefined || !isObject(signals) || Object.hasOwn(signals, signal)) return
+  const cure = `Declare it in signals, or name one of: ${Object.keys(signals).join(', ')}.`
+  report('SIGNAL_UNKNOWN', place, `The agent has no signal ${JSON.stringify(signal)}.`, cure)
 }
 
 function checkContext(agent: Agent, report: Report): void {
@@ -243,6 +268,7 @@ function checkState(agent: Agent, name: string, state: State, report: Report): v
   if (state.wait !== undefined) {
     const { delay, signal } = state.wait
     checkDuration(delay, `${place}.wait.delay`, report)
+    checkAwaited(agent, signal, `${place}.wait.signal`, report)
     if ((delay === undefined) === (signal === undefined) || (signal !== undefined && !isCallName(signal))) {
       report(
         'STATE_KIND',

@@ -462,8 +462,14 @@ function moveWait(machine: Machine, work: Draft, node: NodeOf<'wait'>): boolean 
   const queue = signal === undefined ? undefined : task.signals.get(signal)
   if (signal !== undefined && queue?.length) {
     const data = queue[0] ?? null
+    const schema = machine.signals?.get(signal)
+    const verdict = schema ? validate(schema, data) : { ok: true as const, value: data }
     emit(work, 'signal.consumed', { name: signal })
-    return takeOrFail(machine, work, node, { exit: 'DONE', output: data })
+    if (verdict.ok) return takeOrFail(machine, work, node, { exit: 'DONE', output: verdict.value })
+    // Who sent it knew no machine. The wait goes on.
+    const correction = `Refused: the signal ${signal} does not fit: ${verdict.problem}`
+    refuse(work, { reason: 'invalid-signal', asked: signal, correction })
+    return true
   }
   if (!task.wait) {
     const untilMs = work.nowMs + node.timeoutMs

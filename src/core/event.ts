@@ -36,6 +36,7 @@ export type RefusalReason =
   | 'approval-expired'
   | 'price-unknown'
   | 'tool-changed'
+  | 'invalid-signal'
 
 /**
  * Kinds of inbox item: a question of the machine's, an engine exit that no route takes, an outcome nobody knows, a

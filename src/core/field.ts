@@ -5,7 +5,19 @@ import type { Report } from './problem.ts'
 const common = ['on', 'reads', 'writes', 'visits', 'timeout', 'visitTimeout', 'repeats', 'checkpoint', 'onFailure']
 
 const fields = {
-  agent: ['name', 'version', 'context', 'initial', 'limits', 'policy', 'strict', 'onFailure', 'on', 'states'],
+  agent: [
+    'name',
+    'version',
+    'context',
+    'initial',
+    'limits',
+    'policy',
+    'strict',
+    'onFailure',
+    'signals',
+    'on',
+    'states',
+  ],
   limits: ['steps', 'toolCalls', 'handovers', 'duration', 'tokens', 'cost', 'soft', 'onSoft'],
   key: ['schema', 'initial', 'merge', 'trust', 'privacy', 'outward'],
   exit: ['target', 'description', 'output', 'guard'],

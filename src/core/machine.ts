@@ -130,6 +130,8 @@ export interface Machine {
   readonly limits: TaskLimits
   readonly policy: readonly Rule[]
   readonly strict: boolean
+  /** What signals must hold, by name. Undefined: none is declared, so any may come. */
+  readonly signals: ReadonlyMap<string, Schema> | undefined
   readonly context: ReadonlyMap<string, ContextKey>
   readonly states: ReadonlyMap<string, Node>
   /** Every tool of every state, by name: to tell a tool that is not allowed here from one that does not exist. */
@@ -196,6 +198,7 @@ export function compile(agent: Agent): Machine {
     limits: resolveLimits(agent.limits ?? {}),
     policy: agent.policy ?? [],
     strict: agent.strict === true,
+    signals: agent.signals && new Map(Object.entries(agent.signals)),
     context,
     states,
     tools,

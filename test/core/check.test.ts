@@ -163,6 +163,19 @@ const cases: readonly (readonly [string, Change, ProblemCode, string])[] = [
     'STATE_KIND',
     '.states.first',
   ],
+  ['signals that are no schemas by name', { signals: ['paid'] }, 'SCHEMA_INVALID', '.signals'],
+  ['a signal without a schema', { signals: { paid: 'yes' } }, 'SCHEMA_INVALID', '.signals.paid'],
+  ['a signal that is not an object', { signals: { paid: z.string() } }, 'SCHEMA_INVALID', '.signals.paid'],
+  ['a signal whose name is none', { signals: { 'pa id': z.object({}) } }, 'NAME_INVALID', '.signals.pa id'],
+  [
+    'a wait for a signal that is not among those that are declared',
+    {
+      signals: { paid: z.object({}) },
+      states: { ...sound.states, second: { wait: { signal: 'payed' }, on: { DONE: 'end' } } },
+    },
+    'SIGNAL_UNKNOWN',
+    '.states.second.wait.signal',
+  ],
   [
     'a wait for nothing',
     { states: { ...sound.states, second: { wait: {}, on: { DONE: 'end' } } } },
