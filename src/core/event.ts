@@ -264,11 +264,11 @@ export interface EventData {
     readonly output: Json
     readonly latencyMs: number
   }
-  /** A function of the machine threw: a run state's, or a prompt, guard, mapper or question (then without a step). */
+  /** A function of the machine threw: a run state's, or a prompt, guard, mapper, question or time (then without a step). */
   'function.failed': {
     readonly step?: number
     readonly attempt?: number
-    readonly what: 'run' | 'prompt' | 'args' | 'exit' | 'guard' | 'question'
+    readonly what: 'run' | 'prompt' | 'args' | 'exit' | 'guard' | 'question' | 'wait'
     readonly class: FailureClass
     readonly message: string
     readonly latencyMs?: number
@@ -373,7 +373,13 @@ export interface EventData {
     readonly state: string
     readonly deadlineAtMs: number
   }
-  'wait.started': { readonly state: string; readonly signal?: string; readonly untilMs: number }
+  'wait.started': {
+    readonly state: string
+    readonly signal?: string
+    readonly untilMs: number
+    /** The machine named that time: it does not move when something else took time. */
+    readonly absolute?: true
+  }
   'signal.received': {
     readonly name: string
     readonly data: Json

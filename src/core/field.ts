@@ -41,6 +41,7 @@ const fields = {
   human: [...common, 'human'],
   question: ['question', 'show', 'assignee', 'escalate'],
   wait: [...common, 'wait'],
+  awaited: ['delay', 'signal', 'until'],
   final: ['type', 'failure'],
   declassify: ['trust', 'privacy', 'reason'],
   sink: ['in'],

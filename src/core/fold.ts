@@ -359,7 +359,7 @@ function stay(task: Task, nowMs: number): void {
   const tookMs = nowMs - atMs
   task.rollback = undefined
   task.item = aside.item && later(aside.item, tookMs)
-  task.wait = aside.wait && { ...aside.wait, untilMs: aside.wait.untilMs + tookMs }
+  task.wait = aside.wait && { ...aside.wait, untilMs: aside.wait.untilMs + (aside.wait.absolute ? 0 : tookMs) }
   if (task.visit?.deadlineAtMs !== undefined) task.visit.deadlineAtMs += tookMs
   for (const { step, ...delayed } of aside.delayed) {
     const moved = { ...step, deadlineAtMs: step.deadlineAtMs + tookMs }

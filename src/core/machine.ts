@@ -119,7 +119,6 @@ export type Node =
       readonly kind: 'wait'
       readonly state: WaitState
       readonly signal: string | undefined
-      readonly delayMs: number | undefined
     })
 
 /** An agent, ready to run. */
@@ -337,16 +336,8 @@ function compileState(name: string, state: State, agent: Agent, context: Readonl
     }
     case 'wait': {
       const wait = (state as WaitState).wait
-      const delayMs = wait.delay === undefined ? undefined : toMs(wait.delay)
-      const timeoutMs = delayMs ?? timeout ?? defaults.waitTimeoutMs
-      return {
-        ...common,
-        kind,
-        state: state as WaitState,
-        signal: wait.signal,
-        delayMs,
-        timeoutMs,
-      }
+      const timeoutMs = wait.delay === undefined ? (timeout ?? defaults.waitTimeoutMs) : toMs(wait.delay)
+      return { ...common, kind, state: state as WaitState, signal: wait.signal, timeoutMs }
     }
     case 'final':
     case undefined:

@@ -176,6 +176,17 @@ const cases: readonly (readonly [string, Change, ProblemCode, string])[] = [
     'SIGNAL_UNKNOWN',
     '.states.second.wait.signal',
   ],
+  ...(
+    [
+      ['a wait for two things', { delay: '1m', until: () => 0 }, {}, 'STATE_KIND', '.wait'],
+      ['a wait until what no function says', { until: '2026-10-01' }, {}, 'STATE_KIND', '.wait'],
+      ['a word of a wait that means nothing', { signal: 'paid', key: 'k' }, {}, 'FIELD_UNKNOWN', '.wait.key'],
+      ['a timeout that a wait would pass over', { until: () => 0 }, { timeout: '1h' }, 'LIMIT_INVALID', '.timeout'],
+    ] as const
+  ).map(([what, wait, more, code, place]): (typeof cases)[number] => {
+    const second = { wait, on: { DONE: 'end' }, ...more }
+    return [what, { states: { ...sound.states, second } }, code, `.states.second${place}`]
+  }),
   [
     'a wait for nothing',
     { states: { ...sound.states, second: { wait: {}, on: { DONE: 'end' } } } },
@@ -517,6 +528,7 @@ test('a tool state, or a delay, whose DONE needs an output that nobody hands ove
   expect(found({ ...tool, on: { DONE: { target: 'second', output: output.partial() } } })).toEqual([])
   const wait = (on: Change) => found({ wait: on, on: tool.on })
   expect(wait({ delay: '5m' })).toMatchObject([{ code: 'EXIT_INVALID', place }])
+  expect(wait({ until: () => 0 })).toMatchObject([{ code: 'EXIT_INVALID', place }])
   expect(wait({ signal: 'paid' })).toEqual([])
 })
 

@@ -3,8 +3,11 @@
 
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { defineAgent, type State } from '../../src/core/agent.ts'
+import { defineAgent, type Reading, type State } from '../../src/core/agent.ts'
 import { defineContext } from '../../src/core/context.ts'
+import { dueAtMs } from '../../src/core/task.ts'
+import type { Time } from '../../src/core/time.ts'
+import { defineTool } from '../../src/core/tool.ts'
 import { call, Play } from '../play.ts'
 
 const context = defineContext({ amount: z.number().optional(), currency: z.string().optional() })
@@ -112,4 +115,117 @@ test('an early signal waits for its state, a key counts once, and both are so af
   expect(play.signal({ name: 'paid', data: { amount: 2 }, key: 'k' }, play.machine)).toEqual([])
   play.model([call('OK')])
   expect(valueOf(play, 'amount')).toBe(1)
+})
+
+describe('a wait until a time', () => {
+  // A minute after a play begins.
+  const atMs = 1_060_000
+  const until = (time: (given: Reading<any>) => unknown, change: object = {}) =>
+    agentOf({ first: { wait: { until: time as () => Time }, on: { DONE: 'done' }, ...change } })
+  test.each([
+    ['a date', () => new Date(atMs)],
+    ['a text', () => '1970-01-01T00:17:40Z'],
+    ['a text in another zone', () => '1970-01-01T02:17:40+02:00'],
+    ['milliseconds', () => atMs],
+    ['a fraction of one, which is not over before it is', () => atMs - 0.5],
+    ['what the context says', ({ context: { currency } }: any) => currency as string],
+  ])('that is %s leaves by DONE then, not before', (_, time) => {
+    const play = new Play(until(time), { currency: '1970-01-01T00:17:40.000Z' })
+    expect(play.all('wait.started')).toEqual([{ state: 'first', untilMs: atMs, absolute: true }])
+    expect(play.task.status).toBe('waiting')
+    play.crash()
+    play.nowMs = atMs - 1
+    expect(play.go()).toEqual([])
+    play.nowMs = atMs
+    play.go()
+    expect(play.exits).toEqual(['first DONE done'])
+  })
+
+  test('that is past is not waited for', () => {
+    const play = new Play(until(() => 999_999))
+    expect(play.all('wait.started')).toMatchObject([{ untilMs: 999_999 }])
+    expect(play.task.outcome).toBe('done')
+  })
+
+  test('asks for the time once in a visit, and anew in the next', () => {
+    let asked = 0
+    const time = () => 1_000_000 + 60_000 * (asked += 1)
+    const play = new Play(until(time, { visits: 2, on: { DONE: 'first', $visits: 'done' } }))
+    for (let look = 0; look < 3; look += 1) play.crash()
+    expect(asked).toBe(1)
+    play.nowMs += 60_000
+    play.crash()
+    expect(play.all('wait.started').map(({ untilMs }) => untilMs)).toEqual([1_060_000, 1_120_000])
+  })
+
+  const wrong: readonly (readonly [string, () => unknown, string])[] = [
+    [
+      'throws',
+      () => {
+        throw new Error('no calendar')
+      },
+      'no calendar',
+    ],
+    ['says nothing', () => undefined, 'milliseconds'],
+    ['says it later', async () => atMs, 'milliseconds'],
+    ['says what is no time', () => 'tomorrow', 'milliseconds'],
+    ['names no zone, so that it would be another time elsewhere', () => '2026-10-01T09:00:00', 'zone'],
+    ['says a month that there is not', () => '2026-13-01', 'milliseconds'],
+    ['says no date at all', () => new Date(Number.NaN), 'milliseconds'],
+    ['never comes to an end', () => Infinity, 'milliseconds'],
+  ]
+  test.each(wrong)('whose function %s has failed: $error, with the reason', (_, time, said) => {
+    const play = new Play(until(time))
+    expect(play.all('function.failed')).toMatchObject([{ what: 'wait', class: 'error' }])
+    expect(play.all('function.failed')[0]!.message).toContain(said)
+    expect(play.exits).toEqual(['first $error failed'])
+  })
+
+  test('may read what its state may read, and no more', () => {
+    const play = new Play(
+      until(({ context: { currency } }) => currency, { reads: ['amount'] }),
+      { currency: '2026-10-01' },
+    )
+    expect(play.all('step.refused')).toMatchObject([{ reason: 'undeclared-read', asked: 'currency' }])
+    expect(play.exits).toEqual(['first $error failed'])
+  })
+
+  test('ends earlier where its visit, or the task, has no more time', () => {
+    const visit = new Play(until(() => atMs, { visitTimeout: '10s' }))
+    visit.nowMs += 10_000
+    visit.go()
+    expect(visit.exits).toEqual(['first $timeout late'])
+    const task = new Play(
+      until(() => atMs, { on: { DONE: 'done', $limit: 'late' } }),
+      {},
+      {},
+      { duration: '30s' },
+    )
+    expect(dueAtMs(task.task)).toBe(1_030_000)
+    task.nowMs += 30_000
+    task.go()
+    expect(task.exits).toEqual(['first $limit late'])
+  })
+
+  test('is that time also when a rollback took time and was stopped; a delay has as much left as it had', () => {
+    const mail = defineTool({
+      name: 'mail',
+      description: 'd',
+      inputSchema: z.object({}),
+      effect: 'external',
+      idempotent: true,
+      execute: () => null,
+    })
+    const waits = (wait: object): Play => {
+      const act = { tool: mail, args: () => ({}), on: { DONE: 'first' } }
+      const play = new Play(agentOf({ act, first: { wait, on: { DONE: 'done' } } as State<any, any> }))
+      play.end({ kind: 'tool', result: 'sent' })
+      play.rollback(4)
+      play.nowMs += 10_000
+      play.answer({ decision: 'stop' })
+      return play
+    }
+    expect(waits({ until: () => 1_060_000 }).task.wait?.untilMs).toBe(1_060_000)
+    expect(waits({ delay: '1m' }).task.wait?.untilMs).toBe(1_070_000)
+  })
 })
