@@ -534,7 +534,10 @@ export class Orchestrator {
     )
   }
 
-  /** Ends a task. What it is doing is called off; what comes late is not applied. Throws TASK_ENDED. */
+  /**
+   * Ends a task. What it is doing is called off; what comes late is not applied. Where its agent says `onCancel: 'undo'`, a worker
+   * takes back what it did first. Throws TASK_ENDED, also for a task that was cancelled and is on its way.
+   */
   async cancel(taskId: string, given: { by: string; reason: string }): Promise<void> {
     await this.#clean(() => this.#say(taskId, 'cancel', (work) => cancel(work, given)))
   }

@@ -188,6 +188,8 @@ export interface AgentDefinition<Shape extends ContextShape = ContextShape, Stat
   readonly strict?: boolean
   /** What a state without an `onFailure` of its own does. */
   readonly onFailure?: 'rollback' | 'escalate' | (keyof States & string)
+  /** `undo`: a task that is cancelled takes back what it did, the latest first, before it ends. Default `leave`. */
+  readonly onCancel?: 'leave' | 'undo'
   /** What may be told to its tasks, by name, and what it must hold. Default: any signal, and anything in it. */
   readonly signals?: Readonly<Record<string, Schema>>
   /** Default routes of the engine's exits, for every state that does not route them itself. */

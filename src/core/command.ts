@@ -14,7 +14,8 @@ import type { Machine } from './machine.ts'
 import { fail } from './permission.ts'
 import { closedBreaker, type Gate } from './breaker.ts'
 import { validate, type Schema } from './schema.ts'
-import { isEnded, type Item } from './task.ts'
+import { takeBack } from './rollback.ts'
+import { isEnded, isUndo, type Item, type OpenStep } from './task.ts'
 import { end } from './transition.ts'
 
 /** A human's decision about an inbox item. */
@@ -180,16 +181,28 @@ function proveSignal(agent: string, signals: ReadonlyMap<string, Schema>, name: 
   )
 }
 
-/** Ends a task because a human said so. Throws TASK_ENDED. */
+/** Ends a task because a human said so; where its agent says so, after it has taken back what it did. Throws TASK_ENDED. */
 export function cancel(work: Draft, given: { readonly by: string; readonly reason: string }): void {
   refuseEnded(work, 'be cancelled')
-  // What is being asked of a model now is called off, and paid for all the same.
+  const { by, reason } = given
+  const undoes = work.task.onCancel === 'undo'
   for (const step of work.task.open.values()) {
-    if (step.kind === 'model') fail(work, step, { class: 'abort', message: 'The task was cancelled.' })
+    // What is being taken back now is wanted all the same, and so is the answer whether a call was made.
+    if (undoes && (isUndo(step) || (step.kind === 'tool' && step.reconciles))) continue
+    // What is being asked of a model now is called off, and paid for all the same.
+    if (step.kind === 'model' || undoes) cutOff(work, step)
     callOff(work, step)
   }
-  emit(work, 'task.cancelled', { by: given.by, reason: given.reason })
-  end(work, 'cancelled', 'cancelled')
+  emit(work, 'task.cancelled', { by, reason })
+  if (undoes) takeBack(work, { by, reason })
+  else end(work, 'cancelled', 'cancelled')
+}
+
+/** A step has no outcome any more. Whether a tool has acted nobody knows, until it says so late. */
+function cutOff(work: Draft, step: OpenStep): void {
+  if (step.kind === 'tool' && !step.idempotent) {
+    emit(work, 'tool.doubted', { step: step.step, attempt: step.attempt, tool: step.tool })
+  } else fail(work, step, { class: 'abort', message: 'The task was cancelled.' })
 }
 
 /** Closes the breaker of a model or tool because a human said so. The log of the task that changed it last tells it. */
@@ -204,6 +217,13 @@ export function resetBreaker(
 }
 
 function refuseEnded({ task }: Draft, what: string): void {
+  if (task.rollback?.ends) {
+    throw new Fault(
+      'TASK_ENDED',
+      `Task ${task.id} was cancelled and cannot ${what}: it takes back what it did, and ends.`,
+      task.item ? `It waits for you: signalbox answer ${task.item.item}.` : `See how: signalbox log ${task.id}.`,
+    )
+  }
   if (!isEnded(task)) return
   throw new Fault(
     'TASK_ENDED',

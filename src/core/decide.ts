@@ -109,6 +109,7 @@ export function start(machine: Machine, given: Start, nowMs: number, terms: Term
     ...(given.from === undefined ? {} : { from: given.from }),
     limits: resolveLimits(given.limits ?? {}, machine.limits),
     seed: given.seed,
+    ...(machine.onCancel === 'undo' ? { onCancel: machine.onCancel } : {}),
   })
   for (const { key, value, source } of values) {
     const said = new Map(Object.entries(given.labels ?? {})).get(key) ?? []

@@ -128,6 +128,8 @@ export interface EventData {
     readonly limits: TaskLimits
     /** What the task's own random numbers are made from. */
     readonly seed: number
+    /** When it is cancelled it takes back what it did, before it ends: who cancels it needs no machine. */
+    readonly onCancel?: 'undo'
   }
   'state.entered': {
     readonly state: string
@@ -461,11 +463,11 @@ export interface EventData {
     readonly reason: string
   }
   /**
-   * The task goes back to the beginning of the visit it was in at an earlier event. Until it is there, or the rollback is
-   * stopped, it does nothing else.
+   * The task goes back to the beginning of the visit it was in at an earlier event; or, with `ends`, takes back all that it did and
+   * ends where it stands. Until then, or until the rollback is stopped, it does nothing else.
    */
   'rollback.started': {
-    /** The event that began the visit, and what was asked for: an event of that visit, or a checkpoint. */
+    /** The event that began the visit, and what was asked for: an event of that visit, or a checkpoint. Both 0 with `ends`. */
     readonly to: number
     readonly asked: number | string
     readonly state: string
@@ -481,6 +483,8 @@ export interface EventData {
     readonly reason: string
     /** The engine exit that the machine answers with a rollback. */
     readonly exit?: string
+    /** How the task ends when everything is taken back that can be; what cannot be is left as it is. */
+    readonly ends?: 'cancelled'
   }
   /** A human said that an effect stands although the task goes back. */
   'effect.kept': { readonly step: number; readonly tool: string; readonly by: string; readonly reason: string }

@@ -14,6 +14,7 @@ const fields = {
     'policy',
     'strict',
     'onFailure',
+    'onCancel',
     'signals',
     'on',
     'states',

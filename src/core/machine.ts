@@ -129,6 +129,8 @@ export interface Machine {
   readonly limits: TaskLimits
   readonly policy: readonly Rule[]
   readonly strict: boolean
+  /** What becomes of what a task did when it is cancelled. */
+  readonly onCancel: 'leave' | 'undo'
   /** What signals must hold, by name. Undefined: none is declared, so any may come. */
   readonly signals: ReadonlyMap<string, Schema> | undefined
   readonly context: ReadonlyMap<string, ContextKey>
@@ -197,6 +199,7 @@ export function compile(agent: Agent): Machine {
     limits: resolveLimits(agent.limits ?? {}),
     policy: agent.policy ?? [],
     strict: agent.strict === true,
+    onCancel: agent.onCancel ?? 'leave',
     signals: agent.signals && new Map(Object.entries(agent.signals)),
     context,
     states,

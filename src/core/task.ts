@@ -184,7 +184,7 @@ export interface Past {
 /** A rollback on its way. */
 export interface Rollback extends Pick<
   EventData['rollback.started'],
-  'to' | 'state' | 'lastStep' | 'restore' | 'remove' | 'exit'
+  'to' | 'state' | 'lastStep' | 'restore' | 'remove' | 'exit' | 'ends'
 > {
   readonly atMs: number
   /** What the task was at when it began; there again if it is stopped. */
@@ -208,6 +208,7 @@ export interface Task {
   limits: TaskLimits
   granted: TaskLimits
   seed: number
+  onCancel: 'leave' | 'undo'
   startedAtMs: number
   updatedAtMs: number
   status: TaskStatus
@@ -285,6 +286,7 @@ export function emptyTask(id: string): Task {
     limits: noLimits,
     granted: noLimits,
     seed: 0,
+    onCancel: 'leave',
     startedAtMs: 0,
     updatedAtMs: 0,
     status: 'running',
