@@ -14,5 +14,9 @@ export function timeMs(given: unknown): number | undefined {
 }
 
 function parse(text: string): number {
-  return iso.test(text) ? Date.parse(text) : Number.NaN
+  const day = text.slice(0, 10)
+  const dayMs = iso.test(text) ? Date.parse(day) : Number.NaN
+  // A 30th of February would be taken for the 2nd of March.
+  const isDay = !Number.isNaN(dayMs) && new Date(dayMs).toISOString().startsWith(day)
+  return isDay ? Date.parse(text) : Number.NaN
 }

@@ -171,6 +171,7 @@ describe('a wait until a time', () => {
     ['says what is no time', () => 'tomorrow', 'milliseconds'],
     ['names no zone, so that it would be another time elsewhere', () => '2026-10-01T09:00:00', 'zone'],
     ['says a month that there is not', () => '2026-13-01', 'milliseconds'],
+    ['says a day that there is not', () => '2026-02-30T09:00:00Z', 'milliseconds'],
     ['says no date at all', () => new Date(Number.NaN), 'milliseconds'],
     ['never comes to an end', () => Infinity, 'milliseconds'],
   ]
