@@ -213,7 +213,7 @@ async function open(options: OrchestratorOptions, secrets: Secrets): Promise<Orc
   const terms: Terms = works
     ? { ...noTerms, price, window, bounds, policy, hash, redact }
     : { ...noTerms, hash, redact }
-  for (const { machine } of machines.values()) provePrices(machine, machine.limits.costMicros, terms)
+  if (works) for (const { machine } of machines.values()) provePrices(machine, machine.limits.costMicros, terms)
   const runtime = options.runtime ?? systemRuntime
   const store =
     typeof options.store === 'string'

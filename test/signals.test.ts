@@ -6,6 +6,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, type State } from '../src/core/agent.ts'
 import { defineContext } from '../src/core/context.ts'
+import { usd } from '../src/core/price.ts'
 import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
 import { openSqlite } from '../src/store/sqlite.ts'
 import type { Store } from '../src/store/store.ts'
@@ -79,6 +80,16 @@ describe('a signal', () => {
     const refused = (await box.store.read('t')).filter(({ type }) => type === 'step.refused')
     expect(refused).toMatchObject([{ data: { reason: 'invalid-signal', asked: 'paid' } }])
   })
+})
+
+test('who only signals needs no price, also where money has a ceiling', async () => {
+  const first: State<any, any> = { wait: { signal: 'paid' }, on: { DONE: 'think' } }
+  const costly = agentOf({ first, think: { model: 'm', prompt: 'p', on: { OK: 'done' } } })
+  const agents = [{ ...costly, limits: { cost: usd(1) } }]
+  const { box } = await open(join(folder(), 'store.db'), { agents, work: false })
+  await box.start('shop', {}, { id: 't' })
+  await expect(box.signal('t', say('much'))).rejects.toMatchObject({ code: 'INPUT_INVALID' })
+  await box.signal('t', say(1))
 })
 
 /** A store that counts what is asked of it, by method. */
