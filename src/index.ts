@@ -48,6 +48,7 @@ export type { Answer, Message, Model, ModelRequest, Reply } from './core/model.t
 export type { Overlap } from './core/schedule.ts'
 export type { Schema } from './core/schema.ts'
 export type { TaskStatus, Usage } from './core/task.ts'
+export type { Time } from './core/time.ts'
 export { defineTool } from './core/tool.ts'
 export type { Effect, Reconciled, Tool, ToolCall } from './core/tool.ts'
 export type { Ceilings, Known, StateWorst, Worst } from './core/worst.ts'

@@ -309,6 +309,7 @@ function proveNames(machine: Machine, definition: string, redact: Redactor): voi
     if (node.kind === 'model') for (const model of node.models) names.add(model)
     if (node.kind === 'wait' && node.signal !== undefined) names.add(node.signal)
   }
+  for (const name of machine.signals?.keys() ?? []) names.add(name)
   const touched = [...names].find((name) => redact.text(name) !== name)
   if (touched === undefined) return
   throw new Fault(
@@ -620,12 +621,20 @@ export class Orchestrator {
     })
   }
 
-  /** Signals a task. A signal that nobody waits for yet is kept; one whose key was seen before counts once. */
+  /**
+   * Signals a task. A signal that nobody waits for yet is kept; one whose key was seen before counts once. Throws TASK_ENDED, and,
+   * where the task's agent is here and declares its signals, INPUT_INVALID for one that it does not declare or that does not fit.
+   */
   async signal(taskId: string, given: Signal): Promise<void> {
-    await this.#clean(() => this.#say(taskId, 'signal', (work) => signal(work, given)))
+    await this.#clean(() =>
+      this.#say(taskId, 'signal', (work) => signal(work, given, this.#machines.get(work.task.definition)?.machine)),
+    )
   }
 
-  /** Ends a task. What it is doing is called off; what comes late is not applied. Throws TASK_ENDED. */
+  /**
+   * Ends a task. What it is doing is called off; what comes late is not applied. Where its agent says `onCancel: 'undo'`, a worker
+   * takes back what it did first. Throws TASK_ENDED, also for a task that was cancelled and is on its way.
+   */
   async cancel(taskId: string, given: { by: string; reason: string }): Promise<void> {
     await this.#clean(() => this.#say(taskId, 'cancel', (work) => cancel(work, given)))
   }

@@ -128,8 +128,9 @@ export class Play {
     return this.go((work) => rollbackTo(work, past, { asked: to, by: 'ana', reason: 'because' }))
   }
 
-  signal(given: Pick<Signal, 'name'> & Partial<Signal>): Event[] {
-    return this.go((work) => signal(work, { data: {}, by: 'test', ...given }))
+  /** Told without the machine, as from a command line; `knowing`: by somebody who has it. */
+  signal(given: Pick<Signal, 'name'> & Partial<Signal>, knowing?: Machine): Event[] {
+    return this.go((work) => signal(work, { data: {}, by: 'test', ...given }, knowing))
   }
 
   /** The data of every event of a type. */

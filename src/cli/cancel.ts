@@ -1,7 +1,10 @@
-// `signalbox cancel TASK`: ends a task. What it is doing is called off.
+// `signalbox cancel TASK`: ends a task. What it is doing is called off; where its agent says so, it takes back what it did
+// before it ends, and that takes a worker.
 
 import type { Command } from 'commander'
 import { secretsOption, storeCommand, withStore, type Leave } from './command.ts'
+import type { TaskStatus } from '../core/task.ts'
+import type { Orchestrator } from '../orchestrator.ts'
 import { exitCodes, printJson, tell, whoami } from './terminal.ts'
 
 export function cancelCommand(leave: Leave): Command {
@@ -16,9 +19,15 @@ export function cancelCommand(leave: Leave): Command {
         flags: { by?: string; reason: string; store?: string; json?: boolean; secretsOf?: string },
       ) => {
         const by = flags.by ?? `cli:${whoami()}`
-        await withStore(flags.store, (box) => box.cancel(taskId, { by, reason: flags.reason }), flags.secretsOf)
-        tell(`Cancelled ${taskId}.`)
-        if (flags.json) printJson({ taskId, by, reason: flags.reason })
+        const cancel = async (box: Orchestrator): Promise<TaskStatus> => {
+          await box.cancel(taskId, { by, reason: flags.reason })
+          return (await box.show(taskId)).status
+        }
+        const status = await withStore(flags.store, cancel, flags.secretsOf)
+        const store = flags.store === undefined ? '' : ` --store ${flags.store}`
+        const first = `A worker takes back what it did, or: signalbox run FILE --id ${taskId}${store}`
+        tell(status === 'cancelled' ? `Cancelled ${taskId}.` : `Recorded: ${taskId} is cancelled. ${first}`)
+        if (flags.json) printJson({ taskId, by, reason: flags.reason, status })
         leave(exitCodes.well)
       },
     )

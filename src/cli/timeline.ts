@@ -173,7 +173,10 @@ export function describe(event: LoggedEvent): string | undefined {
     case 'payload.erased':
       return paint('yellow', `  payload of event ${event.data.seq} erased by ${event.data.by}: ${event.data.reason}`)
     case 'rollback.started': {
-      const { to, asked, state, undo, without, by, reason } = event.data
+      const { to, asked, state, undo, without, by, reason, ends } = event.data
+      if (ends !== undefined) {
+        return paint('magenta', `takes back what it did: ${undo.length} to take back, ${without.length} that stay`)
+      }
       const what = asked === to ? '' : `, asked for ${typeof asked === 'string' ? asked : `event ${asked}`}`
       const effects = `${undo.length} to take back, ${without.length} that cannot be`
       return paint('magenta', `goes back to event ${to} (${state}${what}) by ${by}: ${reason}; ${effects}`)

@@ -9,6 +9,7 @@ import type { DeclaredLabel } from './label.ts'
 import type { Limits } from './limits.ts'
 import type { Rule } from './policy.ts'
 import type { Schema } from './schema.ts'
+import type { Time } from './time.ts'
 import type { Tool } from './tool.ts'
 
 /** The engine's own exits: no model and no function may take them; a machine routes them, or the task goes to the inbox. */
@@ -141,12 +142,16 @@ export interface HumanState<Context = any, Target = string>
   }
 }
 
-/** Nothing is done until a time has passed or a signal has come. Leaves by `DONE`; a signal's data is that exit's output. */
+/**
+ * Nothing is done until a time has passed or come, or a signal has. Leaves by `DONE`; a signal's data is that exit's output. Pure: the
+ * time until which is waited, asked for once, when the state is entered; one that is past is waited for no longer.
+ */
 export interface WaitState<Context = any, Target = string>
   extends Common<Context, Target>, Not<'model' | 'tool' | 'run' | 'human' | 'agent' | 'type'> {
   readonly wait:
-    | { readonly delay: Duration; readonly signal?: never }
-    | { readonly signal: string; readonly delay?: never }
+    | { readonly delay: Duration; readonly signal?: never; readonly until?: never }
+    | { readonly signal: string; readonly delay?: never; readonly until?: never }
+    | { readonly until: (given: Reading<Context>) => Time; readonly delay?: never; readonly signal?: never }
 }
 
 /** What a child task came to, as its parent is told. */
@@ -264,6 +269,10 @@ export interface AgentDefinition<Shape extends ContextShape = ContextShape, Stat
   readonly strict?: boolean
   /** What a state without an `onFailure` of its own does. */
   readonly onFailure?: 'rollback' | 'escalate' | (keyof States & string)
+  /** `undo`: a task that is cancelled takes back what it did, the latest first, before it ends. Default `leave`. */
+  readonly onCancel?: 'leave' | 'undo'
+  /** What may be told to its tasks, by name, and what it must hold. Default: any signal, and anything in it. */
+  readonly signals?: Readonly<Record<string, Schema>>
   /** Default routes of the engine's exits, for every state that does not route them itself. */
   readonly on?: Readonly<Partial<Record<EngineExit, keyof States & string>>>
   /**

@@ -248,6 +248,7 @@ function checkFailureRoute({ states }: Agent, route: unknown, place: string, rep
 /** Reports what is wrong with the boundaries of an agent as a whole. */
 export function checkAgentBoundary(agent: Agent, report: Report): void {
   checkFailureRoute(agent, agent.onFailure, '.onFailure', report)
+  checkCancel(agent, report)
   checkFlag(agent.strict, '.strict', report)
   checkPolicy(agent.policy, report)
   const checkpoints = new Set<string>()
@@ -263,6 +264,20 @@ export function checkAgentBoundary(agent: Agent, report: Report): void {
       report('NAME_TWICE', place, problem, 'Rename one; a rollback could not tell them apart.')
     } else checkpoints.add(checkpoint)
   }
+}
+
+function checkCancel({ onCancel, states }: Agent, report: Report): void {
+  if (onCancel === undefined || onCancel === 'leave') return
+  if (onCancel !== 'undo') {
+    report('TARGET_UNKNOWN', '.onCancel', `There is no onCancel ${JSON.stringify(onCancel)}.`, 'Use leave or undo.')
+    return
+  }
+  const tools = Object.values(states).flatMap(({ model, tool, ...state }) => {
+    return model !== undefined && 'tools' in state ? (state.tools ?? []) : tool === undefined ? [] : [tool]
+  })
+  if (tools.some((tool) => tool?.undo !== undefined)) return
+  const cure = 'Give undo to the tools that can take back what they did, or remove onCancel.'
+  report('TOOL_INVALID', '.onCancel', 'No tool has an undo, so nothing could be taken back.', cure)
 }
 
 function checkPolicy(policy: unknown, report: Report): void {

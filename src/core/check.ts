@@ -1,12 +1,13 @@
 // Proves a machine sound before it runs. Whatever types cannot see is found here, by name, with its cure: targets that
 // do not exist, states nobody can reach, ways that never end, names that mean two things.
 
-import { engineExits, isAgent, type Agent, type ModelState, type State } from './agent.ts'
+import { engineExits, isAgent, type Agent, type ModelState, type State, type WaitState } from './agent.ts'
 import { checkAgentBoundary, checkKeyBoundary, checkStateBoundary, checkToolBoundary } from './boundary.ts'
 import { durationProblem, type Duration } from './duration.ts'
 import { Fault, isFault, messageOf } from './fault.ts'
 import { checkFields } from './field.ts'
 import { defaults, isCeiling, limitProblems } from './limits.ts'
+import { isObject } from './json.ts'
 import { isUnbounded, loopsOf } from './loop.ts'
 import { isMerging, merges } from './context.ts'
 import {
@@ -157,6 +158,30 @@ function checkHead(agent: Agent, report: Report): void {
   for (const { field, problem, cure } of limitProblems(agent.limits ?? {}, Object.keys(agent.states))) {
     report('LIMIT_INVALID', `.limits.${field}`, problem, cure)
   }
+  checkSignals(agent.signals, report)
+}
+
+function checkSignals(signals: unknown, report: Report): void {
+  if (signals === undefined) return
+  if (!isObject(signals)) {
+    report('SCHEMA_INVALID', '.signals', 'Signals are schemas by name.', 'Write { paid: z.object({ … }) }.')
+    return
+  }
+  for (const [name, schema] of Object.entries(signals)) {
+    const place = `.signals.${name}`
+    if (!isCallName(name)) {
+      const problem = `${JSON.stringify(name)} cannot be a signal's name.`
+      report('NAME_INVALID', place, problem, 'Use 1 to 64 letters, digits, "_" or "-", a letter first.')
+    }
+    checkSchema(schema, place, report)
+  }
+}
+
+/** Where signals are declared, a wait for another would be for one that nobody can send. */
+function checkAwaited({ signals }: Agent, signal: string | undefined, place: string, report: Report): void {
+  if (signal === undefined || !isObject(signals) || Object.hasOwn(signals, signal)) return
+  const cure = `Declare it in signals, or name one of: ${Object.keys(signals).join(', ')}.`
+  report('SIGNAL_UNKNOWN', place, `The agent has no signal ${JSON.stringify(signal)}.`, cure)
 }
 
 function checkContext(agent: Agent, report: Report): void {
@@ -262,17 +287,26 @@ function checkState(agent: Agent, name: string, state: State, report: Report): v
   checkDuration(visitTimeout, `${place}.visitTimeout`, report)
   if (state.model !== undefined) checkModel(state, place, report)
   if (state.agent !== undefined) checkAgentState(state, place, report)
-  if (state.wait !== undefined) {
-    const { delay, signal } = state.wait
-    checkDuration(delay, `${place}.wait.delay`, report)
-    if ((delay === undefined) === (signal === undefined) || (signal !== undefined && !isCallName(signal))) {
-      report(
-        'STATE_KIND',
-        `${place}.wait`,
-        'A wait is for a delay or for one named signal.',
-        "Write { delay: '5m' } or { signal: 'paid' }.",
-      )
-    }
+  if (state.wait !== undefined) checkWait(agent, state, place, report)
+}
+
+function checkWait(agent: Agent, { wait, timeout }: WaitState, place: string, report: Report): void {
+  const { delay, signal, until } = wait
+  checkFields('awaited', wait, `${place}.wait`, report)
+  checkDuration(delay, `${place}.wait.delay`, report)
+  checkAwaited(agent, signal, `${place}.wait.signal`, report)
+  const given = [delay, signal, until].filter((one) => one !== undefined)
+  const fits = (signal === undefined || isCallName(signal)) && (until === undefined || typeof until === 'function')
+  if (given.length !== 1 || !fits) {
+    report(
+      'STATE_KIND',
+      `${place}.wait`,
+      'A wait is for a delay, for one named signal, or until the time that a function says.',
+      "Write { delay: '5m' }, { signal: 'paid' } or { until: ({ context }) => context.due }.",
+    )
+  } else if (until && timeout !== undefined) {
+    const problem = 'The wait ends at its own time, so its timeout would be passed over.'
+    report('LIMIT_INVALID', `${place}.timeout`, problem, 'Remove it, or set visitTimeout: past it, $timeout.')
   }
 }
 
@@ -601,18 +635,18 @@ function writesIn(machine: Machine): ReadonlySet<string> {
   return new Set([...own, ...below])
 }
 
-/** A tool state without `exit`, and a delay, hand over {}: an output that needs more can never be left by. */
+/** A tool state without `exit`, and a wait for a time, hand over {}: an output that needs more can never be left by. */
 function checkHandedOver(node: Node, place: string, report: Report): void {
   const isTool = node.kind === 'tool' && !node.state.exit
-  const isDelay = node.kind === 'wait' && node.signal === undefined
-  const output = isTool || isDelay ? node.exits.get('DONE')?.output : undefined
+  const isTime = node.kind === 'wait' && node.signal === undefined
+  const output = isTool || isTime ? node.exits.get('DONE')?.output : undefined
   if (!output || validate(output, {}).ok) return
   report(
     'EXIT_INVALID',
     `${place}.on.DONE.output`,
     isTool
       ? "DONE needs an output, and nothing hands one over: without exit, a tool's result is not the output."
-      : 'DONE needs an output, and a delay that is over hands nothing over.',
+      : 'DONE needs an output, and a time that has come hands nothing over.',
     isTool
       ? "Give the state exit: ({ result }) => ({ exit: 'DONE', output: … })."
       : 'Remove the output, or what it requires.',

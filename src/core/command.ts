@@ -1,6 +1,7 @@
 // What may be said to a task from outside: an answer, a signal, a cancellation. Each is judged against the task as it
 // stands and becomes an event, or a Fault that says why not. None of them needs the machine, so anyone who can reach
-// the store can speak; what follows from it is decided by the next worker.
+// the store can speak; what follows from it is decided by the next worker. Where the machine is known, a signal that it would
+// not take is refused before it is in the log.
 
 import { emit, type Draft } from './draft.ts'
 import { Fault, type FaultCode } from './fault.ts'
@@ -9,9 +10,12 @@ import { seqOf } from './item.ts'
 import { head, isObject, type Json } from './json.ts'
 import { raisable, type RaisableLimit } from './limits.ts'
 import { callOff } from './gate.ts'
+import type { Machine } from './machine.ts'
 import { fail } from './permission.ts'
 import { closedBreaker, type Gate } from './breaker.ts'
-import { isEnded, type Item } from './task.ts'
+import { validate, type Schema } from './schema.ts'
+import { takeBack } from './rollback.ts'
+import { isEnded, isUndo, type Item, type PerformedStep } from './task.ts'
 import { callOff as callOffChild, end } from './transition.ts'
 
 /** A human's decision about an inbox item. */
@@ -141,30 +145,68 @@ export interface Signal {
   readonly key?: string
 }
 
-/** Records a signal; one that nobody waits for yet is kept. False when its key was seen before. Throws TASK_ENDED. */
-export function signal(work: Draft, given: Signal): boolean {
+/**
+ * Records a signal; one that nobody waits for yet is kept. False when its key was seen before. `machine` is the task's, where it
+ * is known. Throws TASK_ENDED; INPUT_INVALID for a signal that the machine does not declare, or that does not fit.
+ */
+export function signal(work: Draft, given: Signal, machine?: Machine): boolean {
   refuseEnded(work, 'be signalled')
-  const { data, by } = given
-  // As they will be in the log: there it is looked whether a key was seen before.
-  const { text } = work.terms.redact
+  const { by } = given
+  // As they will be in the log: there it is looked whether a key was seen before, and whether the data fits.
+  const { text, value } = work.terms.redact
   const name = text(given.name)
+  const data = value(given.data)
+  if (machine?.signals) proveSignal(machine.name, machine.signals, name, data)
   const key = given.key === undefined ? undefined : text(given.key)
   if (key !== undefined && work.task.signalKeys.has(`${name}\n${key}`)) return false
   emit(work, 'signal.received', key === undefined ? { name, data, by } : { name, data, by, key })
   return true
 }
 
-/** Ends a task because a human said so. Throws TASK_ENDED. */
+function proveSignal(agent: string, signals: ReadonlyMap<string, Schema>, name: string, data: Json): void {
+  const schema = signals.get(name)
+  if (!schema) {
+    throw new Fault(
+      'INPUT_INVALID',
+      `The agent ${agent} has no signal ${JSON.stringify(name)}. Nothing was written.`,
+      `Its signals are: ${[...signals.keys()].join(', ')}.`,
+    )
+  }
+  const verdict = validate(schema, data)
+  if (verdict.ok) return
+  throw new Fault(
+    'INPUT_INVALID',
+    `The data of the signal ${name} does not fit: ${verdict.problem}. Nothing was written.`,
+    `Give what the agent ${agent} declares: signals: { ${name}: … }.`,
+  )
+}
+
+/** Ends a task because a human said so; where its agent says so, after it has taken back what it did. Throws TASK_ENDED. */
 export function cancel(work: Draft, given: { readonly by: string; readonly reason: string }): void {
   refuseEnded(work, 'be cancelled')
-  // What is being asked of a model now is called off, and paid for all the same.
+  const { by, reason } = given
+  const undoes = work.task.onCancel === 'undo'
   for (const step of work.task.open.values()) {
-    if (step.kind === 'child') callOffChild(work, step, { class: 'abort', ...given })
-    if (step.kind === 'model') fail(work, step, { class: 'abort', message: 'The task was cancelled.' })
+    if (step.kind === 'child') {
+      callOffChild(work, step, { class: 'abort', by, reason })
+      continue
+    }
+    // What is being taken back now is wanted all the same, and so is the answer whether a call was made.
+    if (undoes && (isUndo(step) || (step.kind === 'tool' && step.reconciles))) continue
+    // What is being asked of a model now is called off, and paid for all the same.
+    if (step.kind === 'model' || undoes) cutOff(work, step)
     callOff(work, step)
   }
-  emit(work, 'task.cancelled', { by: given.by, reason: given.reason })
-  end(work, 'cancelled', 'cancelled')
+  emit(work, 'task.cancelled', { by, reason })
+  if (undoes) takeBack(work, { by, reason })
+  else end(work, 'cancelled', 'cancelled')
+}
+
+/** A step has no outcome any more. Whether a tool has acted nobody knows, until it says so late. */
+function cutOff(work: Draft, step: PerformedStep): void {
+  if (step.kind === 'tool' && !step.idempotent) {
+    emit(work, 'tool.doubted', { step: step.step, attempt: step.attempt, tool: step.tool })
+  } else fail(work, step, { class: 'abort', message: 'The task was cancelled.' })
 }
 
 /** Closes the breaker of a model or tool because a human said so. The log of the task that changed it last tells it. */
@@ -179,6 +221,13 @@ export function resetBreaker(
 }
 
 function refuseEnded({ task }: Draft, what: string): void {
+  if (task.rollback?.ends) {
+    throw new Fault(
+      'TASK_ENDED',
+      `Task ${task.id} was cancelled and cannot ${what}: it takes back what it did, and ends.`,
+      task.item ? `It waits for you: signalbox answer ${task.item.item}.` : `See how: signalbox log ${task.id}.`,
+    )
+  }
   if (!isEnded(task)) return
   throw new Fault(
     'TASK_ENDED',

@@ -34,6 +34,7 @@ import { read } from './refusal.ts'
 import { validate } from './schema.ts'
 import { rollBack } from './rollback.ts'
 import { childrenOf, deadlineAtMs, isEnded, isIdle, isUndo, lastStep, type Turn, type Visit } from './task.ts'
+import { timeMs } from './time.ts'
 import {
   askBudget,
   end,
@@ -392,23 +393,41 @@ function moveWait(machine: Machine, work: Draft, node: NodeOf<'wait'>): boolean 
   const queue = signal === undefined ? undefined : task.signals.get(signal)
   if (signal !== undefined && queue?.length) {
     const data = queue[0] ?? null
+    const schema = machine.signals?.get(signal)
+    const verdict = schema ? validate(schema, data) : { ok: true as const, value: data }
     emit(work, 'signal.consumed', { name: signal })
-    return takeOrFail(machine, work, node, { exit: 'DONE', output: data })
+    if (verdict.ok) return takeOrFail(machine, work, node, { exit: 'DONE', output: verdict.value })
+    // Who sent it knew no machine. The wait goes on.
+    const correction = `Refused: the signal ${signal} does not fit: ${verdict.problem}`
+    refuse(work, { reason: 'invalid-signal', asked: signal, correction })
+    return true
   }
   if (!task.wait) {
-    const untilMs = work.nowMs + node.timeoutMs
-    emit(
-      work,
-      'wait.started',
-      signal === undefined ? { state: node.name, untilMs } : { state: node.name, signal, untilMs },
-    )
-    return false
+    const ends = endOf(machine, work, node)
+    if (ends === undefined) return true
+    emit(work, 'wait.started', { state: node.name, ...(signal === undefined ? {} : { signal }), ...ends })
   }
-  if (work.nowMs < task.wait.untilMs) return false
-  emit(work, 'deadline.passed', { of: 'wait', state: node.name, deadlineAtMs: task.wait.untilMs })
-  return node.delayMs === undefined
-    ? leave(machine, work, '$timeout')
-    : takeOrFail(machine, work, node, { exit: 'DONE', output: {} })
+  const { untilMs } = task.wait!
+  if (work.nowMs < untilMs) return false
+  emit(work, 'deadline.passed', { of: 'wait', state: node.name, deadlineAtMs: untilMs })
+  return signal === undefined
+    ? takeOrFail(machine, work, node, { exit: 'DONE', output: {} })
+    : leave(machine, work, '$timeout')
+}
+
+/** When a wait ends that begins now. Undefined: the function that says so has failed. */
+function endOf(
+  machine: Machine,
+  work: Draft,
+  node: NodeOf<'wait'>,
+): Pick<EventData['wait.started'], 'untilMs' | 'absolute'> | undefined {
+  const { until } = node.state.wait
+  if (!until) return { untilMs: work.nowMs + node.timeoutMs }
+  return ask(work, 'wait', () => {
+    const untilMs = timeMs(until(reading(machine, work, node)))
+    if (untilMs === undefined) throw new Error('it must answer with a Date, an ISO text with a zone, or milliseconds')
+    return { untilMs, absolute: true }
+  })
 }
 
 /**

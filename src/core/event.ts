@@ -37,6 +37,7 @@ export type RefusalReason =
   | 'price-unknown'
   | 'tool-changed'
   | 'stale-write'
+  | 'invalid-signal'
 
 /**
  * Kinds of inbox item: a question of the machine's, an engine exit that no route takes, an outcome nobody knows, a
@@ -143,6 +144,8 @@ export interface EventData {
     readonly format?: number
     /** What the task's own random numbers are made from. */
     readonly seed: number
+    /** When it is cancelled it takes back what it did, before it ends: who cancels it needs no machine. */
+    readonly onCancel?: 'undo'
     /** Of a child: where it comes from. */
     readonly parent?: Parent
   }
@@ -299,11 +302,11 @@ export interface EventData {
     readonly output: Json
     readonly latencyMs: number
   }
-  /** A function of the machine threw: a run state's, or a prompt, guard, mapper or question (then without a step). */
+  /** A function of the machine threw: a run state's, or a prompt, guard, mapper, question or time (then without a step). */
   'function.failed': {
     readonly step?: number
     readonly attempt?: number
-    readonly what: 'run' | 'prompt' | 'args' | 'exit' | 'guard' | 'question' | 'input' | 'output'
+    readonly what: 'run' | 'prompt' | 'args' | 'exit' | 'guard' | 'question' | 'input' | 'output' | 'wait'
     readonly class: FailureClass
     readonly message: string
     readonly latencyMs?: number
@@ -459,7 +462,13 @@ export interface EventData {
     readonly state: string
     readonly deadlineAtMs: number
   }
-  'wait.started': { readonly state: string; readonly signal?: string; readonly untilMs: number }
+  'wait.started': {
+    readonly state: string
+    readonly signal?: string
+    readonly untilMs: number
+    /** The machine named that time: it does not move when something else took time. */
+    readonly absolute?: true
+  }
   'signal.received': {
     readonly name: string
     readonly data: Json
@@ -541,11 +550,11 @@ export interface EventData {
     readonly reason: string
   }
   /**
-   * The task goes back to the beginning of the visit it was in at an earlier event. Until it is there, or the rollback is
-   * stopped, it does nothing else.
+   * The task goes back to the beginning of the visit it was in at an earlier event; or, with `ends`, takes back all that it did and
+   * ends where it stands. Until then, or until the rollback is stopped, it does nothing else.
    */
   'rollback.started': {
-    /** The event that began the visit, and what was asked for: an event of that visit, or a checkpoint. */
+    /** The event that began the visit, and what was asked for: an event of that visit, or a checkpoint. Both 0 with `ends`. */
     readonly to: number
     readonly asked: number | string
     readonly state: string
@@ -561,6 +570,8 @@ export interface EventData {
     readonly reason: string
     /** The engine exit that the machine answers with a rollback. */
     readonly exit?: string
+    /** How the task ends when everything is taken back that can be; what cannot be is left as it is. */
+    readonly ends?: 'cancelled'
   }
   /** A human said that an effect stands although the task goes back. */
   'effect.kept': { readonly step: number; readonly tool: string; readonly by: string; readonly reason: string }

@@ -54,6 +54,7 @@ function apply(task: Task, event: Event): void {
       task.limits = event.data.limits
       task.granted = event.data.limits
       task.seed = event.data.seed
+      task.onCancel = event.data.onCancel ?? 'leave'
       task.startedAtMs = event.at
       if (event.data.parent) descend(task, event.data.parent, event.data.input)
       return
@@ -461,14 +462,18 @@ function came(task: Task, step: ChildStep, status: ChildResult['status'], outcom
 
 // ---- Going back ----------------------------------------------------------------------------------------------------
 
-/** Sets aside what the task was at. What is only asked whether it was done is waited for: then that is known. */
+/**
+ * Sets aside what the task was at. What is only asked whether it was done is waited for: then that is known; and so is what is
+ * being taken back already.
+ */
 function goBack(task: Task, started: EventData['rollback.started'], atMs: number): void {
-  const { to, state, lastStep: last, restore, remove, exit } = started
+  const { to, state, lastStep: last, restore, remove, exit, ends } = started
   const { item, wait, status, outcome } = task
   const ended = isEnded(task) && outcome !== undefined ? { outcome, status: status as 'done' | 'failed' } : undefined
-  const delayed = [...task.delayed.values()].filter(({ reconciles }) => !reconciles)
+  const delayed = [...task.delayed.values()].filter(({ reconciles, step }) => !reconciles && !isUndo(step))
   for (const { step } of delayed) task.delayed.delete(step.step)
-  task.rollback = { to, state, lastStep: last, restore, remove, exit, atMs, aside: { item, wait, delayed, ended } }
+  const aside = { item, wait, delayed, ended }
+  task.rollback = { to, state, lastStep: last, restore, remove, exit, ends, atMs, aside }
   task.item = undefined
   task.wait = undefined
   task.outcome = undefined
@@ -482,7 +487,7 @@ function stay(task: Task, nowMs: number): void {
   const tookMs = nowMs - atMs
   task.rollback = undefined
   task.item = aside.item && later(aside.item, tookMs)
-  task.wait = aside.wait && { ...aside.wait, untilMs: aside.wait.untilMs + tookMs }
+  task.wait = aside.wait && { ...aside.wait, untilMs: aside.wait.untilMs + (aside.wait.absolute ? 0 : tookMs) }
   if (task.visit?.deadlineAtMs !== undefined) task.visit.deadlineAtMs += tookMs
   for (const { step, ...delayed } of aside.delayed) {
     const moved = { ...step, deadlineAtMs: step.deadlineAtMs + tookMs }

@@ -48,5 +48,6 @@ export function hear(machine: Machine, work: Draft, { ended, calledOff, changed 
     })
   }
   hearEnded(work, ended)
-  if (calledOff) cancel(work, calledOff)
+  // Once it takes back what it did it is on its way to its end.
+  if (calledOff && !task.rollback?.ends) cancel(work, calledOff)
 }

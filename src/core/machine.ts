@@ -147,7 +147,6 @@ export type Node =
       readonly kind: 'wait'
       readonly state: WaitState
       readonly signal: string | undefined
-      readonly delayMs: number | undefined
     })
 
 /** An agent, ready to run. */
@@ -165,6 +164,10 @@ export interface Machine {
   readonly policy: readonly Rule[]
   readonly strict: boolean
   readonly migrate: Agent['migrate']
+  /** What becomes of what a task did when it is cancelled. */
+  readonly onCancel: 'leave' | 'undo'
+  /** What signals must hold, by name. Undefined: none is declared, so any may come. */
+  readonly signals: ReadonlyMap<string, Schema> | undefined
   readonly context: ReadonlyMap<string, ContextKey>
   readonly states: ReadonlyMap<string, Node>
   /** Every tool of every state, by name: to tell a tool that is not allowed here from one that does not exist. */
@@ -247,6 +250,8 @@ function compileAnew(agent: Agent): Machine {
     policy: agent.policy ?? [],
     strict: agent.strict === true,
     migrate: agent.migrate,
+    onCancel: agent.onCancel ?? 'leave',
+    signals: agent.signals && new Map(Object.entries(agent.signals)),
     context,
     states,
     tools,
@@ -428,16 +433,8 @@ function compileState(name: string, state: State, agent: Agent, context: Readonl
     }
     case 'wait': {
       const wait = (state as WaitState).wait
-      const delayMs = wait.delay === undefined ? undefined : toMs(wait.delay)
-      const timeoutMs = delayMs ?? timeout ?? defaults.waitTimeoutMs
-      return {
-        ...common,
-        kind,
-        state: state as WaitState,
-        signal: wait.signal,
-        delayMs,
-        timeoutMs,
-      }
+      const timeoutMs = wait.delay === undefined ? (timeout ?? defaults.waitTimeoutMs) : toMs(wait.delay)
+      return { ...common, kind, state: state as WaitState, signal: wait.signal, timeoutMs }
     }
     case 'agent': {
       const written = state as AgentState

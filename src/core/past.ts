@@ -80,13 +80,13 @@ export function goneSince({ effects }: Task, { seq, lastStep }: Past): Effect | 
 }
 
 /** Why a rollback begins. */
-export type Cause = Pick<EventData['rollback.started'], 'asked' | 'by' | 'reason' | 'exit'>
+export type Cause = Pick<EventData['rollback.started'], 'asked' | 'by' | 'reason' | 'exit' | 'ends'>
 
 /** Records that the task goes back, and all that it takes to get there. */
 export function goBack(work: Draft, past: Past, cause: Cause): Plan {
   const { task } = work
   const plan = planOf(task, past)
-  const { asked, by, reason, exit } = cause
+  const { asked, by, reason, exit, ends } = cause
   emit(work, 'rollback.started', {
     to: past.seq,
     asked,
@@ -99,6 +99,7 @@ export function goBack(work: Draft, past: Past, cause: Cause): Plan {
     by,
     reason,
     ...(exit === undefined ? {} : { exit }),
+    ...(ends === undefined ? {} : { ends }),
   })
   return plan
 }

@@ -17,6 +17,7 @@ export type ProblemCode =
   | 'KEY_UNKNOWN'
   | 'KEY_INVALID'
   | 'WRITE_UNDECLARED'
+  | 'SIGNAL_UNKNOWN'
   | 'TOOL_INVALID'
   | 'CHILD_INVALID'
   | 'SCHEMA_INVALID'

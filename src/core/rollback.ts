@@ -1,10 +1,11 @@
 // A rollback takes a task back to an earlier point of its own: what its steps did outside since then is taken back, the
 // latest first, and then the context and the state are as they were. It is asked for by a human, or by the machine where
 // a state fails (`onFailure`); it is carried out by workers, one event at a time, so it goes on after a crash as
-// anything else does. Nothing is erased, and what was spent stays spent.
+// anything else does. Nothing is erased, and what was spent stays spent. A task that is cancelled may take back all that it
+// did in the same way (`onCancel`), and ends then where it stands.
 
 import type { Cause, Plan } from './past.ts'
-import { erasedIn, goBack, goneSince, invalid, isUndoable } from './past.ts'
+import { erasedIn, goBack, goneSince, invalid, isUndoable, planOf } from './past.ts'
 import { emit, type Draft } from './draft.ts'
 import { standing, type Effect } from './effect.ts'
 import type { EventData } from './event.ts'
@@ -12,7 +13,7 @@ import { callOff, free } from './gate.ts'
 import type { Json } from './json.ts'
 import type { Machine } from './machine.ts'
 import { callUndo, fail, retryDue } from './permission.ts'
-import { nextVersion, type Item, type Past, type Rollback, type Task } from './task.ts'
+import { nextVersion, pastOf, type Item, type Past, type Rollback, type Task } from './task.ts'
 import { callOff as callOffChild, end, enterAnew, escalate, itemId, withdraw } from './transition.ts'
 
 /**
@@ -33,13 +34,35 @@ export function rollbackTo(work: Draft, past: Past, cause: Cause): Plan {
     fail(work, step, { class: 'abort', message: 'The task goes back.' })
     callOff(work, step)
   }
-  withdraw(work)
-  for (const { step } of task.rollback?.aside.delayed ?? []) free(work, step.step)
+  letGo(work)
   return plan
 }
 
+/** Nobody is asked any more about a call, and what was to be tried again has no place before its gate. */
+function letGo(work: Draft): void {
+  withdraw(work)
+  for (const { step } of work.task.rollback?.aside.delayed ?? []) free(work, step.step)
+}
+
+/**
+ * Ends a task that was cancelled, after it has taken back what it did: at once, where nothing is left to be. What is at work for
+ * it has been called off but for undos, and questions whether a call was made, which are waited for.
+ */
+export function takeBack(work: Draft, given: Pick<Cause, 'by' | 'reason'>): void {
+  const { task } = work
+  const past = { ...pastOf(task), seq: 0, lastStep: 0 }
+  const { undo, without } = planOf(task, past)
+  if (undo.length + without.length > 0) {
+    goBack(work, past, { asked: 0, ...given, ends: 'cancelled' })
+    letGo(work)
+  }
+  // A tool that is asked now whether it acted may say that there is something to be taken back.
+  const isKnown = without.length === 0 || task.open.size + task.delayed.size === 0
+  if (undo.length === 0 && isKnown) end(work, 'cancelled', 'cancelled')
+}
+
 function prove(task: Task, past: Past): void {
-  if (task.status === 'cancelled') {
+  if (task.status === 'cancelled' || task.rollback?.ends) {
     throw invalid(`Task ${task.id} was cancelled.`, 'A cancelled task stays so; start a new one.')
   }
   if (task.rollback) {
@@ -87,10 +110,12 @@ export function rollBack(machine: Machine, work: Draft, rollback: Rollback): boo
   }
   const left = standing(task.effects, rollback.lastStep)
   const lasting = left.filter((effect) => !isUndoable(effect))
-  if (lasting.length > 0) return askWhether(work, rollback, lasting)
-  const [next] = left
-  if (!next) return arrive(machine, work, rollback)
-  if (next.failure) return askAgain(work, next)
+  const { ends } = rollback
+  // A task that ends leaves what cannot be taken back as it is: its log says what that was.
+  if (lasting.length > 0 && !ends) return askWhether(work, rollback, lasting)
+  const next = left.find(isUndoable)
+  if (!next) return ends ? end(work, ends, ends) : arrive(machine, work, rollback)
+  if (next.failure) return askAgain(work, next, ends !== undefined)
   callUndo(machine, work, next)
   return true
 }
@@ -124,12 +149,15 @@ function askWhether(work: Draft, { to, state }: Rollback, effects: readonly Effe
   })
 }
 
-function askAgain(work: Draft, effect: Effect): false {
+/** A task that was cancelled ends in any case: there is nowhere to go on. */
+function askAgain(work: Draft, effect: Effect, ends: boolean): false {
   const why = `${effect.failure?.class}: ${effect.failure?.message}`
-  return ask(work, [effect], ['retry', 'accept', 'stop'], {
-    question:
-      `${effect.tool} (step ${effect.step}) could not be taken back (${why}). Try again, accept that it stands and go back ` +
-      'all the same, or stop and go on where the task was, without what is taken back already?',
+  const ways = ends
+    ? 'The task was cancelled. Try again, or accept that it stands and let the task end?'
+    : 'Try again, accept that it stands and go back all the same, or stop and go on where the task was, without what ' +
+      'is taken back already?'
+  return ask(work, [effect], ends ? ['retry', 'accept'] : ['retry', 'accept', 'stop'], {
+    question: `${effect.tool} (step ${effect.step}) could not be taken back (${why}). ${ways}`,
     show: [show(effect)],
   })
 }

@@ -54,6 +54,7 @@ export function start(machine: Machine, given: Start, nowMs: number, terms: Term
     limits: { ...limits, depth: Math.min(limits.depth, given.depthMax ?? Infinity) },
     seed: given.seed,
     ...(given.parent === undefined ? {} : { parent: given.parent }),
+    ...(machine.onCancel === 'undo' ? { onCancel: machine.onCancel } : {}),
   })
   for (const [key, { value, version, label }] of given.shared ?? []) {
     if (begun.task.locals.has(key)) continue

@@ -199,7 +199,7 @@ export interface Past {
 /** A rollback on its way. */
 export interface Rollback extends Pick<
   EventData['rollback.started'],
-  'to' | 'state' | 'lastStep' | 'restore' | 'remove' | 'exit'
+  'to' | 'state' | 'lastStep' | 'restore' | 'remove' | 'exit' | 'ends'
 > {
   readonly atMs: number
   /** What the task was at when it began; there again if it is stopped. */
@@ -231,6 +231,7 @@ export interface Task {
   readonly locals: Set<string>
   /** What of the tree's budget it waits for. */
   awaits: EventData['budget.awaited'] | undefined
+  onCancel: 'leave' | 'undo'
   startedAtMs: number
   updatedAtMs: number
   status: TaskStatus
@@ -317,6 +318,7 @@ export function emptyTask(id: string): Task {
     sharing: false,
     locals: new Set(),
     awaits: undefined,
+    onCancel: 'leave',
     startedAtMs: 0,
     updatedAtMs: 0,
     status: 'running',

@@ -21,7 +21,7 @@ export interface Ceilings {
   readonly tokens: number
   /** Millionths of a dollar; null where a price is not known. */
   readonly costMicros: number | null
-  /** Without the people who are waited for; null where nothing but the task's own ceiling ends a wait for one. */
+  /** Without the people who are waited for; null where nothing but the task's own ceiling ends a wait for one, or for a time. */
   readonly durationMs: number | null
   /** What these rest on that nobody set: `visits`, `turns`, `limits.steps` … */
   readonly defaults: readonly string[]
@@ -143,7 +143,7 @@ function unset(given: Limits, limit: keyof Limits): string[] {
 }
 
 function timeFields(node: Node, fields: (...names: string[]) => string[]): string[] {
-  if (node.kind === 'wait') return node.delayMs === undefined ? fields('timeout') : []
+  if (node.kind === 'wait') return node.signal === undefined ? [] : fields('timeout')
   if (node.kind === 'tool') return fields('timeout').filter(() => node.tool.tool.timeout === undefined)
   const tools = toolsOf(node).some(({ tool }) => tool.timeout === undefined) ? ['timeout of a tool'] : []
   return [...fields('timeout'), ...tools]
@@ -159,7 +159,7 @@ function callsOf({ limits }: Machine, node: Node): number {
   return node.kind === 'model' && node.tools.size > 0 ? (node.tools.size + 1) * limits.toolCalls : 0
 }
 
-/** How long one visit may last, all people apart; null where only a person ends it. */
+/** How long one visit may last, all people apart; null where only a person ends it, or a time that is not known. */
 function visitMs(node: Node): number | null {
   const ownMs = ownMsOf(node)
   const { visitTimeoutMs } = node
@@ -176,8 +176,10 @@ function ownMsOf(node: Node): number | null {
       return node.timeoutMs + callMs(node.tool) - node.tool.timeoutMs
     case 'human':
       return node.expires ? node.timeoutMs : null
-    case 'run':
     case 'wait':
+      // Until when is for a function to say.
+      return node.state.wait.until ? null : node.timeoutMs
+    case 'run':
     case 'agent':
       return node.timeoutMs
     case 'final':

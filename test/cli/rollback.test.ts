@@ -80,3 +80,30 @@ test('graph draws checkpoints and where failures lead', async () => {
   expect(stdout).toContain('tell --> hold : failure')
   expect(stdout).toContain('any other failure → rollback')
 })
+
+test('cancel says that what the task did is taken back first; a run does that, and the task has ended', async () => {
+  const cwd = folder()
+  writeFileSync(
+    join(cwd, 'agent.ts'),
+    text.replace("onFailure: 'rollback',", "onCancel: 'undo', onFailure: 'rollback',"),
+  )
+  const run = (...args: string[]): ReturnType<typeof signalbox> => signalbox(args, { cwd })
+  const who = ['--by', 'ana', '--reason', 'not wanted']
+  expect((await run('run', 'agent.ts', '--id', 't', '--input', '{}')).code).toBe(3)
+  const told = await run('cancel', 't', ...who, '--json')
+  expect([told.code, told.json]).toEqual([0, [{ taskId: 't', by: 'ana', reason: 'not wanted', status: 'running' }]])
+  expect(told.stderr).toContain('A worker takes back what it did, or: signalbox run FILE --id t')
+  const again = await run('cancel', 't', ...who)
+  expect([again.code, again.stderr]).toEqual([1, expect.stringContaining('TASK_ENDED Task t was cancelled and cannot')])
+  expect((await run('run', 'agent.ts', '--id', 't', '--input', '{}')).code).toBe(1)
+  expect(readFileSync(join(cwd, 'ledger'), 'utf8')).toBe('book 1\nmail 2\nunbook 1\n')
+  const log = (await run('log', 't')).stdout
+  for (const line of [
+    'cancelled by ana: not wanted',
+    'takes back what it did: 1 to take back, 1 that stay',
+    'takes back book (step 1)',
+    'ended: cancelled (cancelled)',
+  ]) {
+    expect(log).toContain(line)
+  }
+})

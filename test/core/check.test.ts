@@ -163,6 +163,30 @@ const cases: readonly (readonly [string, Change, ProblemCode, string])[] = [
     'STATE_KIND',
     '.states.first',
   ],
+  ['signals that are no schemas by name', { signals: ['paid'] }, 'SCHEMA_INVALID', '.signals'],
+  ['a signal without a schema', { signals: { paid: 'yes' } }, 'SCHEMA_INVALID', '.signals.paid'],
+  ['a signal that is not an object', { signals: { paid: z.string() } }, 'SCHEMA_INVALID', '.signals.paid'],
+  ['a signal whose name is none', { signals: { 'pa id': z.object({}) } }, 'NAME_INVALID', '.signals.pa id'],
+  [
+    'a wait for a signal that is not among those that are declared',
+    {
+      signals: { paid: z.object({}) },
+      states: { ...sound.states, second: { wait: { signal: 'payed' }, on: { DONE: 'end' } } },
+    },
+    'SIGNAL_UNKNOWN',
+    '.states.second.wait.signal',
+  ],
+  ...(
+    [
+      ['a wait for two things', { delay: '1m', until: () => 0 }, {}, 'STATE_KIND', '.wait'],
+      ['a wait until what no function says', { until: '2026-10-01' }, {}, 'STATE_KIND', '.wait'],
+      ['a word of a wait that means nothing', { signal: 'paid', key: 'k' }, {}, 'FIELD_UNKNOWN', '.wait.key'],
+      ['a timeout that a wait would pass over', { until: () => 0 }, { timeout: '1h' }, 'LIMIT_INVALID', '.timeout'],
+    ] as const
+  ).map(([what, wait, more, code, place]): (typeof cases)[number] => {
+    const second = { wait, on: { DONE: 'end' }, ...more }
+    return [what, { states: { ...sound.states, second } }, code, `.states.second${place}`]
+  }),
   [
     'a wait for nothing',
     { states: { ...sound.states, second: { wait: {}, on: { DONE: 'end' } } } },
@@ -504,6 +528,7 @@ test('a tool state, or a delay, whose DONE needs an output that nobody hands ove
   expect(found({ ...tool, on: { DONE: { target: 'second', output: output.partial() } } })).toEqual([])
   const wait = (on: Change) => found({ wait: on, on: tool.on })
   expect(wait({ delay: '5m' })).toMatchObject([{ code: 'EXIT_INVALID', place }])
+  expect(wait({ until: () => 0 })).toMatchObject([{ code: 'EXIT_INVALID', place }])
   expect(wait({ signal: 'paid' })).toEqual([])
 })
 

@@ -453,7 +453,7 @@ function build(given: Plan): Agent {
       run: { run: () => 'E0', ...declassify },
       human: { human: { question: '?' } },
       signal: { wait: { signal: 's' } },
-      delay: { wait: { delay: '1s' } },
+      delay: { wait: index % 2 === 0 ? { delay: '1s' } : { until: () => 1_000_000 } },
     }
     return [nameOf(index), { ...common, ...kinds[state.kind] }]
   })

@@ -140,6 +140,15 @@ describe('the worst of', () => {
     expect(worst({ ask: ask({ visitTimeout: '2h' }) }).total.durationMs).toBe(7_200_000)
   })
 
+  test('a wait until a time is as long as a function says; its visit or the task ends it', () => {
+    const wait = (more: object): State => ({ wait: { until: () => 0 }, on: { DONE: 'end' }, ...more }) as State
+    const { states, total } = worst({ wait: wait({}) })
+    expect([states[0]?.durationMs, states[0]?.asks, states[0]?.defaults]).toEqual([null, false, []])
+    expect([total.durationMs, total.defaults]).toEqual([30 * 86_400_000, ['limits.duration']])
+    expect(worst({ wait: wait({}) }, { limits: { duration: '1d' } }).total.durationMs).toBe(86_400_000)
+    expect(worst({ wait: wait({ visitTimeout: '2h' }) }).total.durationMs).toBe(7_200_000)
+  })
+
   test('a machine that rolls back is as many runs more as it may roll back', () => {
     const rolls = { first: run({ checkpoint: 'c' }) }
     expect(worst(rolls, { on: {}, onFailure: 'rollback' }).total.steps).toBe(4)

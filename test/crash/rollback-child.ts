@@ -1,8 +1,8 @@
-// A process that works a task through twenty effects, takes it back to one of them, and lets it run again; and that can be
-// killed while it does so: at a write point for the n-th time, or in an undo, before or after it acted. Run again on
+// A process that works a task through twenty effects, takes it back to one of them, and lets it run again, or cancels it, so that
+// it takes all of them back; and that can be killed while it does so: at a write point for the n-th time, or in an undo, before or after it acted. Run again on
 // the same store, it goes on where it was.
 //
-// node rollback-child.ts STORE LEDGER BACK 'POINT PHASE N'
+// node rollback-child.ts STORE LEDGER BACK|cancel 'POINT PHASE N'
 
 import { systemRuntime, type Probe } from '../../src/runtime.ts'
 import { openSqlite } from '../../src/store/sqlite.ts'
@@ -21,14 +21,15 @@ const visit = (place: string): void => {
 const probe: Probe = (point, phase) => visit(`${point} ${phase}`)
 
 const store = await openSqlite(path, { probe })
-const agent = twenty(ledgerOf(ledgerPath), (phase) => visit(`undo ${phase}`))
+const agent = { ...twenty(ledgerOf(ledgerPath), (phase) => visit(`undo ${phase}`)), onCancel: 'undo' as const }
 const box = await createOrchestrator({ store, agents: [agent], runtime: { ...systemRuntime, probe }, leaseMs: 300 })
 const task = await box.start(agent, {}, { id: 't' })
 await task.rest()
 const events = await store.read('t')
 if (!events.some(({ type }) => type === 'rollback.started')) {
   backwards = true
-  await box.rollback('t', { to: entryOf(events, back), by: 'ana', reason: 'wrong from there' })
+  if (back === 'cancel') await box.cancel('t', { by: 'ana', reason: 'not wanted' })
+  else await box.rollback('t', { to: entryOf(events, back), by: 'ana', reason: 'wrong from there' })
 }
 await task.rest()
 await box.stop()
