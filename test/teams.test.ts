@@ -83,8 +83,10 @@ async function play(seed: number, deaths: readonly number[]): Promise<World> {
     while (await store.isRestless('t')) await step(() => false)
     const { inbox } = await rested
     if (inbox.length === 0) break
-    for (const { item, options } of inbox) {
-      const decision = options[draw(options.length)]!
+    for (const { item, options, kind } of inbox) {
+      // Who says that a doubted call was not done has it made again.
+      const honest = kind === 'doubt' ? options.filter((option) => option !== 'retry') : options
+      const decision = honest[draw(honest.length)]!
       const answered = speaker.answer(item, { decision, by: 'ana', reason: 'r' }).catch((thrown: unknown) => {
         if (!isFault(thrown, 'ITEM_CLOSED')) throw thrown
       })
