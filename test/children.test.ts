@@ -121,6 +121,9 @@ describe('one child', () => {
       ['a', 'done'],
       ['a:1', 'long'],
     ])
+    const [above, below] = [await box.show('a'), await box.show('a:1')]
+    expect([above.usage.steps, above.treeUsage.steps]).toEqual([1, 2])
+    expect(below.treeUsage).toEqual(below.usage)
     await proveWhole(box)
   })
 

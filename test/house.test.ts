@@ -42,10 +42,12 @@ const below: Readonly<Record<string, readonly string[]>> = {
   alarm: ['runtime'],
   door: ['store', 'runtime', 'core'],
   cron: ['core'],
+  follow: ['alarm', 'store', 'runtime', 'core'],
   scheduler: ['cron', 'door', 'alarm', 'store', 'core'],
   worker: ['perform', 'gates', 'door', 'alarm', 'store', 'runtime', 'core'],
   notifier: ['door', 'alarm', 'providers', 'store', 'core'],
   orchestrator: [
+    'follow',
     'notifier',
     'scheduler',
     'cron',
@@ -59,7 +61,7 @@ const below: Readonly<Record<string, readonly string[]>> = {
     'runtime',
     'core',
   ],
-  index: ['orchestrator', 'notifier', 'secrets', 'graph', 'providers', 'store', 'runtime', 'core'],
+  index: ['orchestrator', 'follow', 'notifier', 'secrets', 'graph', 'providers', 'store', 'runtime', 'core'],
   cli: ['orchestrator', 'secrets', 'graph', 'providers', 'store', 'runtime', 'core'],
 }
 
