@@ -9,6 +9,7 @@ import { checkFields } from './field.ts'
 import { defaults, isCeiling, limitProblems } from './limits.ts'
 import { isUnbounded, loopsOf } from './loop.ts'
 import { isMerging, merges } from './context.ts'
+import type { Known } from './load.ts'
 import {
   agentsOf,
   candidatesOf,
@@ -30,7 +31,7 @@ import { estimateTokens, offerTokens } from './tokens.ts'
 import type { Tool } from './tool.ts'
 import { reach, targetsOf } from './way.ts'
 import { systemText } from './window.ts'
-import { worstOf, type Known, type Worst } from './worst.ts'
+import { worstOf, type Worst } from './worst.ts'
 
 /** All that can be said about an agent before it runs. What needs a machine is there where one could be made. */
 export interface Examination {
