@@ -25,7 +25,7 @@ const team = agentOf('team', {
   plan: {
     model: 'm',
     prompt: 'p',
-    tools: [agentTool(leaf, { description: 'd', name: 'ask.leaf' })],
+    tools: [agentTool(leaf, { description: 'd', name: 'ask-leaf' })],
     on: { OK: 'all' },
   },
   all: { agent: leaf, each: () => [], concurrency: 3, checkpoint: 'c', on: { DONE: 'some', FAILED: 'done' } },
@@ -81,12 +81,12 @@ test('each agent is drawn once, where it is started first; elsewhere the state s
   )
   expect(said).toEqual([
     'plan (model)',
-    '  ask.leaf (tool, agent leaf)',
+    '  ask-leaf (tool, agent leaf)',
     '    work (run)',
     '    done',
-    'all (agent leaf × each, all, at most 3 at a time, drawn in plan.ask.leaf, checkpoint c)',
+    'all (agent leaf × each, all, at most 3 at a time, drawn in plan.ask-leaf, checkpoint c)',
     'some (agent mid × each, quorum 2, at most 8 at a time)',
-    '  work (agent leaf, drawn in plan.ask.leaf)',
+    '  work (agent leaf, drawn in plan.ask-leaf)',
     '  done',
     'deep (agent one)',
     '  work (agent two)',

@@ -260,6 +260,14 @@ function checkState(agent: Agent, name: string, state: State, report: Report): v
   checkDuration(visitTimeout, `${place}.visitTimeout`, report)
   if (state.model !== undefined) checkModel(state, place, report)
   if (state.agent !== undefined) checkAgentState(state, place, report)
+  if (state.tool?.agent !== undefined) {
+    report(
+      'TOOL_INVALID',
+      `${place}.tool`,
+      'An agent is a tool for a model only.',
+      'Make this an agent state: { agent, input }.',
+    )
+  }
   if (state.wait !== undefined) {
     const { delay, signal } = state.wait
     checkDuration(delay, `${place}.wait.delay`, report)
