@@ -877,13 +877,13 @@ export class Orchestrator {
 
   /**
    * A task rests when it has ended or waits for somebody outside; one that waits for its children, when all of them do. At the
-   * end of a root whoever works here also sees to it that those below it that were called off have ended.
+   * end of a root whose tree is worked on here, those below it that were called off have ended, too.
    */
   async #rest(taskId: string): Promise<TaskView> {
     for (;;) {
       const view = await this.#until(taskId, (task) => isOver(task) || isAtRest(task))
-      const isOut = this.#worker !== undefined && isOver(view) && view.rootId === taskId
-      if (view.waitsFor !== 'child' && !isOut) return view
+      const isLeft = isOver(view) && view.rootId === taskId && this.#worksOn(view.tree)
+      if (view.waitsFor !== 'child' && !isLeft) return view
       const changed = this.#change('')
       try {
         if (!(await this.store.isRestless(view.rootId ?? taskId))) return await this.show(taskId)
@@ -892,6 +892,10 @@ export class Orchestrator {
         changed.cancel()
       }
     }
+  }
+
+  #worksOn(tree: readonly TaskRow[]): boolean {
+    return this.#worker !== undefined && tree.every(({ definition }) => this.#machines.has(definition))
   }
 
   async #until(taskId: string, done: (row: TaskRow) => boolean): Promise<TaskView> {

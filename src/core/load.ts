@@ -153,7 +153,7 @@ function startsOf({ limits }: Machine, node: Node, visits: number, { descendants
   if (limits.depth < 1 || node.kind === 'final') return 0
   const max = Math.min(limits.steps, descendants)
   if (node.kind === 'agent') return node.joining.fans ? max : Math.min(visits, max)
-  return Math.min(node.kind === 'tool' ? visits : Infinity, limits.toolCalls, max)
+  return Math.min(limits.toolCalls, max)
 }
 
 /** A child as its parent starts it: its ceilings are its own, or those that the state gives it. */
