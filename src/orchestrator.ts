@@ -30,6 +30,7 @@ import type { TaskStatus, Usage, WaitsFor } from './core/task.ts'
 import { isScheduleName, occurrenceId, overlaps, type Overlap } from './core/schedule.ts'
 import { occurrencesAfter } from './cron.ts'
 import { commitSurely, decideOn, loadTask } from './door.ts'
+import { follow, type FollowOptions } from './follow.ts'
 import { Migrator, moveTask, type Destination } from './migrator.ts'
 import { Notifier, proveWebhook, type Webhook } from './notifier.ts'
 import type { Ports } from './perform.ts'
@@ -145,6 +146,8 @@ export interface TaskView {
   readonly rootId: string | null
   /** The task and all below it, parents before their children; empty for a task alone. */
   readonly tree: readonly TaskRow[]
+  /** What all of them have used together; of a task alone, its own. */
+  readonly treeUsage: Usage
   readonly startedBy: string
   readonly startedAtMs: number
   readonly updatedAtMs: number
@@ -555,6 +558,14 @@ export class Orchestrator {
     }
   }
 
+  /**
+   * Events of a task and of all below it: those there are, by time, then live ones, until all of them have ended. `after` says
+   * for each task which event was the last that is known already. Once `signal` is aborted, only what there is. Throws TASK_UNKNOWN.
+   */
+  treeEvents(taskId: string, options: FollowOptions = {}): AsyncGenerator<LoggedEvent, void, void> {
+    return follow({ store: this.store, runtime: this.#runtime, pollMs }, taskId, options)
+  }
+
   /** Where a task stands, with its context and what it waits for. Throws TASK_UNKNOWN. */
   async show(taskId: string): Promise<TaskView> {
     const row = await this.#row(taskId)
@@ -562,7 +573,7 @@ export class Orchestrator {
     const context = [...shared, ...(await this.store.context(taskId))]
     const tree = row.rootId === null ? [] : await this.store.tasks({ rootId: row.rootId, limit: treeMax })
     const { agent, version, status, state, outcome, waitsFor, startedBy, startedAtMs, updatedAtMs, seq } = row
-    const { steps, turns, inputTokens, outputTokens, costMicros, unpriced, erased } = row
+    const branch = branchOf(taskId, tree)
     return {
       taskId,
       agent,
@@ -573,22 +584,23 @@ export class Orchestrator {
       waitsFor,
       context: Object.fromEntries(context.map(({ key, value }) => [key, value])),
       labels: Object.fromEntries(context.flatMap(({ key, label }) => (isClear(label) ? [] : [[key, label]]))),
-      usage: { steps, turns, inputTokens, outputTokens, costMicros, unpriced },
-      erased,
+      usage: usageOf([row]),
+      erased: row.erased,
       parentId: row.parentId,
       rootId: row.rootId,
-      tree: branchOf(taskId, tree),
+      tree: branch,
+      treeUsage: usageOf(branch.length === 0 ? [row] : branch),
       startedBy,
       startedAtMs,
       updatedAtMs,
       seq,
-      inbox: await this.#inboxOf(taskId, tree),
+      inbox: await this.#inboxOf(taskId, branch),
     }
   }
 
-  async #inboxOf(taskId: string, tree: readonly TaskRow[]): Promise<readonly InboxRow[]> {
-    const asking = branchOf(taskId, tree).filter((task) => task.waitsFor === 'human')
-    const ids = tree.length === 0 ? [taskId] : asking.map((task) => task.taskId)
+  async #inboxOf(taskId: string, branch: readonly TaskRow[]): Promise<readonly InboxRow[]> {
+    const asking = branch.filter((task) => task.waitsFor === 'human')
+    const ids = branch.length === 0 ? [taskId] : asking.map((task) => task.taskId)
     const items = await Promise.all(ids.map((id) => this.store.inbox({ taskId: id, status: 'open' })))
     return items.flat()
   }
@@ -908,11 +920,15 @@ export class Orchestrator {
     return row
   }
 
-  /** A task rests when it has ended or waits for somebody outside; one that waits for its children, when all of them do. */
+  /**
+   * A task rests when it has ended or waits for somebody outside; one that waits for its children, when all of them do. At the
+   * end of a root whose tree is worked on here, those below it that were called off have ended, too.
+   */
   async #rest(taskId: string): Promise<TaskView> {
     for (;;) {
       const view = await this.#until(taskId, (task) => isOver(task) || isAtRest(task))
-      if (view.waitsFor !== 'child') return view
+      const isLeft = isOver(view) && view.rootId === taskId && this.#worksOn(view.tree)
+      if (view.waitsFor !== 'child' && !isLeft) return view
       const changed = this.#change('')
       try {
         if (!(await this.store.isRestless(view.rootId ?? taskId))) return await this.show(taskId)
@@ -921,6 +937,10 @@ export class Orchestrator {
         changed.cancel()
       }
     }
+  }
+
+  #worksOn(tree: readonly TaskRow[]): boolean {
+    return this.#worker !== undefined && tree.every(({ definition }) => this.#machines.has(definition))
   }
 
   async #until(taskId: string, done: (row: TaskRow) => boolean): Promise<TaskView> {
@@ -964,6 +984,19 @@ function branchOf(taskId: string, tree: readonly TaskRow[]): readonly TaskRow[] 
   }
   visit(own)
   return found
+}
+
+/** What tasks have used together. */
+function usageOf(tasks: readonly TaskRow[]): Usage {
+  const sum = (field: keyof Usage): number => tasks.reduce((all, task) => all + task[field], 0)
+  return {
+    steps: sum('steps'),
+    turns: sum('turns'),
+    inputTokens: sum('inputTokens'),
+    outputTokens: sum('outputTokens'),
+    costMicros: sum('costMicros'),
+    unpriced: sum('unpriced'),
+  }
 }
 
 /** The id of a child ends in the step that started it. */

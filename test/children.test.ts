@@ -2,11 +2,15 @@
 // parent goes.
 
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { agentTool } from '../src/core/agent-tool.ts'
-import { defineAgent, type Agent } from '../src/core/agent.ts'
+import { defineAgent, type Agent, type State } from '../src/core/agent.ts'
+import { compileChecked } from '../src/core/check.ts'
 import { defineContext } from '../src/core/context.ts'
+import type { Limits } from '../src/core/limits.ts'
+import { worstOf } from '../src/core/worst.ts'
 import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
 import { scriptedModel, type Script } from '../src/providers/scripted.ts'
 import { folder } from './folder.ts'
@@ -121,6 +125,9 @@ describe('one child', () => {
       ['a', 'done'],
       ['a:1', 'long'],
     ])
+    const [above, below] = [await box.show('a'), await box.show('a:1')]
+    expect([above.usage.steps, above.treeUsage.steps]).toEqual([1, 2])
+    expect(below.treeUsage).toEqual(below.usage)
     await proveWhole(box)
   })
 
@@ -669,5 +676,80 @@ describe('what becomes of children', () => {
     expect((await box.show('m:1')).labels).toMatchObject({ text: worst, short: worst })
     await box.store.rebuild()
     expect((await box.show('m')).labels).toMatchObject({ summary: worst })
+  })
+})
+
+describe('the worst that was said of a team', () => {
+  const nothing = defineContext({ n: z.number() })
+  const looped = { $error: 'done', $timeout: 'done', $visits: 'done', $limit: 'done', $stuck: 'done' } as const
+  const end = { done: { type: 'final' } } as const
+  const agentOf = (name: string, states: Record<string, State>, limits: Limits = {}): Agent<any, any> =>
+    defineAgent({
+      name,
+      version: '1',
+      context: nothing,
+      limits,
+      on: looped,
+      initial: Object.keys(states)[0]!,
+      states: { ...states, ...end },
+    } as never)
+  const shape = fc.record({
+    items: fc.integer({ min: 0, max: 8 }),
+    steps: fc.integer({ min: 1, max: 6 }),
+    descendants: fc.integer({ min: 1, max: 8 }),
+    depth: fc.integer({ min: 1, max: 3 }),
+    visits: fc.integer({ min: 1, max: 3 }),
+    childVisits: fc.integer({ min: 1, max: 3 }),
+    childSteps: fc.integer({ min: 1, max: 3 }),
+    calls: fc.integer({ min: 1, max: 3 }),
+    kind: fc.constantFrom('leaf', 'nested', 'fan', 'model'),
+  })
+
+  test('is passed by no tree, and reached by some', async () => {
+    const reached = { steps: 0, turns: 0 }
+    await fc.assert(
+      fc.asyncProperty(fc.noBias(shape), async (given) => {
+        const { items, steps, descendants, depth, visits, childVisits, childSteps, calls, kind } = given
+        const step = { run: () => 'AGAIN', visits: childVisits, repeats: 100, on: { AGAIN: 'work', END: 'done' } }
+        const leaf = agentOf('leaf', { work: step as State }, { steps: childSteps })
+        const list = {
+          each: () => Array.from({ length: items }, (_, n) => ({ n })),
+          failures: 'wait',
+          visits,
+          repeats: 100,
+        }
+        const ask = { model: 'main', prompt: 'p', turns: 2, repeats: 100, on: { OK: 'done' } }
+        const inner = {
+          leaf,
+          nested: agentOf('nested', { work: { agent: leaf, input: () => ({ n: 1 }), on: { done: 'done' } } as State }),
+          fan: agentOf('inner', { work: { agent: leaf, ...list, on: { DONE: 'done', FAILED: 'done' } } as State }),
+          model: agentOf(
+            'chief',
+            { work: { ...ask, tools: [agentTool(leaf, { description: 'd' })] } as State },
+            { toolCalls: calls },
+          ),
+        }[kind]
+        const limits = { steps, descendants, depth }
+        const team = agentOf(
+          'team',
+          { work: { agent: inner, ...list, on: { DONE: 'work', FAILED: 'done' } } as State },
+          limits,
+        )
+        const script: Script = () => ({
+          calls: Array.from({ length: 2 }, () => ({ name: 'leaf', arguments: { n: 1 } })),
+        })
+        const box = await open({ agents: [team], script })
+        const { total } = worstOf(team, compileChecked(team))
+        await (await box.start(team, { n: 0 }, { id: 't' })).rest()
+        const { treeUsage } = await box.show('t')
+        for (const what of ['steps', 'turns'] as const) {
+          expect(treeUsage[what], what).toBeLessThanOrEqual(total[what])
+          if (treeUsage[what] === total[what] && total[what] > 1) reached[what] += 1
+        }
+        await box.stop()
+      }),
+      { numRuns: 150 },
+    )
+    expect(reached.steps).toBeGreaterThan(5)
   })
 })

@@ -42,11 +42,13 @@ const below: Readonly<Record<string, readonly string[]>> = {
   alarm: ['runtime'],
   door: ['store', 'runtime', 'core'],
   cron: ['core'],
+  follow: ['alarm', 'store', 'runtime', 'core'],
   scheduler: ['cron', 'door', 'alarm', 'store', 'core'],
   worker: ['perform', 'gates', 'door', 'alarm', 'store', 'runtime', 'core'],
   migrator: ['door', 'alarm', 'store', 'core'],
   notifier: ['door', 'alarm', 'providers', 'store', 'core'],
   orchestrator: [
+    'follow',
     'migrator',
     'notifier',
     'scheduler',
@@ -61,7 +63,7 @@ const below: Readonly<Record<string, readonly string[]>> = {
     'runtime',
     'core',
   ],
-  index: ['orchestrator', 'notifier', 'secrets', 'graph', 'providers', 'store', 'runtime', 'core'],
+  index: ['orchestrator', 'follow', 'notifier', 'secrets', 'graph', 'providers', 'store', 'runtime', 'core'],
   cli: ['orchestrator', 'secrets', 'graph', 'providers', 'store', 'runtime', 'core'],
 }
 

@@ -5,8 +5,9 @@ import type { Agent } from '../core/agent.ts'
 import { examine, type Examination } from '../core/check.ts'
 import { sayMs } from '../core/duration.ts'
 import { Fault, isFault } from '../core/fault.ts'
-import { kindOf } from '../core/machine.ts'
-import type { Ceilings, Known, Worst } from '../core/worst.ts'
+import { familyOf, kindOf } from '../core/machine.ts'
+import type { Known } from '../core/load.ts'
+import type { Ceilings, Worst } from '../core/worst.ts'
 import { loadPrices, loadWindows } from '../providers/prices.ts'
 import { resolveModel } from '../providers/registry.ts'
 import { holdAgainst, movesAll, tellAgainst } from './against.ts'
@@ -53,7 +54,7 @@ export function checkCommand(leave: Leave): Command {
 /** Prices and windows as a run would have them. A model that is nowhere to be found is not a reason not to check. */
 async function knownOf({ agents, config: { models = {}, prices = {}, windows = {} } }: Loaded): Promise<Known> {
   const ids = new Map<string, string>()
-  for (const name of new Set(agents.flatMap(modelNames))) {
+  for (const name of new Set(agents.flatMap(familyOf).flatMap(modelNames))) {
     try {
       ids.set(name, (await resolveModel(name, { models, env: process.env })).modelId)
     } catch (thrown) {
@@ -85,10 +86,16 @@ function tellExamination({ name, version }: Agent, { problems, worst }: Examinat
 }
 
 function tableOf({ states, total, loops }: Worst): string {
-  const rows = states.map((worst) => [worst.state, String(worst.visits), ...cells(worst, worst.asks)])
   const asks = states.some((state) => state.asks)
-  const head = ['at worst', 'visits', 'turns', 'steps', 'tokens', 'money', 'time', 'rests on the defaults of']
-  const all = [head, ...rows, ['the task', '', ...cells(total, asks)]]
+  const isTeam = states.some(({ children }) => children > 0)
+  const team = (cell: string): string[] => (isTeam ? [cell] : [])
+  const rows = states.map((worst) => {
+    const { state, visits, children } = worst
+    return [state, String(visits), ...team(children.toLocaleString('en')), ...cells(worst, worst.asks)]
+  })
+  const figures = ['turns', 'steps', 'tokens', 'money', 'time', 'rests on the defaults of']
+  const head = ['at worst', 'visits', ...team('children'), ...figures]
+  const all = [head, ...rows, [isTeam ? 'the tree' : 'the task', '', ...team(''), ...cells(total, asks)]]
   const looped = loops.map(({ visits }) => {
     const bounds = visits.map(({ state, max, isDefault }) => `${state} ${max}${isDefault ? ' (default)' : ''}`)
     return `loop: ${bounds.join(', ')} visits`

@@ -9,7 +9,6 @@ import { Fault } from '../core/fault.ts'
 import type { Limits } from '../core/limits.ts'
 import { usd } from '../core/price.ts'
 import { createOrchestrator, type Orchestrator, type StartOptions, type TaskView } from '../orchestrator.ts'
-import type { LoggedEvent } from '../store/store.ts'
 import { systemRuntime } from '../runtime.ts'
 import { command, defaultStore, storeOption, type Leave } from './command.ts'
 import { chooseAgent, loadModule } from './module.ts'
@@ -26,6 +25,7 @@ import {
   whoami,
 } from './terminal.ts'
 import { say, sayUsage } from './timeline.ts'
+import { sayStatus } from './tree.ts'
 
 interface RunFlags {
   agent?: string
@@ -84,8 +84,8 @@ async function run(file: string, flags: RunFlags): Promise<number> {
     ...(flags.lease ? { leaseMs: flags.lease } : {}),
   })
   try {
-    const afterSeq = await begin(box, agent, id, input, flags)
-    return await follow(box, id, afterSeq, file, flags)
+    const known = await begin(box, agent, id, input, flags)
+    return await follow(box, id, known, file, flags)
   } finally {
     await box.stop()
   }
@@ -115,8 +115,14 @@ function limitsOf({ steps, tokens, cost, duration }: RunFlags): Limits {
   }
 }
 
-/** Starts the task, or takes up one that exists. Answers with the last event that was there before. */
-async function begin(box: Orchestrator, agent: Agent, id: string, input: unknown, flags: RunFlags): Promise<number> {
+/** Starts the task, or takes up one that exists. Answers with the last event of each task that was there before. */
+async function begin(
+  box: Orchestrator,
+  agent: Agent,
+  id: string,
+  input: unknown,
+  flags: RunFlags,
+): Promise<Map<string, number>> {
   const known = flags.id === undefined ? undefined : await box.store.task(id)
   const from = fromOf(flags)
   const by = flags.by ?? `cli:${whoami()}`
@@ -134,7 +140,8 @@ async function begin(box: Orchestrator, agent: Agent, id: string, input: unknown
     if (known.status === 'running' && waitMs > 0) {
       tell(`A worker holds it, or died while it did: its lease ends in ${sayMs(waitMs)}.`)
     }
-    return known.seq
+    const { tree } = await box.show(id)
+    return new Map([known, ...tree].map(({ taskId, seq }) => [taskId, seq]))
   }
   if (input === undefined && from === undefined && flags.id !== undefined) {
     throw new Fault(
@@ -144,34 +151,41 @@ async function begin(box: Orchestrator, agent: Agent, id: string, input: unknown
     )
   }
   await start()
-  return 0
+  return new Map()
 }
 
-/** Tells the task's events as they come, until it ends, waits, or is interrupted. */
-async function follow(box: Orchestrator, id: string, afterSeq: number, file: string, flags: RunFlags): Promise<number> {
-  let told = afterSeq
-  const tellEvent = (event: LoggedEvent): void => {
-    if (event.seq <= told) return
-    told = event.seq
-    const line = say(event)
-    if (line !== undefined) tell(line)
+/** Tells events as they come, of the task and of all below it, until it ends, waits, or is interrupted. */
+async function follow(
+  box: Orchestrator,
+  id: string,
+  told: Map<string, number>,
+  file: string,
+  flags: RunFlags,
+): Promise<number> {
+  const telling = new AbortController()
+  const tellAll = async (signal: AbortSignal): Promise<void> => {
+    for await (const event of box.treeEvents(id, { after: told, signal })) {
+      told.set(event.taskId, event.seq)
+      const line = say(event, id)
+      if (line !== undefined) tell(line)
+    }
   }
-  const telling = (async () => {
-    for await (const event of box.events(id, { afterSeq })) tellEvent(event)
-  })()
-  // Told to the end below; once the store is closed there is nothing more to tell.
-  telling.catch(() => undefined)
+  // What a store that was away for a moment kept from being told is told below.
+  const live = tellAll(telling.signal).catch(() => undefined)
   const ended = await Promise.race([box.task(id).rest(), interruption('Stopping').then(() => 'interrupted' as const)])
   if (ended === 'interrupted') await box.drain()
-  for (const event of await box.store.read(id, { afterSeq: told })) tellEvent(event)
+  telling.abort()
+  await live
+  await tellAll(telling.signal)
   if (ended !== 'interrupted') return conclude(ended, flags)
   tell(`Go on with: signalbox run ${file} --id ${id}${flags.store ? ` --store ${flags.store}` : ''}`)
   return exitCodes.interrupted
 }
 
 function conclude(view: TaskView, flags: RunFlags): number {
-  const { taskId, status, state, outcome, context, usage, inbox } = view
-  tell(`${status === 'waiting' ? `waits for a ${view.waitsFor}` : status} in ${state}: ${sayUsage(usage)}`)
+  const { taskId, status, state, outcome, context, tree, treeUsage: usage, inbox } = view
+  const tasks = tree.length > 1 ? `${tree.length} tasks, ` : ''
+  tell(`${status === 'waiting' ? sayStatus(view, tree) : status} in ${state}: ${tasks}${sayUsage(usage)}`)
   const store = flags.store === undefined ? '' : ` --store ${flags.store}`
   for (const { item, options } of inbox) {
     tell(

@@ -1,4 +1,5 @@
-// `signalbox show TASK`: where a task stands, what it has used, what each turn cost, what it knows and what it waits for.
+// `signalbox show TASK`: where a task stands, what it has used, what each turn cost, what it knows and what it waits for;
+// and the same in a line for every task below it.
 
 import type { Command } from 'commander'
 import { isErased } from '../core/erasure.ts'
@@ -8,13 +9,15 @@ import type { TaskView } from '../orchestrator.ts'
 import { storeCommand, withStore, type Leave } from './command.ts'
 import { exitCodes, print, printJson } from './terminal.ts'
 import { sayUsage } from './timeline.ts'
+import { sayStatus, sayTree } from './tree.ts'
 import { sayTurns, turnsOf } from './turns.ts'
 import { whyOf } from './why.ts'
 
 export function showCommand(leave: Leave): Command {
   return storeCommand('show', 'show where a task stands')
     .argument('<task>')
-    .action(async (taskId: string, flags: { store?: string; json?: boolean }) => {
+    .option('--all', 'every task below it, however many children one has')
+    .action(async (taskId: string, flags: { all?: boolean; store?: string; json?: boolean }) => {
       const [view, events] = await withStore(flags.store, async (box) => {
         return [await box.show(taskId), await box.store.read(taskId)] as const
       })
@@ -27,20 +30,22 @@ export function showCommand(leave: Leave): Command {
       print(
         `task     ${view.taskId} (${view.agent} v${view.version}, started by ${view.startedBy} at ${new Date(view.startedAtMs).toISOString()})`,
       )
-      print(
-        `status   ${view.status}${view.waitsFor === null ? '' : `, for a ${view.waitsFor}`}${view.outcome === null ? '' : `: ${view.outcome}`}`,
-      )
+      if (view.parentId !== null) print(`parent   ${view.parentId}, in the tree of ${view.rootId}`)
+      print(`status   ${sayStatus(view, view.tree)}`)
       if (why) print(`why      ${why.text} (event ${why.seq})`)
       print(`state    ${view.state}, at event ${view.seq}`)
       print(`used     ${sayUsage(view.usage)}`)
       if (turns.length > 0) print(sayTurns(turns))
+      if (view.tree.length > 1) print(sayTree(view.tree, view.treeUsage, flags.all === true))
       if (view.erased > 0) print(`erased   ${view.erased} payloads are gone; see signalbox log ${view.taskId}`)
       for (const [key, value] of Object.entries(view.context))
         print(
           `context  ${key} = ${isErased(value) ? '(erased)' : head(JSON.stringify(value), 400)}${labelOf(view, key)}`,
         )
-      for (const { item, question, options } of view.inbox)
-        print(`waits    ${item}: ${question} [${options.join(', ')}]`)
+      for (const { taskId: asking, item, question, options } of view.inbox) {
+        const whose = asking === view.taskId ? '' : ` (of ${asking})`
+        print(`waits    ${item}${whose}: ${question} [${options.join(', ')}]`)
+      }
     })
 }
 

@@ -12,12 +12,18 @@ import type { Usage } from '../core/task.ts'
 import { sayCharge, sayCost } from './charge.ts'
 import { paint } from './terminal.ts'
 
-/** One event as a line, or undefined when it says nothing to a person that another line does not say. */
-export function say(event: LoggedEvent): string | undefined {
-  const what = describe(event)
+/**
+ * One event as a line, or undefined when it says nothing to a person that another line does not say. Of a task that is below
+ * `top` the line says which; how it began its parent says.
+ */
+export function say(event: LoggedEvent, top = event.taskId): string | undefined {
+  const { taskId, type, at, seq } = event
+  const isBelow = taskId !== top
+  const what = isBelow && type === 'task.started' ? undefined : describe(event)
   if (what === undefined) return undefined
-  const time = new Date(event.at).toISOString().slice(11, 23)
-  return `${paint('dim', `${time} ${String(event.seq).padStart(4)}`)}  ${what}`
+  const time = new Date(at).toISOString().slice(11, 23)
+  const whose = isBelow ? paint('dim', `${taskId} | `) : ''
+  return `${paint('dim', `${time} ${String(seq).padStart(4)}`)}  ${whose}${what}`
 }
 
 /** What an event says, without when. */

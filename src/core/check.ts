@@ -10,6 +10,7 @@ import { defaults, isCeiling, limitProblems } from './limits.ts'
 import { isObject } from './json.ts'
 import { isUnbounded, loopsOf } from './loop.ts'
 import { isMerging, merges } from './context.ts'
+import type { Known } from './load.ts'
 import {
   agentsOf,
   candidatesOf,
@@ -31,7 +32,7 @@ import { estimateTokens, offerTokens } from './tokens.ts'
 import type { Tool } from './tool.ts'
 import { reach, targetsOf } from './way.ts'
 import { systemText } from './window.ts'
-import { worstOf, type Known, type Worst } from './worst.ts'
+import { worstOf, type Worst } from './worst.ts'
 
 /** All that can be said about an agent before it runs. What needs a machine is there where one could be made. */
 export interface Examination {
@@ -287,6 +288,14 @@ function checkState(agent: Agent, name: string, state: State, report: Report): v
   checkDuration(visitTimeout, `${place}.visitTimeout`, report)
   if (state.model !== undefined) checkModel(state, place, report)
   if (state.agent !== undefined) checkAgentState(state, place, report)
+  if (state.tool?.agent !== undefined) {
+    report(
+      'TOOL_INVALID',
+      `${place}.tool`,
+      'An agent is a tool for a model only.',
+      'Make this an agent state: { agent, input }.',
+    )
+  }
   if (state.wait !== undefined) checkWait(agent, state, place, report)
 }
 

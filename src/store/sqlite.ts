@@ -342,9 +342,17 @@ class SqliteStore implements Store {
   }
 
   tasks(filter: TaskFilter = {}): Promise<readonly TaskRow[]> {
-    const { status = null, agent = null, parentId = null, rootId = null, limit = 100 } = filter
-    const asked = { status, agent, parentId, rootId, limit }
-    return this.#read(() => this.#sql.tasks.all(asked).map((row) => plain<TaskRow>(row)!))
+    const { status = null, agent = null, parentId = null, rootId = null, roots = false, limit = 100 } = filter
+    const asked = { status, agent, roots: Number(roots), limit }
+    return this.#read(() => {
+      const rows =
+        rootId !== null
+          ? this.#sql.tasksOfTree.all({ ...asked, rootId, parentId })
+          : parentId !== null
+            ? this.#sql.tasksOfParent.all({ ...asked, parentId })
+            : this.#sql.tasks.all(asked)
+      return rows.map((row) => plain<TaskRow>(row)!)
+    })
   }
 
   async claimNotices({

@@ -5,6 +5,7 @@ import { changingColumns, taskColumns } from './rows.ts'
 
 const columns = taskColumns.join(', ')
 const ended = `('done', 'failed', 'cancelled')`
+const filter = `($status IS NULL OR status = $status) AND ($agent IS NULL OR agent = $agent) AND ($roots = 0 OR parentId IS NULL) ORDER BY startedAtMs DESC, taskId DESC LIMIT $limit`
 const inboxColumns =
   'item, inbox.taskId, kind, state, asked.body AS question, showSeq, shown.body AS show, options, assignee, openedAtMs, expiresAtMs, status, decision, decidedBy, reason, inbox.hash, agreed'
 const inboxTables =
@@ -23,7 +24,9 @@ const texts = {
   insertTask: `INSERT INTO tasks (${columns}) VALUES (${taskColumns.map(() => '?').join(', ')})`,
   updateTask: `UPDATE tasks SET ${changingColumns.map((column) => `${column} = ?`).join(', ')} WHERE taskId = ?`,
   task: `SELECT ${columns} FROM tasks WHERE taskId = ?`,
-  tasks: `SELECT ${columns} FROM tasks WHERE ($status IS NULL OR status = $status) AND ($agent IS NULL OR agent = $agent) AND ($parentId IS NULL OR parentId = $parentId) AND ($rootId IS NULL OR rootId = $rootId) ORDER BY startedAtMs DESC, taskId DESC LIMIT $limit`,
+  tasks: `SELECT ${columns} FROM tasks WHERE ${filter}`,
+  tasksOfTree: `SELECT ${columns} FROM tasks WHERE (rootId = $rootId OR taskId = $rootId) AND ($parentId IS NULL OR parentId = $parentId) AND ${filter}`,
+  tasksOfParent: `SELECT ${columns} FROM tasks WHERE parentId = $parentId AND ${filter}`,
   taskIds: `SELECT taskId FROM tasks UNION SELECT taskId FROM events UNION SELECT taskId FROM context UNION SELECT writer FROM context UNION SELECT parentId FROM children UNION SELECT taskId FROM inbox UNION SELECT taskId FROM jobs UNION SELECT taskId FROM breakers`,
   loggedTaskIds: `SELECT DISTINCT taskId FROM events`,
 

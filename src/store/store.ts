@@ -272,8 +272,10 @@ export interface TaskFilter {
   readonly agent?: string
   /** Those that this task started. */
   readonly parentId?: string
-  /** Those of this tree, its root included. */
+  /** Those of the tree of this root, itself included. */
   readonly rootId?: string
+  /** Only those that no task started. */
+  readonly roots?: boolean
   readonly limit?: number
 }
 

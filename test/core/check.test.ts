@@ -2,6 +2,7 @@
 
 import { expect, test } from 'vitest'
 import { z } from 'zod'
+import { agentTool } from '../../src/core/agent-tool.ts'
 import { defineAgent, type Agent } from '../../src/core/agent.ts'
 import { check } from '../../src/core/check.ts'
 import { defineContext } from '../../src/core/context.ts'
@@ -91,6 +92,19 @@ const cases: readonly (readonly [string, Change, ProblemCode, string])[] = [
     { states: { ...sound.states, second: { tool: { ...look }, args: () => ({}), on: { DONE: 'end' } } } },
     'NAME_TWICE',
     '.states.second.tools.look',
+  ],
+  [
+    'a tool state whose tool is an agent',
+    first({
+      model: undefined,
+      prompt: undefined,
+      tools: undefined,
+      tool: agentTool(sound as Agent, { description: 'd' }),
+      args: () => ({}),
+      on: { DONE: 'second' },
+    }),
+    'TOOL_INVALID',
+    '.states.first.tool',
   ],
   ['something that is not a tool', first({ tools: [{}] }), 'TOOL_INVALID', '.states.first.tools'],
   [

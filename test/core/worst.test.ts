@@ -4,12 +4,14 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import { agentTool } from '../../src/core/agent-tool.ts'
 import { defineAgent, engineExits, type Agent, type State } from '../../src/core/agent.ts'
 import { check, compileChecked, examine } from '../../src/core/check.ts'
 import { defineContext } from '../../src/core/context.ts'
+import type { Known } from '../../src/core/load.ts'
 import { costOf, usd, type Pricing } from '../../src/core/price.ts'
 import { defineTool } from '../../src/core/tool.ts'
-import { worstOf, type Known, type Worst } from '../../src/core/worst.ts'
+import { worstOf, type Worst } from '../../src/core/worst.ts'
 import { call, Play } from '../play.ts'
 
 const tool = defineTool({ name: 'look', description: 'd', inputSchema: z.object({}), execute: () => null })
@@ -63,6 +65,7 @@ describe('the worst of', () => {
         state: 'first',
         kind: 'model',
         visits: 1,
+        children: 0,
         turns: 2,
         steps: 2 + 2 * 5,
         tokens: 2 * 2 * (11_693 + 256),
@@ -153,6 +156,99 @@ describe('the worst of', () => {
     const rolls = { first: run({ checkpoint: 'c' }) }
     expect(worst(rolls, { on: {}, onFailure: 'rollback' }).total.steps).toBe(4)
     expect(worst(rolls).total.steps).toBe(1)
+  })
+})
+
+describe('the worst of a team', () => {
+  const named = (name: string, states: Record<string, State>, more: Partial<Agent> = {}): Agent =>
+    agentOf(states, { name, ...more })
+  const limits = { steps: 10, tokens: 100_000, toolCalls: 4, duration: '1h' } as const
+  const writer = named('writer', { write: model({ turns: 2, timeout: '10s' }) }, { limits })
+  const child = (agent: Agent, more: object = {}): State =>
+    ({ agent, timeout: '5m', on: { end: 'end' }, ...more }) as State
+  const each = (agent: Agent, more: object = {}): State =>
+    child(agent, { each: () => [], on: { DONE: 'end', FAILED: 'end' }, ...more })
+  /** Of two tries at most, as one state by itself says it. */
+  const call = { tokens: 11_693 + 256, costMicros: 10_800 + 4_000 }
+
+  test('one child is all that it may use, once a visit, and a step of its parent; the time is its timeout', () => {
+    const { states, total } = worst({ ask: child(writer) }, { limits: { ...limits, tokens: 1_000_000 } })
+    expect(states).toEqual([
+      {
+        state: 'ask',
+        kind: 'agent',
+        visits: 1,
+        children: 1,
+        turns: 2,
+        steps: 1 + 2,
+        tokens: 4 * call.tokens,
+        costMicros: 4 * call.costMicros,
+        durationMs: 300_000,
+        asks: false,
+        defaults: [],
+      },
+    ])
+    expect(total).toMatchObject({ turns: 2, steps: 3, tokens: 4 * call.tokens, durationMs: 300_000 })
+    const again = child(writer, { visits: 3, on: { end: 'ask', $visits: 'end' } })
+    expect(worst({ ask: again }, { limits: { ...limits, tokens: 1_000_000 } }).total).toMatchObject({
+      turns: 6,
+      steps: 3 + 6,
+      tokens: 12 * call.tokens,
+    })
+  })
+
+  test('the ceilings that the state gives its child hold instead of its own, and tokens are within those of the root', () => {
+    const ask = child(writer, { limits: { steps: 1, tokens: 30_000 } })
+    const of = (tokens: number) => worst({ ask }, { limits: { ...limits, tokens } })
+    expect(of(1_000_000).states[0]).toMatchObject({ turns: 1, steps: 2, tokens: 2 * call.tokens })
+    expect(of(5_000).total).toMatchObject({ tokens: 5_000, costMicros: 5_000 * 4 + 2 })
+    const free = child(named('free', { write: model({ model: 'free' }) }))
+    expect(worst({ ask: free }).total.costMicros).toBeNull()
+    expect(worst({ ask: free }, { limits: { cost: usd(1) } }).total.costMicros).toBe(0)
+  })
+
+  test('a list has as many children as the task may take steps, or the tree may have tasks', () => {
+    const fan = each(writer, { concurrency: 4 })
+    const { states, total } = worst({ fan }, { limits: { ...limits, duration: '2h' } })
+    expect(states[0]).toMatchObject({ visits: 1, children: 10, steps: 10 + 10 * 2, turns: 20, tokens: 100_000 })
+    // Ten in rows of four, each with its deadline from when it begins.
+    expect(states[0]!.durationMs).toBe(3 * 300_000)
+    expect(total).toMatchObject({ steps: 30, turns: 20, tokens: 100_000, defaults: [] })
+    const few = worst({ fan }, { limits: { ...limits, descendants: 3 } })
+    expect(few.total).toMatchObject({ steps: 3 + 3 * 2, turns: 6 })
+    const bare = worst({ fan })
+    expect(bare.total).toMatchObject({ steps: 300, turns: 200, tokens: 1_000_000 })
+    expect(bare.total.defaults).toEqual(['limits.steps', 'limits.tokens'])
+  })
+
+  test('lists of lists are no more tasks than the tree may have, and no deeper than it may be', () => {
+    const middle = named('middle', { fan: each(writer) }, { limits: { steps: 100 } })
+    const deep = (more: object) => worst({ fan: each(middle) }, { limits: { ...limits, steps: 100, ...more } })
+    // Each of the fifty may begin all the others, as far as is known before.
+    expect(deep({ descendants: 50 }).total).toMatchObject({ steps: 50 + 50 * 50, turns: 50 * 2 })
+    expect(deep({ descendants: 50, depth: 1 }).total).toMatchObject({ steps: 50, turns: 0 })
+  })
+
+  test('an agent that a model may ask is as many children as it may be called, and takes as long as it may', () => {
+    const asks = model({ tools: [agentTool(writer, { description: 'd', timeout: '1m' })], timeout: '10s' })
+    const { states } = worst({ asks }, { limits: { ...limits, tokens: 1_000_000 } })
+    expect(states[0]).toMatchObject({
+      children: 4,
+      turns: 2 + 4 * 2,
+      steps: 2 + 2 * 4 + 4 * 2,
+      tokens: 4 * call.tokens + 4 * 4 * call.tokens,
+      durationMs: 2 * 70_000,
+      asks: false,
+    })
+  })
+
+  test('it asks where one below asks, and says which of their defaults it rests on', () => {
+    const human = named('human', { ask: { human: { question: '?' }, on: { yes: 'end' } } as State })
+    const { states, total } = worst({ first: child(named('middle', { ask: child(human) })) })
+    expect(states[0]?.asks).toBe(true)
+    expect(total.durationMs).toBe(300_000)
+    const bare = named('bare', { write: model({ turns: undefined, outputTokens: undefined }) })
+    expect(worst({ first: child(bare) }).total.defaults).toEqual(['bare.turns', 'bare.outputTokens'])
   })
 })
 

@@ -11,7 +11,7 @@ import { fold } from '../../src/core/fold.ts'
 import { emptyTask } from '../../src/core/task.ts'
 import { erasable } from '../../src/store/erasable.ts'
 import { genesis } from '../../src/store/log.ts'
-import type { Commit, NewSchedule, ScheduleChange, ScheduleRow, Store } from '../../src/store/store.ts'
+import type { Commit, NewSchedule, ScheduleChange, ScheduleRow, Store, TaskFilter } from '../../src/store/store.ts'
 import { machine, playHistory } from './history.ts'
 
 /** A store that a test opened, and a dump of every row of every table that follows from the log. */
@@ -117,6 +117,17 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
       expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
       expect((await store.tasks()).map(({ taskId }) => taskId).sort()).toEqual(['a', 'b'])
       expect(await store.read('broken')).toEqual([])
+    })
+
+    test('of a task alone makes it the root of a tree of one', async () => {
+      const { store } = await open()
+      for (const id of ['a', 'b']) await store.commit(first(begin(id)))
+      const ids = async (filter: TaskFilter): Promise<string[]> =>
+        (await store.tasks(filter)).map(({ taskId }) => taskId).sort()
+      expect(await ids({ rootId: 'a' })).toEqual(['a'])
+      expect(await ids({ roots: true })).toEqual(['a', 'b'])
+      expect(await ids({ rootId: 'a', parentId: 'b' })).toEqual([])
+      expect(await ids({ parentId: 'a' })).toEqual([])
     })
 
     test('is told to whoever watches, with its last event', async () => {
@@ -246,6 +257,8 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
       expect(await store.task(id)).toBeUndefined()
       expect(await store.read(id)).toEqual([])
       expect(await store.tasks({ agent: id })).toEqual([])
+      expect(await store.tasks({ rootId: id })).toEqual([])
+      expect(await store.tasks({ parentId: id })).toEqual([])
       expect(await store.inbox({ taskId: id })).toEqual([])
       expect(await store.claim({ ...claim, taskId: id })).toEqual([])
     })
