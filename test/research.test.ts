@@ -220,3 +220,97 @@ describe('the writer and the critic', () => {
     expect((await box.verify()).findings).toEqual([])
   })
 })
+
+describe('killed at random', () => {
+  const killsWanted = 100
+  /** Runs side by side; each has a store and workers of its own. */
+  const lanes = 3
+  const leaseMs = 300
+  // How long a worker lives after it has begun: at most this time, or as long as it takes until so many events more are there.
+  // A step is tried five times when its worker goes away, so one that never comes to write would end the task, and rightly.
+  const [lifeMs, eventsMax] = [200, 30]
+  let [kills, amidst] = [0, 0]
+
+  interface Came {
+    readonly context: object
+    readonly tasks: readonly string[]
+    readonly report: string
+    readonly keys: readonly string[]
+  }
+
+  /** One task from its start to its end, its editor asking for a rewrite first; who works on it is killed while `kill` says so. */
+  async function live(url: string, kill: () => boolean): Promise<Came> {
+    const cwd = folder()
+    const store = ['--store', `sqlite:${join(cwd, 'store.db')}`]
+    const env = { SIGNALBOX_BASE_URL: url, SIGNALBOX_MODEL: 'mock' }
+    const box = await createOrchestrator({ store: store[1]!, env: {} })
+    const written = async (): Promise<number> => (await box.tasks()).reduce((sum, { seq }) => sum + seq, 0)
+    const begin = ['run', team, '--id', 'q', '--input', JSON.stringify({ question, folder: notes })]
+    let asked = 0
+    const look = async (): Promise<TaskView> => {
+      const view = await box.show('q')
+      const [item] = view.inbox
+      if (!item) return view
+      const decision = asked === 0 ? { decision: 'REWRITE', data: { request: 'Shorter.' } } : { decision: 'PUBLISH' }
+      await box.answer(item.item, { ...decision, ...by })
+      asked += 1
+      return view
+    }
+    try {
+      for (;;) {
+        const isBegun = (await box.tasks()).length > 0
+        const args = [...(isBegun ? ['worker', team] : begin), '--lease', `${leaseMs}ms`, ...store]
+        const { child, said, ended } = start(args, { cwd, env })
+        await said(isBegun ? 'Works on' : 'task q')
+        const before = await written()
+        const overMs = kill() ? Date.now() + Math.random() * lifeMs : Infinity
+        const over = before + Math.random() * eventsMax
+        const isOver = async (): Promise<boolean> => Date.now() >= overMs && (await written()) >= over
+        // A `run` ends by itself where the editor is asked.
+        while ((await look()).outcome === null && child.exitCode === null && !(await isOver())) {
+          await new Promise((wake) => setTimeout(wake, 5))
+        }
+        child.kill('SIGKILL')
+        await ended
+        if ((await look()).outcome !== null) break
+        if (child.signalCode === null) continue
+        kills += 1
+        if ((await written()) > before) amidst += 1
+      }
+      const { outcome, context, tree } = await box.show('q')
+      expect(outcome).toBe('published')
+      expect((await box.verify()).findings).toEqual([])
+      const ledger = readFileSync(join(cwd, 'published.jsonl'), 'utf8').trim().split('\n')
+      return {
+        context,
+        tasks: tree.map(({ taskId, agent, outcome: end }) => `${taskId} ${agent} ${end}`),
+        report: readFileSync(join(cwd, 'report.md'), 'utf8'),
+        keys: ledger.map((line) => (JSON.parse(line) as { key: string }).key),
+      }
+    } finally {
+      await box.stop(0)
+    }
+  }
+
+  test(
+    'a hundred workers killed, and every task comes to the context, the report and the one effect of one that was left alone',
+    { timeout: 180_000 },
+    async () => {
+      const server = await startMockServer(play)
+      onTestFinished(() => server.close())
+      const alone = await live(server.url, () => false)
+      expect([kills, alone.keys.length]).toEqual([0, 1])
+      let runs = 0
+      await Promise.all(
+        Array.from({ length: lanes }, async () => {
+          while (kills < killsWanted) {
+            expect(await live(server.url, () => kills < killsWanted)).toEqual(alone)
+            runs += 1
+          }
+        }),
+      )
+      console.log(`killed ${kills} times in ${runs} runs, ${amidst} of them after the worker had written something`)
+      expect(kills).toBeGreaterThanOrEqual(killsWanted)
+    },
+  )
+})
