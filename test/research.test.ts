@@ -1,7 +1,7 @@
 // The research example as a stranger runs it, and as it must not be run: with critics who never agree, with a note that gives
 // orders, with drafts that cite what is not there, and with its workers killed at random moments.
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -245,7 +245,9 @@ describe('killed at random', () => {
     const env = { SIGNALBOX_BASE_URL: url, SIGNALBOX_MODEL: 'mock' }
     const box = await createOrchestrator({ store: store[1]!, env: {} })
     const written = async (): Promise<number> => (await box.tasks()).reduce((sum, { seq }) => sum + seq, 0)
-    const begin = ['run', team, '--id', 'q', '--input', JSON.stringify({ question, folder: notes })]
+    const input = JSON.stringify({ question, folder: notes })
+    // What a lost call may have burned is charged, so much killing costs much.
+    const begin = ['run', team, '--id', 'q', '--input', input, '--cost', '20']
     let asked = 0
     const look = async (): Promise<TaskView> => {
       const view = await box.show('q')
