@@ -17,6 +17,7 @@ import { z } from 'zod'
 import * as pipeline from '../examples/patterns/pipeline.ts'
 import * as quarantine from '../examples/patterns/quarantine.ts'
 import * as supervisor from '../examples/patterns/supervisor.ts'
+import { verdictOf } from '../src/core/join.ts'
 import { root } from './cli/signalbox.ts'
 import { folder } from './folder.ts'
 
@@ -44,6 +45,42 @@ test('every block of AGENTS stands in the file that its section names', () => {
     for (const [, code] of section.matchAll(/```ts\n([^]*?)```/g)) {
       expect(source.includes(flat(code!)), `${section.split('\n')[0]}: ${code}`).toBe(true)
     }
+  }
+})
+
+test('a join is reached, or cannot be, as the table of AGENTS says', () => {
+  const [, table] = readFileSync(join(root, 'docs/AGENTS.md'), 'utf8').split('## Many children')
+  const rows = [...table!.matchAll(/^\| (?:`(\w+)`.*?)?\| `(\w+)`.*?\|/gm)].map(([, ...cells]) => cells)
+  expect(rows.map(([, failures]) => failures)).toEqual(['failures', 'stop', 'skip', 'wait', 'skip', 'stop', 'wait'])
+  // Of four children, in the order in which they ended: + well, - badly. What it comes to, and when.
+  const cases: readonly [Parameters<typeof verdictOf>[0], string, 'DONE' | 'FAILED' | undefined][] = [
+    [{ join: 'all', failures: 'stop' }, '+++', undefined],
+    [{ join: 'all', failures: 'stop' }, '++++', 'DONE'],
+    [{ join: 'all', failures: 'stop' }, '+-', 'FAILED'],
+    [{ join: 'all', failures: 'skip' }, '+--', undefined],
+    [{ join: 'all', failures: 'skip' }, '+---', 'DONE'],
+    [{ join: 'all', failures: 'skip' }, '----', 'FAILED'],
+    [{ join: 'all', failures: 'wait' }, '-++', undefined],
+    [{ join: 'all', failures: 'wait' }, '-+++', 'FAILED'],
+    [{ join: 'any', failures: 'skip' }, '--+', 'DONE'],
+    [{ join: 'any', failures: 'skip' }, '---', undefined],
+    [{ join: 'any', failures: 'skip' }, '----', 'FAILED'],
+    [{ join: 'any', failures: 'stop' }, '-', 'FAILED'],
+    [{ join: 'any', failures: 'wait' }, '+--', undefined],
+    [{ join: 'any', failures: 'wait' }, '+---', 'DONE'],
+    [{ join: { quorum: 2 }, failures: 'skip' }, '+-+', 'DONE'],
+    [{ join: { quorum: 2 }, failures: 'skip' }, '---', 'FAILED'],
+    [{ join: { quorum: 2 }, failures: 'stop' }, '+-', 'FAILED'],
+    [{ join: { quorum: 2 }, failures: 'stop' }, '++-', 'DONE'],
+    [{ join: { quorum: 2 }, failures: 'wait' }, '++-', undefined],
+    [{ join: { quorum: 2 }, failures: 'wait' }, '+---', 'FAILED'],
+  ]
+  for (const [how, ended, verdict] of cases) {
+    const results = ended.split('').map((one) => ({ status: one === '+' ? 'done' : 'failed' }) as const)
+    expect([how, ended, verdictOf(how, 4, results)]).toEqual([how, ended, verdict])
+  }
+  for (const failures of ['stop', 'skip', 'wait'] as const) {
+    expect(verdictOf({ join: 'all', failures }, 0, [])).toBe('DONE')
   }
 })
 
