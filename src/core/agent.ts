@@ -218,6 +218,8 @@ export interface AgentState<Context = any, Target = string>
 /** The end. Its name is the task's outcome. */
 export interface FinalState<Context = any> extends Not<'model' | 'tool' | 'run' | 'human' | 'wait' | 'agent' | 'on'> {
   readonly type: 'final'
+  /** Context keys that the output may be made of; it is as untrusted and as private as these. Default: all. */
+  readonly reads?: readonly (keyof Context & string)[]
   /** Pure: what is handed over to whoever started the task as a child. Default `{}`. */
   readonly output?: (given: Reading<Context>) => unknown
   /** True for an end that is not a good one: the task's status is then `failed`. Default false. */

@@ -245,9 +245,12 @@ function checkState(agent: Agent, name: string, state: State, report: Report): v
     return
   }
   checkFields(kind === 'agent' ? 'agentState' : kind, state, place, report)
-  if (kind === 'final') return
+  if (kind === 'final') {
+    checkRights(agent, state as Rights, place, report)
+    return
+  }
   checkStateBoundary(agent, state, place, report)
-  const { on, reads, writes, visits, timeout, visitTimeout, repeats } = state as Exclude<State, { type: 'final' }>
+  const { on, visits, timeout, visitTimeout, repeats } = state as Exclude<State, { type: 'final' }>
   for (const [exit, definition] of Object.entries(on ?? {})) {
     const where = `${place}.on.${exit}`
     if (exit.startsWith('$') && !isEngineExit(exit)) {
@@ -268,20 +271,7 @@ function checkState(agent: Agent, name: string, state: State, report: Report): v
     checkTargets(agent, where, definition, report)
     checkOutput(exit, where, definition, report)
   }
-  for (const [rights, keys] of [
-    ['reads', reads],
-    ['writes', writes],
-  ] as const) {
-    for (const key of keys ?? []) {
-      if (Object.hasOwn(agent.context.keys, key)) continue
-      report(
-        'KEY_UNKNOWN',
-        `${place}.${rights}`,
-        `The context has no key ${key}.`,
-        `Its keys are: ${Object.keys(agent.context.keys).join(', ')}.`,
-      )
-    }
-  }
+  checkRights(agent, state as Rights, place, report)
   checkCeiling(visits, `${place}.visits`, report)
   checkCeiling(repeats, `${place}.repeats`, report)
   checkDuration(timeout, `${place}.timeout`, report)
@@ -297,6 +287,25 @@ function checkState(agent: Agent, name: string, state: State, report: Report): v
     )
   }
   if (state.wait !== undefined) checkWait(agent, state, place, report)
+}
+
+type Rights = { readonly reads?: readonly string[]; readonly writes?: readonly string[] }
+
+function checkRights(agent: Agent, { reads, writes }: Rights, place: string, report: Report): void {
+  for (const [rights, keys] of [
+    ['reads', reads],
+    ['writes', writes],
+  ] as const) {
+    for (const key of keys ?? []) {
+      if (Object.hasOwn(agent.context.keys, key)) continue
+      report(
+        'KEY_UNKNOWN',
+        `${place}.${rights}`,
+        `The context has no key ${key}.`,
+        `Its keys are: ${Object.keys(agent.context.keys).join(', ')}.`,
+      )
+    }
+  }
 }
 
 function checkWait(agent: Agent, { wait, timeout }: WaitState, place: string, report: Report): void {

@@ -46,7 +46,7 @@ const fields = {
   agentState: [...common, 'agent', 'limits', 'input', 'output', 'each', 'concurrency', 'join', 'failures'],
   quorum: ['quorum'],
   awaited: ['delay', 'signal', 'until'],
-  final: ['type', 'failure', 'output'],
+  final: ['type', 'failure', 'reads', 'output'],
   declassify: ['trust', 'privacy', 'reason'],
   sink: ['in'],
   approval: ['when', 'by', 'quorum', 'expires', 'assignee', 'escalate'],
