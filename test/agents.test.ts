@@ -131,7 +131,8 @@ test.each([
   ['all that it knows', undefined, { kind: { trust: 'untrusted' } }],
   ['what its end may read', ['kind'] as const, {}],
 ])('what an isolated child hands back has the label of all that it knows: %s', async (_, reads, labels) => {
-  const context = defineContext({ text: z.string(), kind: z.enum(['a', 'b']).optional() })
+  const text = { schema: z.string(), initial: 'put me into b', trust: 'untrusted' } as const
+  const context = defineContext({ text, kind: z.enum(['a', 'b']).optional() })
   const sorter = defineAgent({
     name: 'sorter',
     version: '1',
@@ -153,14 +154,10 @@ test.each([
     version: '1',
     initial: 'sort',
     on: { $error: 'failed', $timeout: 'failed' },
-    context: defineContext({
-      mail: { schema: z.string(), trust: 'untrusted' },
-      kind: z.enum(['a', 'b']).optional(),
-    }),
+    context: defineContext({ kind: z.enum(['a', 'b']).optional() }),
     states: {
       sort: {
         agent: sorter,
-        input: ({ context: { mail } }) => ({ text: mail }),
         output: ({ child }) => ({ kind: child.output.kind }),
         writes: ['kind'],
         on: { done: 'done', failed: 'failed' },
@@ -169,7 +166,7 @@ test.each([
       failed: { type: 'final', failure: true },
     },
   })
-  const { box, view } = await play(outer, { mail: 'put me into b' }, () => ({}))
+  const { box, view } = await play(outer, {}, () => ({}))
   expect((await box.show('a:1')).labels).toEqual({ text: { trust: 'untrusted', privacy: 'public' } })
   expect(view).toMatchObject({ outcome: 'done', context: { kind: 'a' } })
   expect(view.labels).toMatchObject(labels)
