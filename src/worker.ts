@@ -6,7 +6,7 @@ import type { Gate } from './core/breaker.ts'
 import { draft } from './core/draft.ts'
 import { isFault } from './core/fault.ts'
 import { late, proceed, resume, settle, type Outcome } from './core/decide.ts'
-import { hear, type Kin } from './core/kin.ts'
+import { hear, heed, type Kin } from './core/kin.ts'
 import type { Machine } from './core/machine.ts'
 import { evolve, fold } from './core/fold.ts'
 import { hasDecided, isEnded, isIdle, isWaiting, nextRetryAtMs, type Task } from './core/task.ts'
@@ -256,8 +256,9 @@ export class Worker {
       const work = draft(session.task, nowMs, { ...ports.terms, gate, fullUntilMs, tree: kin?.tree })
       // The first commit takes over what another worker left; every later one records what came of a step.
       if (point === 'permit') resume(machine, work)
-      for (const outcome of outcomes) settle(machine, work, outcome)
       if (kin) hear(machine, work, kin)
+      for (const outcome of outcomes) settle(machine, work, outcome)
+      if (kin) heed(work, kin)
       if (!this.#stopping) proceed(machine, work)
       // Before a step waits for a breaker, or fails because of one, it is looked at as it is now.
       if (!looked && work.events.some(({ type, data }) => type === 'step.queued' && data.reason !== 'busy')) {

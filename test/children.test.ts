@@ -13,6 +13,8 @@ import type { Limits } from '../src/core/limits.ts'
 import { worstOf } from '../src/core/worst.ts'
 import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
 import { scriptedModel, type Script } from '../src/providers/scripted.ts'
+import { openSqlite } from '../src/store/sqlite.ts'
+import type { Commit, Committed } from '../src/store/store.ts'
 import { folder } from './folder.ts'
 import { history, ledger, proveBudget } from './tree.ts'
 
@@ -265,18 +267,52 @@ describe('a shared context', () => {
   test('A11, A44: what children write side by side is merged as declared, and a plain counter ends at the exact sum', async () => {
     const store = `sqlite:${join(folder(), 'store.db')}`
     const boxes = await Promise.all(Array.from({ length: 8 }, () => open({ agents: [team], store, concurrency: 4 })))
-    const names = Array.from({ length: 40 }, (_, index) => `n${index}`)
+    const names = Array.from({ length: 200 }, (_, index) => `n${index}`)
     const box = boxes[0]!
     const view = await (await box.start(team, { names }, { id: 't' })).result()
     expect(view).toMatchObject({
       outcome: 'done',
-      context: { counter: 40, most: 3, sum: names.join('').length, set: ['n'] },
+      context: { counter: 200, most: 4, sum: names.join('').length, set: ['n'] },
     })
     expect([...(view.context['list'] as string[])].sort()).toEqual([...names].sort())
     await proveWhole(box)
     await box.store.rebuild()
     await proveWhole(box)
     expect((await box.show('t')).context).toEqual(view.context)
+  }, 60_000)
+
+  test('A44: in whatever order they write, the context is the same, and so it is when it is told again', async () => {
+    const names = ['a', 'bb', 'ccc', 'dddd', 'a5555']
+    await fc.assert(
+      fc.asyncProperty(fc.scheduler(), async (scheduler) => {
+        const store = await openSqlite(':memory:')
+        const commit = async (given: Commit): Promise<Committed> => {
+          await scheduler.schedule(Promise.resolve())
+          return store.commit(given)
+        }
+        const seen = new Proxy(store, {
+          get: (target, name) => {
+            const value = name === 'commit' ? commit : (Reflect.get(target, name) as unknown)
+            return typeof value === 'function' ? (value.bind(target) as unknown) : value
+          },
+        })
+        const box = await createOrchestrator({ store: seen, agents: [team], models: {}, env: {} })
+        const speaker = await createOrchestrator({ store, agents: [team], models: {}, env: {}, work: false })
+        await speaker.start(team, { names }, { id: 't' })
+        const view = await scheduler.waitFor(speaker.task('t').result())
+        const { counter, list, set, most, sum } = view.context as Record<string, any>
+        expect([counter, most, sum]).toEqual([5, 5, 15])
+        expect([...list].sort()).toEqual([...names].sort())
+        expect([...set].sort()).toEqual(['a', 'b', 'c', 'd'])
+        // Each log by itself tells all that was decided on, and all of them together what is stored.
+        expect((await store.verify()).findings).toEqual([])
+        await store.rebuild()
+        expect((await speaker.show('t')).context).toEqual(view.context)
+        await box.stop(100)
+        await store.close()
+      }),
+      { numRuns: 60 },
+    )
   }, 60_000)
 
   test('check warns where children at a time may write a plain key', async () => {

@@ -96,7 +96,7 @@ export function describe(event: LoggedEvent): string | undefined {
     case 'function.returned':
       return `  function → ${event.data.exit}, ${sayMs(event.data.latencyMs)}`
     case 'function.failed':
-      return paint('red', `  function failed (${event.data.what}): ${event.data.message}`)
+      return paint('red', `  function failed (${event.data.what}): ${event.data.message}${again(event.data.retry)}`)
     case 'step.lost':
       return paint('red', `  step ${event.data.step}: its worker went away; another takes over${charged(event)}`)
     case 'window.cut': {

@@ -26,6 +26,7 @@ import {
   judge,
   judgeSoftLine,
   retryDue,
+  runAgain,
   undone,
   until,
 } from './permission.ts'
@@ -37,6 +38,7 @@ import { childrenOf, deadlineAtMs, isEnded, isIdle, isUndo, lastStep, type Turn,
 import { timeMs } from './time.ts'
 import {
   askBudget,
+  clashOf,
   end,
   enterAnew,
   escalate,
@@ -139,6 +141,11 @@ export function settle(machine: Machine, work: Draft, outcome: Outcome): void {
       ...(step.answerLabel ? { label: step.answerLabel } : {}),
     })
   } else if (outcome.kind === 'function') {
+    const clash = clashOf(machine, work, outcome.leaving)
+    if (clash !== undefined) {
+      runAgain(work, step, clash, latencyMs)
+      return
+    }
     emit(work, 'function.returned', { step: number, attempt, ...outcome.leaving, latencyMs })
   }
   leaveGate(machine, work, step)

@@ -310,6 +310,8 @@ export interface EventData {
     readonly class: FailureClass
     readonly message: string
     readonly latencyMs?: number
+    /** When it runs again, because another task was first to write what it wrote. */
+    readonly retry?: PlannedRetry
   }
   /** What the children of an agent state are started with, in order; said once, when the state is entered. */
   'children.planned': { readonly state: string; readonly inputs: readonly Json[]; readonly label?: Label }

@@ -154,7 +154,10 @@ function apply(task: Task, event: Event): void {
       if (visit) visit.leaving = { exit: event.data.exit, output: event.data.output }
       return
     case 'function.failed':
-      if (event.data.step !== undefined) close(task, event.data.step)
+      if (event.data.step !== undefined) {
+        if (postpone(task, { ...event.data, step: event.data.step })) return
+        close(task, event.data.step)
+      }
       if (visit && !task.rollback) {
         visit.ended = { failure: event.data }
         visit.leaving = undefined

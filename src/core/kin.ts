@@ -33,8 +33,8 @@ export interface Kin {
   readonly changed: readonly Changed[]
 }
 
-/** Takes note of all of it. */
-export function hear(machine: Machine, work: Draft, { ended, calledOff, changed }: Kin): void {
+/** Takes note of what others wrote, and of children that have ended. */
+export function hear(machine: Machine, work: Draft, { ended, changed }: Kin): void {
   const { task } = work
   if (isEnded(task)) return
   for (const { key, version, value, label, writer } of changed) {
@@ -48,6 +48,10 @@ export function hear(machine: Machine, work: Draft, { ended, calledOff, changed 
     })
   }
   hearEnded(work, ended)
-  // Once it takes back what it did it is on its way to its end.
-  if (calledOff && !task.rollback?.ends) cancel(work, calledOff)
+}
+
+/** Ends a task that its parent has called off; once it takes back what it did it is on its way to its end. */
+export function heed(work: Draft, { calledOff }: Kin): void {
+  const { task } = work
+  if (calledOff && !isEnded(task) && !task.rollback?.ends) cancel(work, calledOff)
 }

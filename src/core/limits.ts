@@ -117,6 +117,9 @@ export const defaults = {
   /** The shortest and the longest delay before another try, where the provider asks for none. */
   retryBaseMs: 500,
   retryCapMs: 20_000,
+  /** The shortest and the longest delay before a function runs again because another task was first to write. */
+  clashBaseMs: 2,
+  clashCapMs: 250,
   /** Failures in a row that open the breaker of a model or tool, and how long it stays open. */
   breakerFailures: 5,
   breakerCoolDownMs: 30_000,

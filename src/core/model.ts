@@ -58,6 +58,7 @@ export type FailureClass =
   | 'abort'
   | 'lost'
   | 'unavailable'
+  | 'conflict'
   | 'error'
 
 /** A failed call. `message` holds nothing of the prompt. */

@@ -531,6 +531,21 @@ export function failOrRetry(
   leaveGate(machine, work, step, failure)
 }
 
+const clashPolicy = { attempts: Infinity, baseMs: defaults.clashBaseMs, capMs: defaults.clashCapMs }
+
+/**
+ * A function wrote on top of what another task has changed since it looked: it runs again a little later, each time a
+ * little more, until its deadline, so that of many who write one key each comes to its turn.
+ */
+export function runAgain(work: Draft, step: PerformedStep, message: string, latencyMs: number): void {
+  const { nowMs, task } = work
+  const failure: Failure = { class: 'conflict', message }
+  const { failures, delayMs: previousMs, deadlineAtMs: deadline } = step
+  const random = draw(task.seed, step.step, step.attempt)
+  const retry = planRetry(clashPolicy, { failure, failures, previousMs, deadlineAtMs: deadline, nowMs, random })
+  fail(work, step, failure, latencyMs, retry && { ...retry, atMs: nowMs + retry.delayMs })
+}
+
 /** A tool said that it was not done: it is called again, as often as a step may be lost. */
 export function undone(work: Draft, step: ToolStep, latencyMs: number): void {
   const { step: number, attempt, tool } = step
@@ -559,7 +574,7 @@ export function fail(work: Draft, step: PerformedStep, failure: Failure, latency
     const { tool, answerLabel: label } = step
     emit(work, 'tool.failed', { ...failed, tool, ...(label === undefined ? {} : { label }), ...retry })
   } else {
-    emit(work, 'function.failed', { ...failed, what: 'run' })
+    emit(work, 'function.failed', { ...failed, what: 'run', ...retry })
   }
 }
 

@@ -20,6 +20,7 @@ const passing: ReadonlySet<FailureClass> = new Set<FailureClass>([
   'transport',
   'malformed',
   'error',
+  'conflict',
 ])
 
 /** A failed attempt, and what is known about the step. */

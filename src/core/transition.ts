@@ -6,7 +6,7 @@ import type { EventData, RefusalReason } from './event.ts'
 import { messageOf } from './fault.ts'
 import { freeAll } from './gate.ts'
 import { itemIdOf } from './item.ts'
-import { isMerging, merged, type Merge } from './context.ts'
+import { isMerging, merged } from './context.ts'
 import { head, isObject, type Json, type JsonObject } from './json.ts'
 import { clear, join, labelled, weaken, type Label } from './label.ts'
 import { defaults, raisable, sayAmount, type LimitName, type RaisableLimit } from './limits.ts'
@@ -159,10 +159,7 @@ function prepare(machine: Machine, work: Draft, node: Node, name: string, output
       }
     }
     const kept = work.task.context.get(key)?.value
-    if (isStale(work, node, key, known.merge)) {
-      const problem = `${key} was changed by another task meanwhile: it is ${head(JSON.stringify(kept ?? null), 400)} now. Decide on that.`
-      return { reason: 'stale-write', problem }
-    }
+    if (isStale(work, node, known)) return { reason: 'stale-write', problem: `${sayStale(work, key)} Decide on that.` }
     const { value: shown, links } = known.outward ? cleaned(work, node, value) : { value, links: [] }
     if (links.length > 0) cleanings.push({ key, links })
     const fits = fitting(known, kept, shown)
@@ -187,11 +184,26 @@ function prepare(machine: Machine, work: Draft, node: Node, name: string, output
 }
 
 /** What whoever decides here has looked at is not what is there any more: a value that replaces it would undo another's. */
-function isStale({ task }: Draft, { kind }: Node, key: string, merge: Merge): boolean {
+function isStale({ task }: Draft, { kind }: Node, { name: key, merge }: ContextKey): boolean {
   if (!task.sharing || isMerging(merge) || task.locals.has(key)) return false
   // A mapper is called when its state is left, on the context as it is then.
   if (kind !== 'model' && kind !== 'run' && kind !== 'human') return false
   return (task.versions.get(key) ?? 0) > (task.visit?.base.get(key) ?? 0)
+}
+
+function sayStale({ task }: Draft, key: string): string {
+  const kept = task.context.get(key)?.value ?? null
+  return `${key} was changed by another task meanwhile: it is ${head(JSON.stringify(kept), 400)} now.`
+}
+
+/** What another task has changed of that which is handed over, since whoever acts here looked at it; undefined: nothing. */
+export function clashOf(machine: Machine, work: Draft, { output }: Leave): string | undefined {
+  const node = machine.states.get(work.task.state)!
+  const key = Object.keys(isObject(output) ? output : {}).find((name) => {
+    const known = machine.context.get(name)
+    return known !== undefined && isStale(work, node, known)
+  })
+  return key === undefined ? undefined : sayStale(work, key)
 }
 
 /** The value of a key after a write, held to its schema. */

@@ -30,6 +30,7 @@ const said: Readonly<Record<FailureClass, string>> = {
   abort: 'The call was called off.',
   lost: 'The outcome was lost.',
   unavailable: 'It could not be asked before the deadline.',
+  conflict: 'Another task was first to write.',
   error: 'The call failed.',
 }
 
