@@ -300,7 +300,8 @@ describe('a shared context', () => {
         const speaker = await createOrchestrator({ store, agents: [team], models: {}, env: {}, work: false })
         await speaker.start(team, { names }, { id: 't' })
         const view = await scheduler.waitFor(speaker.task('t').result())
-        const { counter, list, set, most, sum } = view.context as Record<string, any>
+        const { counter, list, set, most, sum } = view.context as Record<string, number> &
+          Record<'list' | 'set', string[]>
         expect([counter, most, sum]).toEqual([5, 5, 15])
         expect([...list].sort()).toEqual([...names].sort())
         expect([...set].sort()).toEqual(['a', 'b', 'c', 'd'])

@@ -3,7 +3,7 @@
 // makes it ready to be run.
 
 import type { Escalation } from './approval.ts'
-import type { ContextDefinition, ContextOf, ContextShape } from './context.ts'
+import type { ContextDefinition, ContextOf, ContextShape, InputOf } from './context.ts'
 import type { Duration } from './duration.ts'
 import type { DeclaredLabel } from './label.ts'
 import type { Limits } from './limits.ts'
@@ -336,10 +336,25 @@ type CheckedFinals<S> = S extends { readonly each: unknown }
     ? { readonly on: { readonly [Final in FinalsOf<States>]: unknown } }
     : unknown
 
+/** Of a context that looks like the parent's any keys may be given: it may be the same. */
+type GivenTo<Context, Shape extends ContextShape> = [Context, ContextOf<Shape>] extends [ContextOf<Shape>, Context]
+  ? Partial<ContextOf<Shape>>
+  : InputOf<Shape>
+
+type CheckedInput<Context, S> = S extends {
+  readonly agent: Agent<infer Shape, any>
+  readonly input: (...given: any) => infer Given
+}
+  ? Given extends GivenTo<Context, Shape>
+    ? unknown
+    : { input: 'this input is not what the child takes' }
+  : unknown
+
 type Checked<Context, States> = {
   readonly [Name in keyof States]: CheckedExits<Context, keyof States & string, States[Name]> &
     CheckedArgs<States[Name]> &
-    CheckedFinals<States[Name]>
+    CheckedFinals<States[Name]> &
+    CheckedInput<Context, States[Name]>
 }
 
 /**

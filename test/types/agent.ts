@@ -246,6 +246,14 @@ defineTool({
   execute: ({ patern }) => patern,
 })
 
+const other = defineAgent({
+  name: 'other',
+  version: '1',
+  context: defineContext({ word: z.string(), length: z.number().optional() }),
+  initial: 'think',
+  states: { think: { run: () => 'OK', on: { OK: 'yes' } }, yes: { type: 'final' } },
+})
+
 const asked = defineAgent({
   name: 'asked',
   version: '1',
@@ -275,6 +283,25 @@ defineAgent({
     ask: { agent: asked, input: ({ context: known }) => ({ alert: known.alert }), on: { yes: 'end', no: 'end' } },
     // @ts-expect-error the context has no such key
     fan: { agent: asked, each: ({ context: known }) => known.nothing, on: { DONE: 'end', FAILED: 'end' } },
+    end: final,
+  },
+})
+
+defineAgent({
+  ...head,
+  initial: 'ask',
+  states: {
+    // @ts-expect-error the child takes a text, and a key that it does not have
+    ask: { agent: other, input: ({ context: known }) => ({ wrd: known.alert }), on: { yes: 'end' } },
+    end: final,
+  },
+})
+
+defineAgent({
+  ...head,
+  initial: 'ask',
+  states: {
+    ask: { agent: other, input: ({ context: known }) => ({ word: known.alert }), on: { yes: 'end' } },
     end: final,
   },
 })
