@@ -14,6 +14,7 @@ import { derivedTables, migrations } from '../../src/store/schema.ts'
 import { openSqlite } from '../../src/store/sqlite.ts'
 import { folder } from '../folder.ts'
 import { contract } from './contract.ts'
+import { familyContract } from './family.ts'
 import { machine } from './history.ts'
 
 contract('SQLite', async () => {
@@ -21,6 +22,8 @@ contract('SQLite', async () => {
   const store = await openSqlite(path)
   return { store, dump: () => dump(path) }
 })
+
+familyContract('SQLite', () => openSqlite(join(folder(), 'store.db')))
 
 function dump(path: string): unknown {
   const db = new DatabaseSync(path, { readOnly: true })
