@@ -57,7 +57,7 @@ const post = defineAgent({
     },
     answer: {
       agent: answerer,
-      input: ({ context }) => ({ wish: context.wish }),
+      input: ({ context }) => ({ wish: context.wish ?? '' }),
       output: ({ child }) => ({ reply: child.output.reply }),
       writes: ['reply'],
       timeout: '2m',
