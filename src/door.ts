@@ -4,6 +4,7 @@
 import { draft, type Draft, type Terms } from './core/draft.ts'
 import type { Event } from './core/event.ts'
 import { fold } from './core/fold.ts'
+import { read } from './core/kin.ts'
 import { emptyTask, type Task } from './core/task.ts'
 import type { Runtime, WritePoint } from './runtime.ts'
 import { canonical, genesis } from './store/log.ts'
@@ -29,6 +30,8 @@ export async function decideOn(
   const { task, head } = await loadTask(store, taskId)
   const kin = task.tree && (await store.kin(task))
   const work = draft(task, runtime.now(), { ...terms, tree: kin?.tree })
+  // What is set back is what is there now, whoever wrote it.
+  if (kin && point === 'rollback') read(work, kin)
   decide(work)
   if (work.events.length === 0) return true
   return (await commitSurely(store, { point, head, events: work.events, task, kin })).ok

@@ -10,6 +10,7 @@ import { defineAgent, type Agent, type State } from '../src/core/agent.ts'
 import { compileChecked } from '../src/core/check.ts'
 import { defineContext } from '../src/core/context.ts'
 import type { Limits } from '../src/core/limits.ts'
+import { defineTool } from '../src/core/tool.ts'
 import { worstOf } from '../src/core/worst.ts'
 import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
 import { scriptedModel, type Script } from '../src/providers/scripted.ts'
@@ -788,5 +789,88 @@ describe('the worst that was said of a team', () => {
       { numRuns: 150 },
     )
     expect(reached.steps).toBeGreaterThan(5)
+  })
+})
+
+describe('going back', () => {
+  const shared = defineContext({
+    note: { schema: z.string(), initial: 'at first' },
+    list: { schema: z.array(z.string()), initial: [], merge: 'append' },
+  })
+  const acts: string[] = []
+  const act = defineTool({
+    name: 'act',
+    description: 'Acts.',
+    inputSchema: z.object({}),
+    effect: 'external',
+    idempotent: true,
+    execute: (_, { idempotencyKey }) => void acts.push(idempotencyKey),
+  })
+  const writer = defineAgent({
+    name: 'writer',
+    version: '1',
+    context: shared,
+    initial: 'write',
+    on: failing,
+    states: {
+      write: {
+        tool: act,
+        args: () => ({}),
+        exit: () => ({ exit: 'DONE', output: { note: 'by the child', list: ['child'] } }),
+        writes: ['note', 'list'],
+        on: { DONE: 'ask' },
+      },
+      ask: { human: { question: 'Well?' }, on: { YES: 'done' } },
+      ...ends,
+    },
+  })
+  const team = defineAgent({
+    name: 'team',
+    version: '1',
+    context: shared,
+    initial: 'begin',
+    on: failing,
+    states: {
+      begin: { checkpoint: 'begun', run: () => 'OK', on: { OK: 'write' } },
+      write: { agent: writer, on: { done: 'look', failed: 'failed' } },
+      look: { human: { question: 'Good?' }, on: { YES: 'done' } },
+      ...ends,
+    },
+  })
+  const say = { by: 'ana', reason: 'r' }
+
+  test('a parent sets back what its child wrote, asks about what it did outside, and starts it anew', async () => {
+    const box = await open({ agents: [team] })
+    const task = await box.start(team, {}, { id: 't' })
+    await box.answer((await task.rest()).inbox[0]!.item, { decision: 'YES', ...say })
+    expect(await task.rest()).toMatchObject({ state: 'look', context: { note: 'by the child', list: ['child'] } })
+    await expect(box.rollback('t:2', { to: 4, ...say })).rejects.toThrow(/ROLLBACK_INVALID .*its parent's/)
+    await box.rollback('t', { to: 'begun', ...say })
+    const asked = await task.rest()
+    expect(asked.inbox).toMatchObject([
+      { kind: 'rollback', question: expect.stringContaining('agent writer (step 2)') },
+    ])
+    await box.answer(asked.inbox[0]!.item, { decision: 'accept', ...say })
+    await until(async () => (await box.tasks({ rootId: 't' })).length === 3)
+    const again = await task.rest()
+    expect(again.inbox).toMatchObject([{ taskId: 't:4', question: 'Well?' }])
+    // The other child has written it again, on top of what was set back.
+    expect(again.context).toEqual({ note: 'by the child', list: ['child'] })
+    expect(
+      (await box.store.read('t')).filter(({ type, data }) => type === 'context.written' && data.source === 'rollback'),
+    ).toMatchObject([{ data: { key: 'note', value: 'at first' } }, { data: { key: 'list', value: [] } }])
+    await proveWhole(box)
+    await box.store.rebuild()
+    await proveWhole(box)
+  })
+
+  test('a parent that goes back calls off what runs below it', async () => {
+    const box = await open({ agents: [team] })
+    const task = await box.start(team, {}, { id: 't' })
+    await task.rest()
+    await box.rollback('t', { to: 'begun', ...say })
+    expect(await box.task('t:2').result()).toMatchObject({ status: 'cancelled' })
+    expect((await task.rest()).inbox).toMatchObject([{ kind: 'rollback' }])
+    await proveWhole(box)
   })
 })

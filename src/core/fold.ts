@@ -425,10 +425,10 @@ function descend(task: Task, parent: NonNullable<Task['parent']>, input: Json): 
   for (const key of Object.keys(input as object)) task.locals.add(key)
 }
 
-function sync(task: Task, { key, version, value, label }: EventData['context.synced']): void {
+function sync(task: Task, { key, version, value, label, writer }: EventData['context.synced']): void {
   if (!isSame(task.context.get(key)?.value, value ?? null)) task.progress += 1
   if (value === undefined) task.context.delete(key)
-  else task.context.set(key, { value: freeze(value), version, label: label ?? clear })
+  else task.context.set(key, { value: freeze(value), version, label: label ?? clear, writer })
   task.versions.set(key, version)
 }
 

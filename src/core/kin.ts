@@ -33,12 +33,11 @@ export interface Kin {
   readonly changed: readonly Changed[]
 }
 
-/** Takes note of what others wrote, and of children that have ended. */
-export function hear(machine: Machine, work: Draft, { ended, changed }: Kin): void {
+/** Takes note of what others wrote: of what a machine may see, or of all. */
+export function read(work: Draft, { changed }: Kin, touches?: Machine['touches']): void {
   const { task } = work
-  if (isEnded(task)) return
   for (const { key, version, value, label, writer } of changed) {
-    if (task.locals.has(key) || (machine.touches && !machine.touches.has(key))) continue
+    if (task.locals.has(key) || (touches && !touches.has(key))) continue
     emit(work, 'context.synced', {
       key,
       version,
@@ -47,7 +46,13 @@ export function hear(machine: Machine, work: Draft, { ended, changed }: Kin): vo
       ...labelled(label),
     })
   }
-  hearEnded(work, ended)
+}
+
+/** Takes note of what others wrote, and of children that have ended. */
+export function hear(machine: Machine, work: Draft, kin: Kin): void {
+  if (isEnded(work.task)) return
+  read(work, kin, machine.touches)
+  hearEnded(work, kin.ended)
 }
 
 /** Ends a task that its parent has called off; once it takes back what it did it is on its way to its end. */

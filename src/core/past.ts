@@ -94,8 +94,8 @@ export function goBack(work: Draft, past: Past, cause: Cause): Plan {
     lastStep: past.lastStep,
     undo: plan.undo.map(({ step }) => step),
     without: plan.without.map(({ step }) => step),
-    restore: restored(task.context, past.context),
-    remove: [...task.context.keys()].filter((key) => !past.context.has(key)),
+    restore: restored(task, past.context),
+    remove: [...task.context.keys()].filter((key) => !past.context.has(key) && isItsOwn(task, key)),
     by,
     reason,
     ...(exit === undefined ? {} : { exit }),
@@ -104,8 +104,13 @@ export function goBack(work: Draft, past: Past, cause: Cause): Plan {
   return plan
 }
 
-function restored(now: ReadonlyMap<string, Kept>, then: ReadonlyMap<string, Kept>): readonly Restored[] {
-  const changed = [...then].filter(([key, kept]) => !isSame(now.get(key), kept))
+/** What another task has written since, only whoever they share the context of may set back. */
+function isItsOwn({ parent, context }: Task, key: string): boolean {
+  return parent?.shares === undefined || context.get(key)?.writer === undefined
+}
+
+function restored(task: Task, then: ReadonlyMap<string, Kept>): readonly Restored[] {
+  const changed = [...then].filter(([key, kept]) => !isSame(task.context.get(key), kept) && isItsOwn(task, key))
   return changed.map(([key, { value, label }]) => ({ key, value, ...labelled(label) }))
 }
 

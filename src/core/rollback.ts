@@ -13,7 +13,7 @@ import { callOff, free } from './gate.ts'
 import type { Json } from './json.ts'
 import type { Machine } from './machine.ts'
 import { callUndo, fail, retryDue } from './permission.ts'
-import { nextVersion, pastOf, type Item, type Past, type Rollback, type Task } from './task.ts'
+import { isEnded, nextVersion, pastOf, type Item, type Past, type Rollback, type Task } from './task.ts'
 import { callOff as callOffChild, end, enterAnew, escalate, itemId, withdraw } from './transition.ts'
 
 /**
@@ -64,6 +64,10 @@ export function takeBack(work: Draft, given: Pick<Cause, 'by' | 'reason'>): void
 function prove(task: Task, past: Past): void {
   if (task.status === 'cancelled' || task.rollback?.ends) {
     throw invalid(`Task ${task.id} was cancelled.`, 'A cancelled task stays so; start a new one.')
+  }
+  if (task.parent && isEnded(task)) {
+    const cure = `Take its parent back: signalbox rollback ${task.parent.task} --to SEQ.`
+    throw invalid(`Task ${task.id} has ended, and what it came to is its parent's.`, cure)
   }
   if (task.rollback) {
     const { item } = task

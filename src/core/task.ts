@@ -182,6 +182,8 @@ export interface Kept {
   readonly value: Json
   readonly version: number
   readonly label: Label
+  /** The other task of the tree that wrote it. */
+  readonly writer?: string
 }
 
 /** A point that a rollback may go back to: the beginning of a visit. */
