@@ -56,7 +56,7 @@ export type { Ceilings, StateWorst, Worst } from './core/worst.ts'
 export type { FollowOptions } from './follow.ts'
 export { graph } from './graph.ts'
 export type { Webhook } from './notifier.ts'
-export { createOrchestrator, pinOf } from './orchestrator.ts'
+export { createOrchestrator } from './orchestrator.ts'
 export type {
   Audit,
   Orchestrator,
@@ -66,9 +66,10 @@ export type {
   ScheduleOptions,
   StartOptions,
   TaskHandle,
-  TaskView,
   VerifyOptions,
 } from './orchestrator.ts'
+export { pinOf } from './outfit.ts'
+export type { TaskView } from './view.ts'
 export { fromAiSdk } from './providers/ai-sdk.ts'
 export { startMockServer } from './providers/mock-server.ts'
 export { scriptedModel } from './providers/scripted.ts'

@@ -4,11 +4,10 @@
 import { anchor, anchorsIn, judge, type Checkpointed } from './anchors.ts'
 import type { Agent } from './core/agent.ts'
 import { closedBreaker, openGate } from './core/breaker.ts'
-import { compileChecked } from './core/check.ts'
 import { answer, cancel, resetBreaker, signal, type HumanAnswer, type Signal } from './core/command.ts'
 import type { ContextShape, InputOf } from './core/context.ts'
 import { start } from './core/start.ts'
-import { noTerms, type Draft, type Terms } from './core/draft.ts'
+import type { Draft, Terms } from './core/draft.ts'
 import { erase, isErased } from './core/erasure.ts'
 import { Fault } from './core/fault.ts'
 import type { Effect } from './core/effect.ts'
@@ -16,33 +15,23 @@ import { checkpointOf, pastAt, type Plan } from './core/past.ts'
 import { rollbackTo } from './core/rollback.ts'
 import { taskOf } from './core/item.ts'
 import { toJson, type JsonObject } from './core/json.ts'
-import { isClear, type DeclaredLabel, type Label } from './core/label.ts'
+import type { DeclaredLabel } from './core/label.ts'
 import type { Limits } from './core/limits.ts'
-import { textOf } from './core/pin.ts'
-import type { Rule } from './core/policy.ts'
-import { toJsonSchema } from './core/schema.ts'
-import type { Tool } from './core/tool.ts'
-import { childrenIn, describe, familyOf, type Machine } from './core/machine.ts'
-import { boundsOf, quotaProblem, type Bounds, type Quota } from './core/quota.ts'
-import type { Model } from './core/model.ts'
-import type { Redactor } from './core/redact.ts'
-import type { TaskStatus, Usage, WaitsFor } from './core/task.ts'
 import { isScheduleName, occurrenceId, overlaps, type Overlap } from './core/schedule.ts'
 import { occurrencesAfter } from './cron.ts'
 import { commitSurely, decideOn, loadTask } from './door.ts'
 import { follow, type FollowOptions } from './follow.ts'
 import { Migrator, moveTask, type Destination } from './migrator.ts'
 import { Notifier, proveWebhook, type Webhook } from './notifier.ts'
+import { provePrices, readOutfit, type Outfit, type OutfitOptions } from './outfit.ts'
 import type { Ports } from './perform.ts'
-import { loadPrices, loadWindows, type PriceTable } from './providers/prices.ts'
-import { resolveModel, type ModelTable } from './providers/registry.ts'
 import { systemRuntime, type Runtime, type WritePoint } from './runtime.ts'
 import { Scheduler } from './scheduler.ts'
 import { cleanError, Secrets, type Redaction, type SecretTable } from './secrets.ts'
 import { erasable } from './store/erasable.ts'
 import { readExport, writeExport } from './store/export.ts'
 import { keysOf, signerOf } from './store/key.ts'
-import { canonical, genesis, sha256 } from './store/log.ts'
+import { canonical, genesis } from './store/log.ts'
 import { openStore } from './store/open.ts'
 import { gatesOf } from './store/rows.ts'
 import type {
@@ -55,36 +44,21 @@ import type {
   TaskRow,
   Verification,
 } from './store/store.ts'
+import { branchOf, isAtRest, isOver, viewOf, type TaskView } from './view.ts'
 import { Worker } from './worker.ts'
 
 /** How to make an orchestrator. */
-export interface OrchestratorOptions {
+export interface OrchestratorOptions extends OutfitOptions {
   /** `sqlite:PATH`, or a store that is open already. */
   readonly store: string | Store
   /** Make the store when there is none. Default true. */
   readonly create?: boolean
-  /** The agents whose tasks may be started and worked on here. Default: none; then this only looks and speaks. */
-  readonly agents?: readonly Agent<any, any>[]
-  /** Models by the names that the agents use; AI SDK models and providers, our own, or aliases. */
-  readonly models?: ModelTable
-  /** What models cost, by the name that agents use or the provider's own. Before the list of `@pydantic/genai-prices`. */
-  readonly prices?: PriceTable
-  /** The tokens of a model's window, in and out, by the name that agents use. Before the list of prices; else 100,000. */
-  readonly windows?: Readonly<Record<string, number>>
-  /** How models may be asked, by the name that agents use: at once, how often, and when they are left alone. */
-  readonly quotas?: Readonly<Record<string, Quota>>
-  /** Rules that every step of every agent here is judged by, besides the agents' own. */
-  readonly policy?: readonly Rule[]
   /** Who is told, signed and until it is taken, that something waits for a human. */
   readonly webhook?: Webhook
   /** What tools may be given by name (`secret://NAME`, `call.secret(NAME)`) and nobody else is shown: values, or functions that read them. */
   readonly secrets?: SecretTable
   /** What else is kept out of the log. Keys of well-known shapes are anyway. */
   readonly redact?: Redaction
-  /** Where `SIGNALBOX_BASE_URL`, `SIGNALBOX_MODEL` and `SIGNALBOX_API_KEY` are read. Default: the process's own. */
-  readonly env?: Readonly<Record<string, string | undefined>>
-  /** Work on tasks in this process. Default: true when there are agents. */
-  readonly work?: boolean
   /** Tasks at a time. Default 16. */
   readonly concurrency?: number
   /** How long a task is held without a sign of life from its worker. Default 10 s. */
@@ -125,35 +99,6 @@ export interface ScheduleOptions {
   readonly input?: unknown
   readonly by: string
   readonly reason: string
-}
-
-/** Where a task stands. */
-export interface TaskView {
-  readonly taskId: string
-  readonly agent: string
-  readonly version: string
-  readonly status: TaskStatus
-  readonly state: string
-  readonly outcome: string | null
-  readonly waitsFor: WaitsFor | null
-  readonly context: JsonObject
-  /** What is known of the context's keys, where it is not trusted and public. */
-  readonly labels: Readonly<Record<string, Label>>
-  readonly usage: Usage
-  /** How many of its payloads were erased. */
-  readonly erased: number
-  readonly parentId: string | null
-  readonly rootId: string | null
-  /** The task and all below it, parents before their children; empty for a task alone. */
-  readonly tree: readonly TaskRow[]
-  /** What all of them have used together; of a task alone, its own. */
-  readonly treeUsage: Usage
-  readonly startedBy: string
-  readonly startedAtMs: number
-  readonly updatedAtMs: number
-  readonly seq: number
-  /** What waits for a human, of this task and of all below it. */
-  readonly inbox: readonly InboxRow[]
 }
 
 /** An effect of a step, as a rollback tells it. */
@@ -231,147 +176,20 @@ export async function createOrchestrator(options: OrchestratorOptions): Promise<
 }
 
 async function open(options: OrchestratorOptions, secrets: Secrets): Promise<Orchestrator> {
-  const { redact } = secrets
-  const machines = new Map<string, { agent: string; machine: Machine }>()
-  const definitions = new Map<Agent, string>()
-  // Whoever may be started as a child is worked on here, too.
-  for (const agent of new Set((options.agents ?? []).flatMap(familyOf))) {
-    const machine = compileChecked(agent)
-    const definition = definitionOf(agent)
-    machines.set(definition, { agent: agent.name, machine })
-    definitions.set(agent, definition)
-  }
-  const names = [...machines.values()].map(({ agent }) => agent)
-  const twice = names.find((name, index) => names.indexOf(name) !== index)
-  if (twice !== undefined) {
-    throw new Fault('CONFIG_INVALID', `Two agents are named ${twice}.`, 'Rename one.')
-  }
-  for (const [definition, { machine }] of machines) proveNames(machine, definition, redact)
-  const works = options.work ?? machines.size > 0
-  if (works) for (const { machine } of machines.values()) proveSecrets(machine, secrets)
-  const models = works ? await resolveModels(machines, options) : new Map<string, Model>()
-  const price = await loadPrices(options.prices ?? {}, (name) => models.get(name)?.modelId)
-  const bounds = readQuotas(options.quotas ?? {})
+  const outfit = await readOutfit(options, secrets)
   if (options.webhook) proveWebhook(options.webhook)
-  const window = await loadWindows(options.windows ?? {}, (name) => models.get(name)?.modelId)
-  const hash = sha256
-  const policy = policyOf(options.policy ?? [])
-  const definition = (agent: Agent): string => definitions.get(agent)!
-  const terms: Terms = works
-    ? { ...noTerms, price, window, bounds, policy, hash, redact, definition }
-    : { ...noTerms, hash, redact }
-  // Where no work is done nothing is paid for.
-  if (works) for (const { machine } of machines.values()) provePrices(machine, machine.limits.costMicros, terms)
   const runtime = options.runtime ?? systemRuntime
   const store =
     typeof options.store === 'string'
       ? await openStore(options.store, { runtime, create: options.create ?? true })
       : options.store
-  const ports: Ports = { runtime, terms, secrets, model: (name) => models.get(name)! }
-  return new Orchestrator(store, machines, ports, works, options)
-}
-
-async function resolveModels(
-  machines: ReadonlyMap<string, { machine: Machine }>,
-  options: OrchestratorOptions,
-): Promise<ReadonlyMap<string, Model>> {
-  const names = new Set<string>()
-  for (const { machine } of machines.values()) {
-    for (const node of machine.states.values())
-      if (node.kind === 'model') for (const name of node.models) names.add(name)
-  }
-  const { models = {}, env = process.env } = options
-  const resolved = [...names].map(async (name) => [name, await resolveModel(name, { models, env })] as const)
-  return new Map(await Promise.all(resolved))
-}
-
-/** The orchestrator's rules. Their text tells one policy from another: what it calls elsewhere is not seen. */
-function policyOf(rules: readonly Rule[]): Terms['policy'] {
-  const unfit = rules.find(({ name, judge }) => typeof name !== 'string' || name === '' || typeof judge !== 'function')
-  if (unfit) throw new Fault('CONFIG_INVALID', 'A rule of the policy has no name or no judge.', 'Give it both.')
-  return { rules, version: sha256(canonical(rules.map(({ name, judge }) => [name, String(judge)]))) }
-}
-
-/** Throws CONFIG_INVALID. */
-function readQuotas(quotas: Readonly<Record<string, Quota>>): (model: string) => Bounds {
-  const read = new Map<string, Bounds>()
-  for (const [model, quota] of Object.entries(quotas)) {
-    const problem = quotaProblem(quota)
-    if (problem !== undefined) throw new Fault('CONFIG_INVALID', `The quota of ${model}: ${problem}.`, 'Change it.')
-    read.set(model, boundsOf(quota))
-  }
-  const none = boundsOf({})
-  return (model) => read.get(model) ?? none
-}
-
-/** The names that a machine is made of must come through the redactor, or its tasks could not go on. Throws CONFIG_INVALID. */
-function proveNames(machine: Machine, definition: string, redact: Redactor): void {
-  const names = new Set([machine.name, machine.version, definition, ...machine.context.keys(), ...machine.exitNames])
-  for (const name of [...machine.states.keys(), ...machine.tools.keys()]) names.add(name)
-  for (const node of machine.states.values()) {
-    if (node.kind === 'model') for (const model of node.models) names.add(model)
-    if (node.kind === 'wait' && node.signal !== undefined) names.add(node.signal)
-  }
-  for (const name of machine.signals?.keys() ?? []) names.add(name)
-  const touched = [...names].find((name) => redact.text(name) !== name)
-  if (touched === undefined) return
-  throw new Fault(
-    'CONFIG_INVALID',
-    `A name of the agent ${machine.name} would be taken for a secret: ${touched}.`,
-    'Choose another name, or another secret or pattern to redact.',
-  )
-}
-
-/** Throws CONFIG_INVALID when a tool lists a secret that is not there. */
-function proveSecrets(machine: Machine, secrets: Secrets): void {
-  for (const { tool } of machine.tools.values()) {
-    const unknown = tool.secrets?.find((name) => !secrets.has(name))
-    if (unknown === undefined) continue
-    throw new Fault(
-      'CONFIG_INVALID',
-      `The tool ${tool.name} lists the secret ${unknown}, which is not there.`,
-      `Give it: secrets: { ${unknown}: … }.`,
-    )
-  }
-}
-
-/** Where money has a ceiling every model needs a price. Throws PRICE_UNKNOWN. */
-function provePrices(machine: Machine, costMicros: number | null, terms: Terms): void {
-  if (costMicros === null) return
-  const { price } = terms
-  for (const { machine: child } of childrenIn(machine.states.values())) provePrices(child, costMicros, terms)
-  const one = {
-    inputTokens: 1,
-    outputTokens: 1,
-    cachedInputTokens: null,
-    cacheWriteTokens: null,
-    reasoningTokens: null,
-  }
-  for (const node of machine.states.values()) {
-    const unknown = node.kind === 'model' ? node.models.find((name) => price(name, one) === null) : undefined
-    if (unknown === undefined) continue
-    throw new Fault(
-      'PRICE_UNKNOWN',
-      `The agent ${machine.name} has a ceiling on money, and its model ${unknown} has no price.`,
-      `Give it one: prices: { ${JSON.stringify(unknown)}: { inputUsdPerMillion: …, outputUsdPerMillion: … } }.`,
-    )
-  }
-}
-
-/** The hash of an agent's definition, which its tasks are pinned to. */
-export function definitionOf(agent: Agent): string {
-  return sha256(canonical(describe(agent)))
-}
-
-/** The hash of a tool's text (name, description, schema), to be pinned: `defineTool({ …, pin: '…' })`. */
-export function pinOf(tool: Tool<any>): string {
-  return sha256(textOf({ name: tool.name, tool, inputJson: toJsonSchema(tool.inputSchema) }))
+  return new Orchestrator(store, outfit, { ...outfit, runtime, secrets }, options)
 }
 
 /** The one place that starts tasks, speaks to them, and shows where they stand. Made by `createOrchestrator`. */
 export class Orchestrator {
   readonly store: Store
-  readonly #machines: ReadonlyMap<string, { agent: string; machine: Machine }>
+  readonly #machines: Outfit['machines']
   readonly #runtime: Runtime
   readonly #terms: Terms
   readonly #worker: Worker | undefined
@@ -384,13 +202,7 @@ export class Orchestrator {
   #drained: Promise<void> | undefined
 
   /** @internal */
-  constructor(
-    store: Store,
-    machines: ReadonlyMap<string, { agent: string; machine: Machine }>,
-    ports: Ports,
-    works: boolean,
-    options: OrchestratorOptions,
-  ) {
+  constructor(store: Store, { machines, works }: Outfit, ports: Ports, options: OrchestratorOptions) {
     this.store = store
     this.#machines = machines
     this.#runtime = ports.runtime
@@ -572,30 +384,8 @@ export class Orchestrator {
     const shared = row.contextOf === null ? [] : await this.store.context(row.contextOf)
     const context = [...shared, ...(await this.store.context(taskId))]
     const tree = row.rootId === null ? [] : await this.store.tasks({ rootId: row.rootId, limit: treeMax })
-    const { agent, version, status, state, outcome, waitsFor, startedBy, startedAtMs, updatedAtMs, seq } = row
     const branch = branchOf(taskId, tree)
-    return {
-      taskId,
-      agent,
-      version,
-      status,
-      state,
-      outcome,
-      waitsFor,
-      context: Object.fromEntries(context.map(({ key, value }) => [key, value])),
-      labels: Object.fromEntries(context.flatMap(({ key, label }) => (isClear(label) ? [] : [[key, label]]))),
-      usage: usageOf([row]),
-      erased: row.erased,
-      parentId: row.parentId,
-      rootId: row.rootId,
-      tree: branch,
-      treeUsage: usageOf(branch.length === 0 ? [row] : branch),
-      startedBy,
-      startedAtMs,
-      updatedAtMs,
-      seq,
-      inbox: await this.#inboxOf(taskId, branch),
-    }
+    return viewOf(row, context, branch, await this.#inboxOf(taskId, branch))
   }
 
   async #inboxOf(taskId: string, branch: readonly TaskRow[]): Promise<readonly InboxRow[]> {
@@ -971,52 +761,10 @@ export class Orchestrator {
 
 type Labels = Readonly<Record<string, DeclaredLabel>>
 
-/** A task and all below it, in the order in which parents started their children. */
-function branchOf(taskId: string, tree: readonly TaskRow[]): readonly TaskRow[] {
-  const own = tree.filter((task) => task.taskId === taskId)
-  const below = Map.groupBy(tree, ({ parentId }) => parentId)
-  const found: TaskRow[] = []
-  const visit = (tasks: readonly TaskRow[]): void => {
-    for (const task of tasks) {
-      found.push(task)
-      visit((below.get(task.taskId) ?? []).toSorted((a, b) => stepOf(a.taskId) - stepOf(b.taskId)))
-    }
-  }
-  visit(own)
-  return found
-}
-
-/** What tasks have used together. */
-function usageOf(tasks: readonly TaskRow[]): Usage {
-  const sum = (field: keyof Usage): number => tasks.reduce((all, task) => all + task[field], 0)
-  return {
-    steps: sum('steps'),
-    turns: sum('turns'),
-    inputTokens: sum('inputTokens'),
-    outputTokens: sum('outputTokens'),
-    costMicros: sum('costMicros'),
-    unpriced: sum('unpriced'),
-  }
-}
-
-/** The id of a child ends in the step that started it. */
-function stepOf(taskId: string): number {
-  return Number(taskId.slice(taskId.lastIndexOf(':') + 1))
-}
-
 /** What is said of each key: by the one, by the other, or by both. */
 function both(a: Labels, b: Labels): Readonly<Record<string, readonly DeclaredLabel[]>> {
   const said = Map.groupBy([...Object.entries(a), ...Object.entries(b)], ([key]) => key)
   return Object.fromEntries([...said].map(([key, entries]) => [key, entries.map(([, label]) => label)]))
-}
-
-/** Does it wait for somebody outside, itself or by its children? */
-function isAtRest({ waitsFor }: Pick<TaskRow, 'waitsFor'>): boolean {
-  return waitsFor === 'human' || waitsFor === 'signal' || waitsFor === 'child'
-}
-
-function isOver({ status }: Pick<TaskRow, 'status'>): boolean {
-  return status === 'done' || status === 'failed' || status === 'cancelled'
 }
 
 function conflict(taskId: string, tries: number): Fault {

@@ -47,7 +47,11 @@ const below: Readonly<Record<string, readonly string[]>> = {
   worker: ['perform', 'gates', 'door', 'alarm', 'store', 'runtime', 'core'],
   migrator: ['door', 'alarm', 'store', 'core'],
   notifier: ['door', 'alarm', 'providers', 'store', 'core'],
+  outfit: ['secrets', 'providers', 'store', 'core'],
+  view: ['store', 'core'],
   orchestrator: [
+    'outfit',
+    'view',
     'follow',
     'migrator',
     'notifier',
@@ -63,8 +67,20 @@ const below: Readonly<Record<string, readonly string[]>> = {
     'runtime',
     'core',
   ],
-  index: ['orchestrator', 'follow', 'notifier', 'secrets', 'graph', 'providers', 'store', 'runtime', 'core'],
-  cli: ['orchestrator', 'secrets', 'graph', 'providers', 'store', 'runtime', 'core'],
+  index: [
+    'orchestrator',
+    'outfit',
+    'view',
+    'follow',
+    'notifier',
+    'secrets',
+    'graph',
+    'providers',
+    'store',
+    'runtime',
+    'core',
+  ],
+  cli: ['orchestrator', 'outfit', 'view', 'secrets', 'graph', 'providers', 'store', 'runtime', 'core'],
 }
 
 test('every room has its place in the plan', () => {

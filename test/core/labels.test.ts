@@ -12,7 +12,7 @@ import { quotes } from '../../src/core/provenance.ts'
 import { defineTool, type Tool } from '../../src/core/tool.ts'
 import { assemble } from '../../src/core/window.ts'
 import { sha256 } from '../../src/store/log.ts'
-import { pinOf } from '../../src/orchestrator.ts'
+import { pinOf } from '../../src/outfit.ts'
 import { call, Play } from '../play.ts'
 
 const any = z.object({ x: z.unknown().optional() }).loose()

@@ -2,7 +2,8 @@
 
 import { fold } from '../../src/core/fold.ts'
 import { emptyTask } from '../../src/core/task.ts'
-import type { Orchestrator, TaskView } from '../../src/orchestrator.ts'
+import type { Orchestrator } from '../../src/orchestrator.ts'
+import type { TaskView } from '../../src/view.ts'
 import { canonical, sha256 } from '../../src/store/log.ts'
 
 /** Where a task was as far as anyone outside can tell, after those events at which that changed. */

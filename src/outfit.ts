@@ -1,0 +1,185 @@
+// What an orchestrator works with, read from its options and proved before a store is opened: agents made ready, with all
+// that they may start, models found, prices, windows, bounds and rules. Whatever cannot work fails here.
+
+import type { Agent } from './core/agent.ts'
+import { compileChecked } from './core/check.ts'
+import { noTerms, type Terms } from './core/draft.ts'
+import { Fault } from './core/fault.ts'
+import { childrenIn, describe, familyOf, type Machine } from './core/machine.ts'
+import type { Model } from './core/model.ts'
+import { textOf } from './core/pin.ts'
+import type { Rule } from './core/policy.ts'
+import { boundsOf, quotaProblem, type Bounds, type Quota } from './core/quota.ts'
+import type { Redactor } from './core/redact.ts'
+import { toJsonSchema } from './core/schema.ts'
+import type { Tool } from './core/tool.ts'
+import { loadPrices, loadWindows, type PriceTable } from './providers/prices.ts'
+import { resolveModel, type ModelTable } from './providers/registry.ts'
+import type { Secrets } from './secrets.ts'
+import { canonical, sha256 } from './store/log.ts'
+
+/** What an orchestrator is to work with. */
+export interface OutfitOptions {
+  /** The agents whose tasks may be started and worked on here. Default: none; then this only looks and speaks. */
+  readonly agents?: readonly Agent<any, any>[]
+  /** Models by the names that the agents use; AI SDK models and providers, our own, or aliases. */
+  readonly models?: ModelTable
+  /** What models cost, by the name that agents use or the provider's own. Before the list of `@pydantic/genai-prices`. */
+  readonly prices?: PriceTable
+  /** The tokens of a model's window, in and out, by the name that agents use. Before the list of prices; else 100,000. */
+  readonly windows?: Readonly<Record<string, number>>
+  /** How models may be asked, by the name that agents use: at once, how often, and when they are left alone. */
+  readonly quotas?: Readonly<Record<string, Quota>>
+  /** Rules that every step of every agent here is judged by, besides the agents' own. */
+  readonly policy?: readonly Rule[]
+  /** Where `SIGNALBOX_BASE_URL`, `SIGNALBOX_MODEL` and `SIGNALBOX_API_KEY` are read. Default: the process's own. */
+  readonly env?: Readonly<Record<string, string | undefined>>
+  /** Work on tasks in this process. Default: true when there are agents. */
+  readonly work?: boolean
+}
+
+/** What it works with, ready. */
+export interface Outfit {
+  /** By the hash of their definition; those that may be started as children among them. */
+  readonly machines: ReadonlyMap<string, { readonly agent: string; readonly machine: Machine }>
+  readonly works: boolean
+  readonly terms: Terms
+  readonly model: (name: string) => Model
+}
+
+/** Reads it. Throws AGENT_UNSOUND, CONFIG_INVALID, MODEL_UNKNOWN or PRICE_UNKNOWN. */
+export async function readOutfit(options: OutfitOptions, secrets: Secrets): Promise<Outfit> {
+  const { redact } = secrets
+  const { machines, definitions } = readMachines(options.agents ?? [])
+  for (const [definition, { machine }] of machines) proveNames(machine, definition, redact)
+  const works = options.work ?? machines.size > 0
+  if (works) for (const { machine } of machines.values()) proveSecrets(machine, secrets)
+  const models = works ? await resolveModels(machines, options) : new Map<string, Model>()
+  const price = await loadPrices(options.prices ?? {}, (name) => models.get(name)?.modelId)
+  const bounds = readQuotas(options.quotas ?? {})
+  const window = await loadWindows(options.windows ?? {}, (name) => models.get(name)?.modelId)
+  const policy = policyOf(options.policy ?? [])
+  const definition = (agent: Agent): string => definitions.get(agent)!
+  const known = works ? { price, window, bounds, policy, definition } : {}
+  const terms: Terms = { ...noTerms, ...known, hash: sha256, redact }
+  // Where no work is done nothing is paid for.
+  if (works) for (const { machine } of machines.values()) provePrices(machine, machine.limits.costMicros, terms)
+  return { machines, works, terms, model: (name) => models.get(name)! }
+}
+
+/** Makes agents ready, and whoever they may start, each once. */
+function readMachines(agents: readonly Agent[]): Pick<Outfit, 'machines'> & {
+  readonly definitions: ReadonlyMap<Agent, string>
+} {
+  const machines = new Map<string, { agent: string; machine: Machine }>()
+  const definitions = new Map<Agent, string>()
+  for (const agent of new Set(agents.flatMap(familyOf))) {
+    const machine = compileChecked(agent)
+    const definition = definitionOf(agent)
+    machines.set(definition, { agent: agent.name, machine })
+    definitions.set(agent, definition)
+  }
+  const names = [...machines.values()].map(({ agent }) => agent)
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  if (twice !== undefined) {
+    throw new Fault('CONFIG_INVALID', `Two agents are named ${twice}.`, 'Rename one.')
+  }
+  return { machines, definitions }
+}
+
+async function resolveModels(
+  machines: ReadonlyMap<string, { readonly machine: Machine }>,
+  options: OutfitOptions,
+): Promise<ReadonlyMap<string, Model>> {
+  const names = new Set<string>()
+  for (const { machine } of machines.values()) {
+    for (const node of machine.states.values())
+      if (node.kind === 'model') for (const name of node.models) names.add(name)
+  }
+  const { models = {}, env = process.env } = options
+  const resolved = [...names].map(async (name) => [name, await resolveModel(name, { models, env })] as const)
+  return new Map(await Promise.all(resolved))
+}
+
+/** The orchestrator's rules. Their text tells one policy from another: what it calls elsewhere is not seen. */
+function policyOf(rules: readonly Rule[]): Terms['policy'] {
+  const unfit = rules.find(({ name, judge }) => typeof name !== 'string' || name === '' || typeof judge !== 'function')
+  if (unfit) throw new Fault('CONFIG_INVALID', 'A rule of the policy has no name or no judge.', 'Give it both.')
+  return { rules, version: sha256(canonical(rules.map(({ name, judge }) => [name, String(judge)]))) }
+}
+
+/** Throws CONFIG_INVALID. */
+function readQuotas(quotas: Readonly<Record<string, Quota>>): (model: string) => Bounds {
+  const read = new Map<string, Bounds>()
+  for (const [model, quota] of Object.entries(quotas)) {
+    const problem = quotaProblem(quota)
+    if (problem !== undefined) throw new Fault('CONFIG_INVALID', `The quota of ${model}: ${problem}.`, 'Change it.')
+    read.set(model, boundsOf(quota))
+  }
+  const none = boundsOf({})
+  return (model) => read.get(model) ?? none
+}
+
+/** The names that a machine is made of must come through the redactor, or its tasks could not go on. Throws CONFIG_INVALID. */
+function proveNames(machine: Machine, definition: string, redact: Redactor): void {
+  const names = new Set([machine.name, machine.version, definition, ...machine.context.keys(), ...machine.exitNames])
+  for (const name of [...machine.states.keys(), ...machine.tools.keys()]) names.add(name)
+  for (const node of machine.states.values()) {
+    if (node.kind === 'model') for (const model of node.models) names.add(model)
+    if (node.kind === 'wait' && node.signal !== undefined) names.add(node.signal)
+  }
+  for (const name of machine.signals?.keys() ?? []) names.add(name)
+  const touched = [...names].find((name) => redact.text(name) !== name)
+  if (touched === undefined) return
+  throw new Fault(
+    'CONFIG_INVALID',
+    `A name of the agent ${machine.name} would be taken for a secret: ${touched}.`,
+    'Choose another name, or another secret or pattern to redact.',
+  )
+}
+
+/** Throws CONFIG_INVALID when a tool lists a secret that is not there. */
+function proveSecrets(machine: Machine, secrets: Secrets): void {
+  for (const { tool } of machine.tools.values()) {
+    const unknown = tool.secrets?.find((name) => !secrets.has(name))
+    if (unknown === undefined) continue
+    throw new Fault(
+      'CONFIG_INVALID',
+      `The tool ${tool.name} lists the secret ${unknown}, which is not there.`,
+      `Give it: secrets: { ${unknown}: … }.`,
+    )
+  }
+}
+
+/** Where money has a ceiling every model needs a price. Throws PRICE_UNKNOWN. */
+export function provePrices(machine: Machine, costMicros: number | null, terms: Terms): void {
+  if (costMicros === null) return
+  const { price } = terms
+  for (const { machine: child } of childrenIn(machine.states.values())) provePrices(child, costMicros, terms)
+  const one = {
+    inputTokens: 1,
+    outputTokens: 1,
+    cachedInputTokens: null,
+    cacheWriteTokens: null,
+    reasoningTokens: null,
+  }
+  for (const node of machine.states.values()) {
+    const unknown = node.kind === 'model' ? node.models.find((name) => price(name, one) === null) : undefined
+    if (unknown === undefined) continue
+    throw new Fault(
+      'PRICE_UNKNOWN',
+      `The agent ${machine.name} has a ceiling on money, and its model ${unknown} has no price.`,
+      `Give it one: prices: { ${JSON.stringify(unknown)}: { inputUsdPerMillion: …, outputUsdPerMillion: … } }.`,
+    )
+  }
+}
+
+/** The hash of an agent's definition, which its tasks are pinned to. */
+export function definitionOf(agent: Agent): string {
+  return sha256(canonical(describe(agent)))
+}
+
+/** The hash of a tool's text (name, description, schema), to be pinned: `defineTool({ …, pin: '…' })`. */
+export function pinOf(tool: Tool<any>): string {
+  return sha256(textOf({ name: tool.name, tool, inputJson: toJsonSchema(tool.inputSchema) }))
+}
