@@ -1,7 +1,7 @@
 // Proves a machine sound before it runs. Whatever types cannot see is found here, by name, with its cure: targets that
 // do not exist, states nobody can reach, ways that never end, names that mean two things.
 
-import { engineExits, isAgent, type Agent, type ModelState, type State, type WaitState } from './agent.ts'
+import { engineExits, type Agent, type ModelState, type State, type WaitState } from './agent.ts'
 import { checkAgentBoundary, checkKeyBoundary, checkStateBoundary, checkToolBoundary } from './boundary.ts'
 import { durationProblem, type Duration } from './duration.ts'
 import { Fault, isFault, messageOf } from './fault.ts'
@@ -9,12 +9,11 @@ import { checkFields } from './field.ts'
 import { defaults, isCeiling, limitProblems } from './limits.ts'
 import { isObject } from './json.ts'
 import { isUnbounded, loopsOf } from './loop.ts'
-import { isMerging, merges } from './context.ts'
+import { merges } from './context.ts'
 import type { Known } from './load.ts'
 import {
   agentsOf,
   candidatesOf,
-  childrenIn,
   compile,
   failureTarget,
   kindOf,
@@ -29,6 +28,7 @@ import { readOn } from './read-on.ts'
 import { quotaProblem } from './quota.ts'
 import { isSchema, toJsonSchema, validate } from './schema.ts'
 import { estimateTokens, offerTokens } from './tokens.ts'
+import { checkAgentState, checkChildExits, checkParallel } from './team.ts'
 import type { Tool } from './tool.ts'
 import { reach, targetsOf } from './way.ts'
 import { systemText } from './window.ts'
@@ -328,34 +328,6 @@ function checkWait(agent: Agent, { wait, timeout }: WaitState, place: string, re
   }
 }
 
-function checkAgentState(state: Extract<State, { agent: any }>, place: string, report: Report): void {
-  const { agent, each, concurrency, join, failures, limits } = state
-  const say = (field: string, problem: string, cure: string): void =>
-    report('CHILD_INVALID', `${place}.${field}`, problem, cure)
-  if (!isAgent(agent)) say('agent', 'This is not an agent.', 'Name what defineAgent returns.')
-  for (const field of ['each', 'input', 'output'] as const) {
-    if (state[field] === undefined || typeof state[field] === 'function') continue
-    say(field, `${field} is not a function.`, 'Give a function of the context.')
-  }
-  checkCeiling(concurrency, `${place}.concurrency`, report)
-  const alone = (['concurrency', 'join', 'failures'] as const).find((field) => state[field] !== undefined)
-  if (each === undefined && alone !== undefined) {
-    say(alone, 'There is one child, and nothing to be joined.', 'Give each, a list; or remove it.')
-  }
-  const quorum: unknown = typeof join === 'object' && join !== null ? join.quorum : undefined
-  if (join !== undefined && join !== 'all' && join !== 'any' && !isCeiling(quorum)) {
-    say('join', `There is no join ${JSON.stringify(join)}.`, 'Use all, any, or { quorum: 2 }.')
-  }
-  if (failures !== undefined && !['stop', 'skip', 'wait'].includes(failures)) {
-    say('failures', `There is no ${JSON.stringify(failures)}.`, 'Use stop, skip or wait.')
-  }
-  checkFields('limits', limits ?? {}, `${place}.limits`, report)
-  const states = isAgent(agent) ? Object.keys(agent.states) : []
-  for (const { field, problem, cure } of limitProblems(limits ?? {}, states)) {
-    report('LIMIT_INVALID', `${place}.limits.${field}`, problem, cure)
-  }
-}
-
 function checkModel(state: Extract<State, { model: any }>, place: string, report: Report): void {
   const models = typeof state.model === 'string' ? [state.model] : state.model
   if (
@@ -595,62 +567,6 @@ function checkNode(machine: Machine, node: Node, report: Report): void {
       )
     }
   }
-}
-
-/** Every way that a child may end must lead somewhere. */
-function checkChildExits(
-  { child, joining, exits }: Extract<Node, { kind: 'agent' }>,
-  place: string,
-  report: Report,
-): void {
-  const { machine } = child
-  const finals = [...machine.states.values()].filter(({ kind }) => kind === 'final').map(({ name }) => name)
-  const ways = joining.fans ? ['DONE', 'FAILED'] : finals
-  for (const way of ways) {
-    if (exits.has(way)) continue
-    const problem = joining.fans
-      ? `A fan-out leaves by ${ways.join(' or ')}, and ${way} is not declared.`
-      : `${machine.name} may end in ${way}, and nothing says where that leads.`
-    report('EXIT_MISSING', `${place}.on`, problem, `Add on: { ${way}: … }.`)
-  }
-  for (const name of exits.keys()) {
-    if (name.startsWith('$') || ways.includes(name)) continue
-    const cure = `It may leave by: ${ways.join(', ')}.`
-    report('EXIT_INVALID', `${place}.on.${name}`, `${machine.name} never ends in ${name}.`, cure)
-  }
-}
-
-/** Children that run side by side and may write one plain key would undo each other; the engine makes one look again. */
-function checkParallel(machine: Machine, report: Report): void {
-  for (const node of machine.states.values()) {
-    const place = `.states.${node.name}`
-    const beside =
-      node.kind === 'agent'
-        ? node.joining.fans && node.joining.concurrency > 1
-          ? [node.child]
-          : []
-        : childrenIn([node]).filter(({ shares }) => shares)
-    const plain = [...machine.context.values()].filter(({ merge }) => !isMerging(merge)).map(({ name }) => name)
-    for (const { machine: child, shares } of beside) {
-      const clash = shares ? plain.filter((key) => writesIn(child).has(key)) : []
-      if (clash.length === 0) continue
-      const many = clash.length > 1
-      report(
-        'PARALLEL_WRITE',
-        place,
-        `Several ${child.name} at a time may write the plain ${many ? 'keys' : 'key'} ${clash.join(', ')}: the second has to look again.`,
-        `Give ${many ? 'them' : 'it'} a merge, let it go in and out as input and output, or set concurrency: 1.`,
-      )
-    }
-  }
-}
-
-function writesIn(machine: Machine): ReadonlySet<string> {
-  const own = [...machine.states.values()].flatMap(({ writes }) => [...writes])
-  const below = childrenIn(machine.states.values()).flatMap((child) =>
-    child.shares ? [...writesIn(child.machine)] : [],
-  )
-  return new Set([...own, ...below])
 }
 
 /** A tool state without `exit`, and a wait for a time, hand over {}: an output that needs more can never be left by. */
