@@ -54,7 +54,7 @@ export function writeRaw(path: string, commits: readonly RawCommit[], group: num
   }[])
     db.exec(`DROP TRIGGER ${name}`)
   const task = db.prepare(
-    `INSERT INTO tasks VALUES (?, 'bench', '1', ?, 'bench', 'running', 'work', NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ?)`,
+    `INSERT INTO tasks (taskId, agent, version, definition, startedBy, status, state, steps, turns, inputTokens, outputTokens, costMicros, unpriced, erased, startedAtMs, updatedAtMs, seq, hash) VALUES (?, 'bench', '1', ?, 'bench', 'running', 'work', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ?)`,
   )
   const hash = '0'.repeat(64)
   for (const id of new Set(commits.map(({ events }) => events[0]!['taskId']!))) task.run(id, hash, hash)
