@@ -9,7 +9,7 @@ import type { ContextShape, InputOf } from './core/context.ts'
 import { start } from './core/start.ts'
 import type { Draft, Terms } from './core/draft.ts'
 import { erase, isErased } from './core/erasure.ts'
-import { Fault } from './core/fault.ts'
+import { Fault, isFault } from './core/fault.ts'
 import type { Effect } from './core/effect.ts'
 import { checkpointOf, pastAt, type Plan } from './core/past.ts'
 import { rollbackTo } from './core/rollback.ts'
@@ -400,9 +400,12 @@ export class Orchestrator {
     return this.store.tasks(filter)
   }
 
-  /** What waits for a human, oldest first. */
-  inbox(filter: { taskId?: string } = {}): Promise<readonly InboxRow[]> {
-    return this.store.inbox({ ...filter, status: 'open' })
+  /** What waits for a human, oldest first: of all tasks, or of one and all below it. */
+  async inbox({ taskId }: { taskId?: string } = {}): Promise<readonly InboxRow[]> {
+    if (taskId === undefined) return this.store.inbox({ status: 'open' })
+    const rootId = (await this.store.task(taskId))?.rootId ?? null
+    const tree = rootId === null ? [] : await this.store.tasks({ rootId, limit: treeMax })
+    return this.#inboxOf(taskId, branchOf(taskId, tree))
   }
 
   /**
@@ -438,7 +441,18 @@ export class Orchestrator {
    * takes back what it did first. Throws TASK_ENDED, also for a task that was cancelled and is on its way.
    */
   async cancel(taskId: string, given: { by: string; reason: string }): Promise<void> {
-    await this.#clean(() => this.#say(taskId, 'cancel', (work) => cancel(work, given)))
+    await this.#clean(() => this.#cancel(taskId, given))
+  }
+
+  /** Whoever works on a child would find that it is called off; nobody may. */
+  async #cancel(taskId: string, given: { by: string; reason: string }): Promise<void> {
+    await this.#say(taskId, 'cancel', (work) => cancel(work, given))
+    for (const child of await this.store.tasks({ parentId: taskId, limit: treeMax })) {
+      if (isOver(child)) continue
+      await this.#cancel(child.taskId, given).catch((thrown: unknown) => {
+        if (!isFault(thrown, 'TASK_ENDED')) throw thrown
+      })
+    }
   }
 
   /**

@@ -7,7 +7,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { agentTool } from '../src/core/agent-tool.ts'
 import { defineAgent, type Agent, type State } from '../src/core/agent.ts'
-import { compileChecked } from '../src/core/check.ts'
+import { check, compileChecked } from '../src/core/check.ts'
 import { defineContext } from '../src/core/context.ts'
 import type { Limits } from '../src/core/limits.ts'
 import { defineTool } from '../src/core/tool.ts'
@@ -148,6 +148,25 @@ describe('one child', () => {
     } as unknown as Agent
     await expect(open({ agents: [agent] })).rejects.toThrow(/EXIT_MISSING .*counter may end in short/)
   })
+})
+
+test.each([
+  ['cannot begin without word', { agent: counter, output: () => ({ length: 1 }), writes: ['length'] }, 'CHILD_INVALID'],
+  [
+    'may not be written',
+    { agent: counter, input: () => ({ word: 'x' }), output: () => ({ length: 1 }) },
+    'WRITE_UNDECLARED',
+  ],
+  ['There is no join', { agent: counter, each: () => [], join: 'most' }, 'CHILD_INVALID'],
+  ['nothing to be joined', { agent: counter, input: () => ({ word: 'x' }), join: 'any' }, 'CHILD_INVALID'],
+  ['never ends in nowhere', { agent: counter, input: () => ({ word: 'x' }), on: { nowhere: 'done' } }, 'EXIT_INVALID'],
+])('check finds what only a team can get wrong: %s', (says, state, code) => {
+  const on = 'each' in state ? { DONE: 'done', FAILED: 'failed' } : { long: 'done', short: 'done', failed: 'failed' }
+  const ask = { ...state, on: { ...on, ...('on' in state ? state.on : {}) } }
+  const agent = { ...single, states: { ask, ...ends } } as unknown as Agent
+  expect(check(agent).map((problem) => `${problem.code} ${problem.problem}`)).toContainEqual(
+    expect.stringMatching(new RegExp(`^${code} .*${says}`)),
+  )
 })
 
 describe('many children', () => {
@@ -318,7 +337,6 @@ describe('a shared context', () => {
   }, 60_000)
 
   test('check warns where children at a time may write a plain key', async () => {
-    const { check } = await import('../src/core/check.ts')
     expect(check(team).map(({ code, problem }) => [code, problem])).toContainEqual([
       'PARALLEL_WRITE',
       expect.stringContaining('counter'),
@@ -663,7 +681,6 @@ describe('what becomes of children', () => {
     const view = await (await other.start('talk', {}, { id: 'l' })).result()
     expect(view).toMatchObject({ outcome: 'limit', context: { n: 7 } })
     await proveWhole(other)
-    const { check } = await import('../src/core/check.ts')
     expect(check(loop(true)).map(({ code }) => code)).not.toContain('HANDOVER_LOOP')
     expect(check({ ...loop(true), limits: {} }).map(({ code }) => code)).toContain('HANDOVER_LOOP')
   })

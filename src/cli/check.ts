@@ -105,7 +105,8 @@ function tableOf({ states, total, loops }: Worst): string {
 }
 
 function cells({ turns, steps, tokens, costMicros, durationMs, defaults }: Ceilings, asks: boolean): string[] {
-  const time = durationMs === null ? 'people' : `${sayMs(durationMs)}${asks ? ' + people' : ''}`
+  const time =
+    durationMs === null ? (asks ? 'people' : 'until its time') : `${sayMs(durationMs)}${asks ? ' + people' : ''}`
   return [
     turns.toLocaleString('en'),
     steps.toLocaleString('en'),

@@ -66,7 +66,10 @@ export async function main(argv: readonly string[]): Promise<number> {
     }
     program.addCommand(command)
   }
-  program.addHelpText('after', '\nExit codes: 0 done well; 1 did not end well; 2 wrong usage; 3 waits for a human.')
+  program.addHelpText(
+    'after',
+    '\nExit codes: 0 done well; 1 did not end well; 2 wrong usage; 3 waits for a human or a signal; 130 interrupted.',
+  )
   // A reader that goes away (signalbox log … | head) is not a failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
   try {

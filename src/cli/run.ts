@@ -179,7 +179,8 @@ async function follow(
   await live
   await tellAll(telling.signal)
   if (ended !== 'interrupted') return conclude(ended, flags)
-  tell(`Go on with: signalbox run ${file} --id ${id}${flags.store ? ` --store ${flags.store}` : ''}`)
+  const [agent, store] = [flags.agent ? ` --agent ${flags.agent}` : '', flags.store ? ` --store ${flags.store}` : '']
+  tell(`Go on with: signalbox run ${file}${agent} --id ${id}${store}`)
   return exitCodes.interrupted
 }
 

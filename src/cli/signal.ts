@@ -22,7 +22,7 @@ export function signalCommand(leave: Leave): Command {
         const by = flags.by ?? `cli:${whoami()}`
         const key = flags.key === undefined ? {} : { key: flags.key }
         await withStore(flags.store, (box) => box.signal(taskId, { name, data, by, ...key }), flags.secretsOf)
-        tell(`Sent ${name} to ${taskId}.`)
+        tell(`Sent ${name} to ${taskId}. Whether it fits is seen by the worker: signalbox log ${taskId}.`)
         if (flags.json) printJson({ taskId, name, by })
         leave(exitCodes.well)
       },

@@ -348,7 +348,11 @@ type CheckedInput<Context, S> = S extends {
   ? Given extends GivenTo<Context, Shape>
     ? unknown
     : { input: 'this input is not what the child takes' }
-  : unknown
+  : S extends { readonly agent: Agent<infer Shape, any> } & ({ readonly input?: never } & { readonly each?: never })
+    ? object extends GivenTo<Context, Shape>
+      ? unknown
+      : { input: 'the child cannot begin without an input' }
+    : unknown
 
 type Checked<Context, States> = {
   readonly [Name in keyof States]: CheckedExits<Context, keyof States & string, States[Name]> &

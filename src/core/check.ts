@@ -28,7 +28,7 @@ import { readOn } from './read-on.ts'
 import { quotaProblem } from './quota.ts'
 import { isSchema, toJsonSchema, validate } from './schema.ts'
 import { estimateTokens, offerTokens } from './tokens.ts'
-import { checkAgentState, checkChildExits, checkParallel } from './team.ts'
+import { checkAgentState, checkChildEnds, checkParallel } from './team.ts'
 import type { Tool } from './tool.ts'
 import { reach, targetsOf } from './way.ts'
 import { systemText } from './window.ts'
@@ -520,7 +520,7 @@ function checkNode(machine: Machine, node: Node, report: Report): void {
   if (node.kind === 'final') return
   const place = `.states.${node.name}`
   const own = [...node.exits.values()].filter((exit) => !exit.name.startsWith('$'))
-  if (node.kind === 'agent') checkChildExits(node, place, report)
+  if (node.kind === 'agent') checkChildEnds(machine, node, place, report)
   const fixed = node.kind === 'wait' || (node.kind === 'tool' && !node.state.exit)
   if (fixed && !node.exits.has('DONE')) {
     report(

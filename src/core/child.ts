@@ -136,8 +136,13 @@ function startNext(machine: Machine, work: Draft, node: AgentNode, plan: Plan): 
     const branch = plan.started
     const label = plan.label ?? clear
     const begun = ask(work, 'input', () => {
-      begin(work, node.child, plan.inputs[branch]!, until(work, node.timeoutMs), label, { branch })
-      return true
+      try {
+        begin(work, node.child, plan.inputs[branch]!, until(work, node.timeoutMs), label, { branch })
+        return true
+      } catch (thrown) {
+        if (!isFault(thrown, 'INPUT_INVALID') || !node.joining.fans) throw thrown
+        throw new Error(`item ${branch}: ${messageOf(thrown)}`, { cause: thrown })
+      }
     })
     if (!begun) return true
   }

@@ -28,6 +28,7 @@ export function migrate(machine: Machine, definition: string, work: Draft): Move
   const { task } = work
   const under = unsafe(task)
   if (under !== undefined) return { kind: 'later', why: under }
+  if (task.parent) return { kind: 'left', why: 'it is a child: its tree goes on under the definitions it began with' }
   if (!machine.migrate) return { kind: 'left', why: `version ${machine.version} declares no migrate` }
   if (task.moves.some((move) => move.definition === definition)) {
     return { kind: 'left', why: 'it was moved from there before, and is not moved back' }

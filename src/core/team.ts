@@ -7,6 +7,7 @@ import { checkFields } from './field.ts'
 import { isCeiling, limitProblems } from './limits.ts'
 import { childrenIn, type Machine, type Node } from './machine.ts'
 import type { Report } from './problem.ts'
+import { validate } from './schema.ts'
 
 /** Reports what is wrong with a state that is done by another agent, as it is written. */
 export function checkAgentState(state: Extract<State, { agent: any }>, place: string, report: Report): void {
@@ -40,13 +41,26 @@ export function checkAgentState(state: Extract<State, { agent: any }>, place: st
   }
 }
 
-/** Every way that a child may end must lead somewhere. */
-export function checkChildExits(
-  { child, joining, exits }: Extract<Node, { kind: 'agent' }>,
+/** A child must be able to begin, every way that it may end must lead somewhere, and what it hands over must be written. */
+export function checkChildEnds(
+  parent: Machine,
+  { state, child, joining, exits, writes }: Extract<Node, { kind: 'agent' }>,
   place: string,
   report: Report,
 ): void {
   const { machine } = child
+  if (!state.input && !state.each && !child.shares) {
+    const needed = [...machine.context.values()].filter(({ initial, schema }) => {
+      return initial === undefined && !validate(schema, undefined).ok
+    })
+    const names = needed.map(({ name }) => name).join(', ')
+    const cure = `Give it input: ({ context }) => ({ ${names} }).`
+    if (names !== '') report('CHILD_INVALID', `${place}.input`, `${machine.name} cannot begin without ${names}.`, cure)
+  }
+  if (state.output && writes.size === 0) {
+    const cure = `Name the keys in writes; there are: ${[...parent.context.keys()].join(', ')}.`
+    report('WRITE_UNDECLARED', `${place}.output`, 'What output answers with may not be written.', cure)
+  }
   const finals = [...machine.states.values()].filter(({ kind }) => kind === 'final').map(({ name }) => name)
   const ways = joining.fans ? ['DONE', 'FAILED'] : finals
   for (const way of ways) {

@@ -17,7 +17,7 @@ import type { Refusal } from './refusal.ts'
 import { validate, type Judgement } from './schema.ts'
 import { withoutLinks, originOf } from './provenance.ts'
 import { readable } from './reading.ts'
-import { childrenOf, nextVersion, type ChildStep } from './task.ts'
+import { childrenOf, nextVersion, type ChildStep, type Task } from './task.ts'
 import { ledgerAnswered } from './tree.ts'
 
 /** An exit that is asked for, and what it hands over to the context. */
@@ -344,9 +344,17 @@ export function escalate(machine: Machine, work: Draft, exit: string): boolean {
           ...(by ? { by } : {}),
           show: { tool: tool.tool, arguments: tool.arguments, idempotencyKey: tool.idempotencyKey },
         }
-      : {}),
+      : failureShown(task)),
   })
   return false
+}
+
+/** What a human is shown besides the question, where a step has failed. */
+function failureShown({ visit }: Task): { readonly show?: Json } {
+  const ended = visit?.ended
+  if (!ended || !('failure' in ended)) return {}
+  const { class: kind, message } = ended.failure
+  return { show: { failure: { class: kind, message } } }
 }
 
 /** Asks a human about a limit: raise it, finish by one of the state's own exits, or end the task. */

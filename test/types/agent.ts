@@ -305,3 +305,13 @@ defineAgent({
     end: final,
   },
 })
+
+defineAgent({
+  ...head,
+  initial: 'ask',
+  states: {
+    // @ts-expect-error the child cannot begin without a word
+    ask: { agent: other, on: { yes: 'end' } },
+    end: final,
+  },
+})
