@@ -13,6 +13,7 @@ import { openSqlite } from '../src/store/sqlite.ts'
 import { folder } from './folder.ts'
 import { Effects } from './ledger.ts'
 import { ledgerOf, twenty } from './twenty.ts'
+import { until } from './until.ts'
 
 async function open(path: string, options: Omit<OrchestratorOptions, 'store'>) {
   const store = await openSqlite(path)
@@ -24,12 +25,6 @@ async function open(path: string, options: Omit<OrchestratorOptions, 'store'>) {
   return { box, store }
 }
 
-const until = async (holds: () => boolean | Promise<boolean>): Promise<void> => {
-  for (let tries = 0; !(await holds()); tries += 1) {
-    if (tries > 1_000) throw new Error('it never came to hold')
-    await new Promise((wake) => setTimeout(wake, 5))
-  }
-}
 const numbers = Array.from({ length: 20 }, (_, index) => index + 1)
 const doneAndUndone = [...numbers.map((n) => `do ${n}`), ...numbers.toReversed().map((n) => `undo ${n}`)]
 const by = { by: 'ana', reason: 'not wanted' }

@@ -18,6 +18,7 @@ import { openSqlite } from '../src/store/sqlite.ts'
 import type { Commit, Committed } from '../src/store/store.ts'
 import { folder } from './folder.ts'
 import { history, ledger, proveBudget } from './tree.ts'
+import { until } from './until.ts'
 
 const failing = { $error: 'failed', $timeout: 'failed' } as const
 const ends = { done: { type: 'final' }, failed: { type: 'final', failure: true } } as const
@@ -32,13 +33,6 @@ async function open(options: Partial<OrchestratorOptions> & { script?: Script })
   })
   onTestFinished(() => box.stop(100))
   return box
-}
-
-const until = async (holds: () => boolean | Promise<boolean>): Promise<void> => {
-  for (let tries = 0; !(await holds()); tries += 1) {
-    if (tries > 1_000) throw new Error('it never came to hold')
-    await new Promise((wake) => setTimeout(wake, 5))
-  }
 }
 
 const wordContext = defineContext({ word: z.string(), length: z.number().optional() })

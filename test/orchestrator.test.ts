@@ -9,6 +9,7 @@ import { defineTool } from '../src/core/tool.ts'
 import { createOrchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
 import { scriptedModel, type Script } from '../src/providers/scripted.ts'
 import { folder } from './folder.ts'
+import { until } from './until.ts'
 
 const context = defineContext({ goal: { schema: z.string(), initial: 'g' }, note: z.string().optional() })
 const ends = { done: { type: 'final' }, failed: { type: 'final', failure: true } } as const
@@ -62,13 +63,6 @@ async function open(options: Omit<OrchestratorOptions, 'store'> & { store?: stri
   })
   onTestFinished(() => box.stop(100))
   return box
-}
-
-const until = async (holds: () => boolean | Promise<boolean>): Promise<void> => {
-  for (let tries = 0; !(await holds()); tries += 1) {
-    if (tries > 1_000) throw new Error('it never came to hold')
-    await new Promise((wake) => setTimeout(wake, 5))
-  }
 }
 
 test('a task runs to its end and tells what it knows and used', async () => {

@@ -17,6 +17,7 @@ import { scriptedModel, type Script } from '../src/providers/scripted.ts'
 import { VirtualClock } from './clock.ts'
 import { folder } from './folder.ts'
 import { Effects } from './ledger.ts'
+import { until } from './until.ts'
 
 const ends = { done: { type: 'final' }, failed: { type: 'final', failure: true } } as const
 const on = { $error: 'failed', $timeout: 'failed', $refused: 'failed', $doubt: 'failed' } as const
@@ -478,13 +479,6 @@ describe('a webhook', () => {
       on: { yes: 'done' },
     },
   })
-  const until = async (holds: () => boolean): Promise<void> => {
-    for (let tries = 0; !holds(); tries += 1) {
-      if (tries > 1_000) throw new Error('it never came to hold')
-      await new Promise((wake) => setTimeout(wake, 5))
-    }
-  }
-
   test('is told what waits, signed; again when it fails, with the same id; anew when it goes to somebody else; never after it is closed', async () => {
     const { url, got } = await listen([503, 200])
     const box = await open(agent, { store: inStore(), webhook: { url, secret } })

@@ -17,6 +17,7 @@ import { createOrchestrator, type OrchestratorOptions } from '../src/orchestrato
 import { openSqlite } from '../src/store/sqlite.ts'
 import { folder } from './folder.ts'
 import { entryOf, ledgerOf, twenty } from './twenty.ts'
+import { until } from './until.ts'
 
 async function open(options: Omit<OrchestratorOptions, 'store'>) {
   const store = await openSqlite(join(folder(), 'store.db'))
@@ -149,12 +150,6 @@ test('A59: a rollback whose process is killed goes on in another, and takes back
 describe('a task that is at work when it is taken back', () => {
   const context = defineContext({ note: z.string().optional() })
   const ends = { done: { type: 'final' }, failed: { type: 'final', failure: true } } as const
-  const until = async (holds: () => boolean): Promise<void> => {
-    for (let tries = 0; !holds(); tries += 1) {
-      if (tries > 1_000) throw new Error('it never came to hold')
-      await new Promise((wake) => setTimeout(wake, 5))
-    }
-  }
   const bare = {
     name: 'act',
     description: 'd',

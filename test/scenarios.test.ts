@@ -19,6 +19,7 @@ import type { Store } from '../src/store/store.ts'
 import { VirtualClock } from './clock.ts'
 import { folder } from './folder.ts'
 import { Effects } from './ledger.ts'
+import { until } from './until.ts'
 
 const effects = new Effects()
 const destroy = defineTool({
@@ -80,13 +81,6 @@ const over = (server: MockServer): { env: Record<string, string> } => ({
 async function all<Type extends EventType>(box: Orchestrator, taskId: string, type: Type): Promise<EventData[Type][]> {
   const events = await box.store.read(taskId)
   return events.flatMap((event) => (event.type === type ? [event.data as EventData[Type]] : []))
-}
-
-const until = async (holds: () => boolean | Promise<boolean>): Promise<void> => {
-  for (let tries = 0; !(await holds()); tries += 1) {
-    if (tries > 2_000) throw new Error('it never came to hold')
-    await new Promise((wake) => setTimeout(wake, 5))
-  }
 }
 
 test('A1, T03: a payment that fails twice with 503 and then works has one effect, three attempts, and one key', async () => {

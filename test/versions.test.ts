@@ -20,6 +20,7 @@ import { openSqlite } from '../src/store/sqlite.ts'
 import type { Store } from '../src/store/store.ts'
 import { signalbox } from './cli/signalbox.ts'
 import { folder } from './folder.ts'
+import { until } from './until.ts'
 
 const agent = defineAgent({
   name: 'a',
@@ -39,13 +40,6 @@ async function open(options: Partial<OrchestratorOptions> = {}) {
   const box = await createOrchestrator({ store, agents: [agent], env: {}, onFault, ...options })
   onTestFinished(() => box.stop(100))
   return { box, faults }
-}
-
-const until = async (holds: () => boolean | Promise<boolean>): Promise<void> => {
-  for (let tries = 0; !(await holds()); tries += 1) {
-    if (tries > 1_000) throw new Error('it never came to hold')
-    await new Promise((wake) => setTimeout(wake, 5))
-  }
 }
 
 const codeOf = (doing: Promise<unknown>): Promise<FaultCode | undefined> =>
