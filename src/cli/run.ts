@@ -187,7 +187,7 @@ async function follow(
 function conclude(view: TaskView, flags: RunFlags): number {
   const { taskId, status, state, outcome, context, tree, treeUsage: usage, inbox } = view
   const tasks = tree.length > 1 ? `${tree.length} tasks, ` : ''
-  tell(`${status === 'waiting' ? sayStatus(view, tree) : status} in ${state}: ${tasks}${sayUsage(usage)}`)
+  tell(`${status === 'waiting' ? `${sayStatus(view, tree)}, in` : `${status} in`} ${state}: ${tasks}${sayUsage(usage)}`)
   const store = flags.store === undefined ? '' : ` --store ${flags.store}`
   for (const { item, options } of inbox) {
     tell(

@@ -145,6 +145,7 @@ export function describe(event: LoggedEvent): string | undefined {
     case 'limit.raised':
       return `  limit raised by ${event.data.by}: ${event.data.limit} to ${sayAmount(event.data.limit, event.data.max)} (${event.data.reason})`
     case 'deadline.passed':
+      if (event.data.of === 'wait') return '  the wait is over: its time has come'
       return paint('red', `  deadline passed: the ${event.data.of}`)
     case 'wait.started':
       return `  waits ${event.data.signal === undefined ? '' : `for the signal ${event.data.signal} `}until ${new Date(event.data.untilMs).toISOString()}`
@@ -198,7 +199,7 @@ export function describe(event: LoggedEvent): string | undefined {
     case 'task.ended':
       return paint(
         ['bold', event.data.status === 'done' ? 'green' : 'red'],
-        `ended: ${event.data.outcome} (${event.data.status})`,
+        `ended: ${event.data.outcome}${event.data.outcome === event.data.status ? '' : ` (${event.data.status})`}`,
       )
     case 'notice.sent':
     case 'slot.taken':
@@ -249,7 +250,9 @@ function again(retry: PlannedRetry | undefined): string {
 /** What a task used, in a line. */
 export function sayUsage(usage: Usage): string {
   const { steps, turns, inputTokens, outputTokens } = usage
-  return `${steps} steps, ${turns} turns, ${inputTokens} tokens in, ${outputTokens} out, ${sayCosts(usage)}`
+  const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`
+  const tokens = `${inputTokens} tokens in, ${outputTokens} out`
+  return `${count(steps, 'step')}, ${count(turns, 'turn')}, ${tokens}, ${sayCosts(usage)}`
 }
 
 /** What a task cost, as far as it is known. */

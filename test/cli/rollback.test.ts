@@ -102,7 +102,7 @@ test('cancel says that what the task did is taken back first; a run does that, a
     'cancelled by ana: not wanted',
     'takes back what it did: 1 to take back, 1 that stay',
     'takes back book (step 1)',
-    'ended: cancelled (cancelled)',
+    'ended: cancelled',
   ]) {
     expect(log).toContain(line)
   }

@@ -37,7 +37,7 @@ test('a team is told as it works, waits where its children do, and is summed up:
     const begun = await run('--id', 't', '--input', '{"words":["a","b"]}')
     expect(begun.code, begun.stderr).toBe(3)
     expect(begun.stderr).toMatch(/ {2}t:2 \| {3}turn 1: endpoint\.chat\/mock, 100 in, 20 out, \$0\.000200/)
-    expect(begun.stderr).toContain('waits for children: t:3, t:4 in ask: 5 tasks, 6 steps, 2 turns, 200 tokens in')
+    expect(begun.stderr).toContain('waits for children: t:3, t:4, in ask: 5 tasks, 6 steps, 2 turns, 200 tokens in')
     const items = [...begun.stderr.matchAll(/decide: signalbox answer (t:\d\.\d+) --decision YES\|NO/g)]
     expect(items.map((match) => match[1])).toEqual(['t:3.4', 't:4.4'])
     const used = { steps: 6, turns: 2, inputTokens: 200, outputTokens: 40, costMicros: 400 }
@@ -68,7 +68,7 @@ test('a team is told as it works, waits where its children do, and is summed up:
     await look('answer', 't:3.4', ...answer)
     const less = await run('--id', 't')
     expect(less.code).toBe(3)
-    expect(less.stderr).toContain('waits for children: t:4 in ask')
+    expect(less.stderr).toContain('waits for children: t:4, in ask')
     // What was told before is not told again.
     expect(less.stderr).not.toContain('think (')
     await look('answer', 't:4.4', ...answer)
