@@ -885,3 +885,107 @@ describe('going back', () => {
     await proveWhole(box)
   })
 })
+
+describe('a specialist that people are asked about', () => {
+  const chief = defineAgent({
+    name: 'chief',
+    version: '1',
+    context: defineContext({ said: z.string().optional() }),
+    initial: 'think',
+    on: failing,
+    states: {
+      think: {
+        model: 'main',
+        prompt: 'p',
+        tools: [agentTool(counter, { description: 'Counts a word.', approval: 'always' })],
+        on: { OK: { target: 'done', output: z.object({ said: z.string() }) } },
+      },
+      ...ends,
+    },
+  })
+  const script: Script = ({ turn }) =>
+    turn === 1
+      ? {
+          calls: [
+            { name: 'counter', arguments: { word: 'elephant' } },
+            { name: 'counter', arguments: { word: 'cat' } },
+          ],
+        }
+      : { calls: [{ name: 'OK', arguments: { said: 'done' } }] }
+  const say = { by: 'ana', reason: 'r' }
+
+  test('begins when it is agreed to, with what was edited, and not when it is not', async () => {
+    const box = await open({ agents: [chief], script })
+    const task = await box.start(chief, {}, { id: 'c' })
+    const [one, two] = (await task.rest()).inbox
+    expect(await box.tasks({ parentId: 'c' })).toEqual([])
+    await box.answer(two!.item, { decision: 'reject', ...say })
+    await box.answer(one!.item, { decision: 'edit', data: { word: 'mouse' }, ...say })
+    expect(await task.result()).toMatchObject({ outcome: 'done' })
+    expect(await box.show('c:2')).toMatchObject({ outcome: 'short', context: { word: 'mouse' } })
+    expect(await box.tasks({ parentId: 'c' })).toHaveLength(1)
+    await proveWhole(box)
+  })
+
+  test('what does not fit the child is told to the model, and begins nothing', async () => {
+    const wrong: Script = ({ turn }) =>
+      turn === 1
+        ? { calls: [{ name: 'counter', arguments: { word: 7 } }] }
+        : { calls: [{ name: 'OK', arguments: { said: 'done' } }] }
+    const box = await open({ agents: [chief], script: wrong })
+    expect(await (await box.start(chief, {}, { id: 'c' })).result()).toMatchObject({ outcome: 'done' })
+    expect(await box.tasks({ parentId: 'c' })).toEqual([])
+    expect((await box.store.read('c')).find(({ type }) => type === 'step.refused')).toMatchObject({
+      data: { reason: 'invalid-arguments' },
+    })
+  })
+})
+
+test('a visit that is over calls its children off, and a parent that takes back what it did waits for no child', async () => {
+  const acted: string[] = []
+  const book = defineTool({
+    name: 'book',
+    description: 'Books.',
+    inputSchema: z.object({}),
+    effect: 'external',
+    idempotent: true,
+    execute: () => void acted.push('book'),
+    undo: () => void acted.push('undo'),
+  })
+  const patient = defineAgent({
+    name: 'patient',
+    version: '1',
+    context: defineContext({ ok: z.boolean().optional() }),
+    initial: 'ask',
+    states: { ask: { human: { question: 'Well?' }, on: { YES: 'done' } }, done: { type: 'final' } },
+  })
+  const trip = (change: object) =>
+    defineAgent({
+      name: 'trip',
+      version: '1',
+      context: defineContext({ ok: z.boolean().optional() }),
+      initial: 'book',
+      onCancel: 'undo',
+      on: failing,
+      states: {
+        book: { tool: book, args: () => ({}), on: { DONE: 'wait' } },
+        wait: { agent: patient, each: () => [{}, {}], on: { DONE: 'done', FAILED: 'failed' }, ...change },
+        ...ends,
+      },
+    })
+  const short = trip({ visitTimeout: '60ms' })
+  const box = await open({ agents: [short] })
+  expect(await (await box.start(short, {}, { id: 's' })).result()).toMatchObject({ outcome: 'failed' })
+  await until(async () => (await box.tasks({ parentId: 's' })).every(({ status }) => status !== 'waiting'))
+  expect(await box.inbox()).toEqual([])
+  const long = trip({})
+  const other = await open({ agents: [long] })
+  await (await other.start(long, {}, { id: 'l' })).rest()
+  acted.length = 0
+  await other.cancel('l', { by: 'ana', reason: 'r' })
+  expect(await other.task('l').result()).toMatchObject({ status: 'cancelled' })
+  expect(acted).toEqual(['undo'])
+  expect((await other.tasks({ parentId: 'l' })).map(({ status }) => status)).toEqual(['cancelled', 'cancelled'])
+  await proveWhole(box)
+  await proveWhole(other)
+})
