@@ -581,6 +581,12 @@ export class Orchestrator {
     taskId: string,
     given: { seq?: number; by: string; reason: string },
   ): Promise<{ erased: number; wiped: boolean }> {
+    const { contextOf } = await this.#row(taskId)
+    const owner = contextOf === null ? undefined : await this.store.task(contextOf)
+    if (owner && !isOver(owner)) {
+      const what = `Task ${taskId} wrote to the context of ${owner.taskId}, which has not ended.`
+      throw new Fault('TASK_RUNNING', what, 'Wait until it has ended, or cancel it.')
+    }
     for (let tries = 1; ; tries += 1) {
       const sealed = await this.store.readSealed(taskId)
       const places = erasable(taskId, sealed, await this.store.read(taskId, { limit: sealed.length }), given.seq)
@@ -646,6 +652,12 @@ export class Orchestrator {
         `Task ${taskId} had not ended when it was taken out.`,
         'It would go on in two places. Wait until it has ended, or cancel it, and take it out again.',
       )
+    }
+    const [first] = events
+    const { parent } = JSON.parse(first?.data ?? '{}') as { parent?: { task: string } }
+    if (parent && (await this.store.task(parent.task))) {
+      const what = `Task ${taskId} is a child of ${parent.task}, which is here, and not the one that it began.`
+      throw new Fault('TASK_EXISTS', what, 'Take it into a store of its own.')
     }
     if (!(await this.store.takeIn(taskId, events, payloads))) {
       throw new Fault('TASK_EXISTS', `There is a task ${taskId} here already.`, `Look at it: signalbox show ${taskId}.`)

@@ -76,6 +76,9 @@ function readMachines(agents: readonly Agent[]): Pick<Outfit, 'machines'> & {
   for (const agent of new Set(agents.flatMap(familyOf))) {
     const machine = compileChecked(agent)
     const definition = definitionOf(agent)
+    if (machines.has(definition)) {
+      throw new Fault('CONFIG_INVALID', `Two different agents are named ${agent.name}.`, 'Rename one.')
+    }
     machines.set(definition, { agent: agent.name, machine })
     definitions.set(agent, definition)
   }

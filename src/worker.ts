@@ -256,9 +256,11 @@ export class Worker {
       const work = draft(session.task, nowMs, { ...ports.terms, gate, fullUntilMs, tree: kin?.tree })
       // The first commit takes over what another worker left; every later one records what came of a step.
       if (point === 'permit') resume(machine, work)
-      if (kin) hear(machine, work, kin)
+      // Who stops begins nothing more, and hears nothing that would have to be acted on.
+      const heard = this.#stopping ? undefined : kin
+      if (heard) hear(machine, work, heard)
       for (const outcome of outcomes) settle(machine, work, outcome)
-      if (kin) heed(work, kin)
+      if (heard) heed(work, heard)
       if (!this.#stopping) proceed(machine, work)
       // Before a step waits for a breaker, or fails because of one, it is looked at as it is now.
       if (!looked && work.events.some(({ type, data }) => type === 'step.queued' && data.reason !== 'busy')) {
@@ -275,7 +277,17 @@ export class Worker {
       const { admits, takes, events } = work
       const gates = { admits, takes, nowMs }
       const { children } = work
-      const commit: Commit = { point: keep ? point : 'rest', head, events, task, lease, keep, gates, kin, children }
+      const commit: Commit = {
+        point: keep ? point : 'rest',
+        head,
+        events,
+        task,
+        lease,
+        keep,
+        gates,
+        kin: kin && { ...kin, news: heard?.news ?? 0 },
+        children,
+      }
       const committed = await this.#commit(session, commit, nowMs)
       if (!committed.ok) {
         if (committed.reason === 'lease-lost') return
@@ -348,7 +360,7 @@ export class Worker {
 
   /** What the family has to tell; nothing, when nothing more is begun here. */
   async #hear(session: Session): Promise<Kin | undefined> {
-    if (!session.task.tree || this.#stopping) return undefined
+    if (!session.task.tree) return undefined
     session.hasNews = false
     const kin = await this.#patiently(session, () => this.#options.store.kin(session.task))
     session.heard = kin.news
@@ -370,6 +382,7 @@ export class Worker {
     if (!resting) return loadTask(store, taskId)
     const { task, head } = resting
     const news = await store.read(taskId, { afterSeq: head.seq })
+    if (news.some(({ type }) => type === 'payload.erased')) return loadTask(store, taskId)
     const last = news.at(-1)
     return { task: fold(task, news), head: last ? { seq: last.seq, hash: last.hash } : head }
   }

@@ -989,3 +989,155 @@ test('a visit that is over calls its children off, and a parent that takes back 
   await proveWhole(box)
   await proveWhole(other)
 })
+
+describe('what a second look has found', () => {
+  const ok: Script = () => ({
+    calls: [{ name: 'OK', arguments: { said: 'x' } }],
+    usage: { inputTokens: 100, outputTokens: 40 },
+  })
+  const mail = { schema: z.string(), initial: '', trust: 'untrusted', privacy: 'private' } as const
+  const shared = defineContext({
+    mail,
+    note: z.string().optional(),
+    list: { schema: z.array(z.string()), initial: [], merge: 'append' },
+  })
+  const fetcher = defineTool({
+    name: 'fetch',
+    description: 'Fetches.',
+    inputSchema: z.object({}),
+    trust: 'untrusted',
+    privacy: 'private',
+    execute: () => 'MAIL',
+  })
+  const send = defineTool({
+    name: 'send',
+    description: 'Sends.',
+    inputSchema: z.object({ text: z.string() }),
+    effect: 'external',
+    execute: () => null,
+  })
+  const agentOf = (
+    name: string,
+    context: object,
+    states: Record<string, State<any, any>>,
+    change: object = {},
+  ): Agent<any, any> =>
+    defineAgent({
+      name,
+      version: '1',
+      context,
+      initial: Object.keys(states)[0]!,
+      on: failing,
+      states: { ...states, ...ends },
+      ...change,
+    } as never)
+  const ways = { done: 'done', failed: 'failed' }
+  const codes = (agent: Agent<any, any>): readonly string[] => check(agent).map(({ code }) => code)
+
+  test('A55: check finds what a specialist, or a child on the same context, may send out for whoever started it', () => {
+    const text = defineContext({ text: z.string() })
+    const sender = agentOf('sender', text, {
+      s: { tool: send, args: ({ context }: any) => ({ text: context.text }), on: { DONE: 'done' } },
+    })
+    const asks = agentOf('asks', defineContext({ n: z.number().optional() }), {
+      m: { model: 'main', prompt: 'p', tools: [fetcher, agentTool(sender, { description: 'd' })], on: { OK: 'done' } },
+    })
+    expect(codes(asks)).toContain('FLOW_UNGATED')
+    const sharing = agentOf('sharing', shared, {
+      s: { tool: send, args: ({ context }: any) => ({ text: context.mail }), on: { DONE: 'done' } },
+    })
+    expect(codes(agentOf('blind', shared, { a: { agent: sharing, reads: [], on: ways } }))).toContain('FLOW_UNGATED')
+  })
+
+  test('A52: what a parent reads of a shared context when its child has ended is known of what it writes', async () => {
+    const reader = agentOf('reader', shared, {
+      r: { run: () => ({ exit: 'OK', output: { mail: 'from a stranger' } }), writes: ['mail'], on: { OK: 'done' } },
+    })
+    const top = agentOf('top', shared, {
+      a: { agent: reader, output: ({ context }: any) => ({ note: context.mail }), writes: ['note'], on: ways },
+    })
+    const box = await open({ agents: [top] })
+    const view = await (await box.start(top, {}, { id: 't' })).result()
+    expect(view.context['note']).toBe('from a stranger')
+    expect(view.labels['note']).toEqual({ trust: 'untrusted', privacy: 'private' })
+  })
+
+  test('what a child has for itself, those below it neither see nor write over the tree with', async () => {
+    const grand = agentOf('grand', shared, {
+      g: {
+        run: ({ context }: any) => ({ exit: 'OK', output: { list: ['g'], note: context.list.join() } }),
+        writes: ['list', 'note'],
+        on: { OK: 'done' },
+      },
+    })
+    const mid = agentOf('mid', shared, { m: { agent: grand, on: ways } })
+    const top = agentOf('top', shared, { t: { agent: mid, input: () => ({ list: ['mine'] }), on: ways } })
+    const box = await open({ agents: [top] })
+    const view = await (await box.start(top, { list: ['root'] }, { id: 't' })).result()
+    expect(view.context).toMatchObject({ list: ['root', 'g'], note: 'root' })
+    await proveWhole(box)
+  })
+
+  test('who speaks to a task from outside does not put off what its family has to tell', async () => {
+    const asks = agentOf('asks', defineContext({ n: z.number().optional() }), {
+      a: { human: { question: 'Well?' }, on: { YES: 'done', NO: 'failed' } },
+    })
+    const top = agentOf('top', defineContext({ n: z.number().optional() }), { t: { agent: asks, on: ways } })
+    const store = `sqlite:${join(folder(), 'store.db')}`
+    const first = await open({ agents: [top], store })
+    await (await first.start(top, {}, { id: 't' })).rest()
+    await first.stop()
+    const speaker = await open({ store, work: false })
+    await speaker.cancel('t:1', { by: 'ana', reason: 'r' })
+    await speaker.signal('t', { name: 'hello', data: {}, by: 'ana' })
+    const second = await open({ agents: [top], store })
+    expect(await second.task('t').result()).toMatchObject({ outcome: 'failed' })
+  })
+
+  test('a specialist that does not take what was agreed to, or has no room, is refused once', async () => {
+    const picky = agentOf('picky', defineContext({ word: z.string().min(5) }), {
+      p: { human: { question: 'Well?' }, on: { YES: 'done', NO: 'failed' } },
+    })
+    const wide = z.object({ word: z.string() })
+    const boss = (words: readonly string[]) => {
+      const tools = [agentTool(picky, { description: 'd', approval: 'always', inputSchema: wide })]
+      const think = { model: 'main', prompt: 'p', tools, on: { OK: 'done' } } as const
+      const script: Script = ({ turn }) => ({
+        calls: turn === 1 ? words.map((word) => ({ name: 'picky', arguments: { word } })) : [{ name: 'OK' }],
+      })
+      const agent = agentOf(
+        'boss',
+        defineContext({ n: z.number().optional() }),
+        { think },
+        { limits: { descendants: 1 } },
+      )
+      return open({ agents: [agent], script })
+    }
+    const short = await boss(['no'])
+    const one = await (await short.start('boss', {}, { id: 'b' })).rest()
+    await short.answer(one.inbox[0]!.item, { decision: 'approve', by: 'ana', reason: 'r' })
+    expect(await short.task('b').result()).toMatchObject({ outcome: 'done' })
+    const crowded = await boss(['first', 'second'])
+    const two = await (await crowded.start('boss', {}, { id: 'c' })).rest()
+    for (const { item } of two.inbox) await crowded.answer(item, { decision: 'approve', by: 'ana', reason: 'r' })
+    const view = await crowded.task('c').rest()
+    expect(view.inbox).toMatchObject([{ question: 'Well?' }])
+    expect((await crowded.store.read('c')).filter(({ type }) => type === 'step.refused')).toHaveLength(1)
+  })
+
+  test('a file of a child whose parent is here is not taken in, and two agents of one name and text are told apart', async () => {
+    const box = await open({ agents: [single], script: ok })
+    await (await box.start(single, { text: 'cat' }, { id: 'a' })).result()
+    const file = await box.export('a:1')
+    const other = await open({ agents: [single] })
+    await other.start(single, { text: 'dog' }, { id: 'a' })
+    await expect(other.import(file)).rejects.toThrow(/TASK_EXISTS .*child of a/)
+    const make = (value: string) =>
+      agentOf('made', defineContext({ n: z.string().optional() }), {
+        r: { run: () => (value ? 'OK' : 'NO'), on: { OK: 'done', NO: 'failed' } },
+      })
+    await expect(open({ agents: [make('a'), make('')] })).rejects.toThrow(
+      /CONFIG_INVALID Two different agents are named made/,
+    )
+  })
+})

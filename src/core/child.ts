@@ -15,7 +15,7 @@ import type { Child, Machine, MachineTool, Node } from './machine.ts'
 import { ceiling, failureExit, judge, until } from './permission.ts'
 import { seenBy } from './reading.ts'
 import { start } from './start.ts'
-import { childrenOf, isEnded, lastStep, ownerOf, type Kept, type Plan, type Visit } from './task.ts'
+import { childrenOf, isEnded, lastStep, ownerOf, type Kept, type Plan, type Task, type Visit } from './task.ts'
 import { callOff, leave, reading, refuse, takeOrFail } from './transition.ts'
 
 type AgentNode = Extract<Node, { kind: 'agent' }>
@@ -49,7 +49,7 @@ function begin(work: Draft, child: Child, input: Json, deadlineAtMs: number, lab
       seed: Math.imul(task.seed ^ step, 0x9e3779b1) >>> 0,
       parent,
       labels: Object.fromEntries(keys.map((key) => [key, [label]])),
-      ...(shares ? { shared: sharedWith(machine, task.context) } : {}),
+      ...(shares ? { shared: sharedWith(machine, task) } : {}),
     },
     nowMs,
     terms,
@@ -68,8 +68,8 @@ function begin(work: Draft, child: Child, input: Json, deadlineAtMs: number, lab
 }
 
 /** What of a shared context a machine may come to see. */
-function sharedWith({ touches }: Machine, context: ReadonlyMap<string, Kept>): ReadonlyMap<string, Kept> {
-  return new Map([...context].filter(([key]) => !touches || touches.has(key)))
+function sharedWith({ touches }: Machine, { context, locals }: Task): ReadonlyMap<string, Kept> {
+  return new Map([...context].filter(([key]) => !locals.has(key) && (!touches || touches.has(key))))
 }
 
 /** Begins the child that a tool is. An input that does not fit is refused, as any argument is. */

@@ -207,7 +207,20 @@ function obey(
   const { open, delayed } = work.task
   const stopped = open.size + delayed.size === 0 ? judge(machine, work, tool) : undefined
   if (stopped !== undefined) return stopped
-  if (ceiling(work, tool)) return undefined
+  const limit = ceiling(work, tool)
+  if (limit === 'depth' || limit === 'descendants') {
+    emit(work, 'item.closed', { item, why: 'withdrawn' })
+    return deny(
+      machine,
+      work,
+      node,
+      place,
+      'policy-denied',
+      `there is no room below for ${tool.name} (${limit})`,
+      'limit',
+    )
+  }
+  if (limit) return undefined
   call(work, tool, wanted.input, wanted.timeoutMs, {
     ...turned(place),
     ...(isClear(label) ? {} : { label }),
@@ -215,6 +228,8 @@ function obey(
     approval: item,
     binding: bindingOf(machine, work, tool.name, wanted.input),
   })
+  // An agent that does not take it was not begun, and its caller was told.
+  if (work.task.approvals.has(item)) emit(work, 'item.closed', { item, why: 'unfit' })
   return true
 }
 

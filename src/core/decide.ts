@@ -227,7 +227,7 @@ function advance(machine: Machine, work: Draft): boolean {
     const moved = settleApprovals(machine, work)
     if (moved !== undefined) return moved
   }
-  if (isRoot(task) && isIdle(task)) {
+  if (isRoot(task) && isIdle(task) && !task.item) {
     const stopped = judgeTree(machine, work)
     if (stopped !== undefined) return stopped
   }
@@ -244,7 +244,10 @@ function judgeTree(machine: Machine, work: Draft): boolean | undefined {
   const stopped = judgeSoftLine(machine, work)
   if (stopped !== undefined) return stopped
   const { short } = terms.tree
-  return short && reach(machine, work, short, task.limits[raisable[short]] ?? 0, '$limit')
+  // Nobody is short any more who was below what has been left.
+  return short && childrenOf(task).length > 0
+    ? reach(machine, work, short, task.limits[raisable[short]] ?? 0, '$limit')
+    : undefined
 }
 
 /** One move. False when there is nothing to be done now. */

@@ -361,7 +361,11 @@ export interface EventData {
    * The budget of the tree has no room for this task now. `reserved`: what others hold may come back. `paused`: the root
    * has to decide at its soft line. `short`: nothing is held, and there is too little.
    */
-  'budget.awaited': { readonly limit: 'tokens' | 'cost'; readonly why: 'reserved' | 'paused' | 'short' }
+  'budget.awaited': {
+    readonly limit: 'tokens' | 'cost'
+    readonly why: 'reserved' | 'paused' | 'short'
+    readonly max: number
+  }
   /** The worker that performed this attempt went away without an outcome. A model may have charged for it all the same. */
   'step.lost': { readonly step: number; readonly attempt: number; readonly charge?: Charge }
   /** The result of an attempt that was given up came after all: kept, counted, not applied. */
@@ -384,6 +388,9 @@ export interface EventData {
     readonly correction: string
     /** The rule that said so, where one did. */
     readonly rule?: string
+    /** The key that another task has changed, and the label of its value, which is told. */
+    readonly key?: string
+    readonly label?: Label
     readonly turn?: number
     /** The place of the refused call in the model's answer. */
     readonly index?: number

@@ -190,7 +190,9 @@ function apply(task: Task, event: Event): void {
       const child = closeChild(task, event.data.step)
       if (!child) return
       if (child.acts) noteChild(task, child)
-      came(task, child, 'cancelled', event.data.class === 'timeout' ? '$timeout' : 'cancelled', {})
+      // Should the task not go back after all, it is begun anew.
+      if (task.rollback && visit) visit.plan = undefined
+      else came(task, child, 'cancelled', event.data.class === 'timeout' ? '$timeout' : 'cancelled', {})
       return
     }
     case 'budget.awaited':
@@ -725,11 +727,15 @@ function sayFailure(failure: Pick<Failure, 'class' | 'message'>): string {
   return `The tool failed (${failure.class}): ${failure.message}`
 }
 
-function refuse(task: Task, { reason, turn, index, correction, rule }: EventData['step.refused']): void {
+function refuse(task: Task, refused: EventData['step.refused']): void {
+  const { reason, turn, index, correction, rule, key, label } = refused
   const { visit } = task
-  if (reason === 'stale-write') {
-    look(task)
-    if (visit) visit.leaving = undefined
+  see(task, label)
+  if (reason === 'stale-write' && visit) {
+    // A person is asked anew, and shown all; a model is told of this key alone.
+    const now = key === undefined ? task.versions : new Map(visit.base).set(key, task.versions.get(key) ?? 0)
+    visit.base = new Map(now)
+    visit.leaving = undefined
   }
   if (!visit || turn === undefined) return
   if (visit.refusedTurn !== turn) {

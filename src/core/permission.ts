@@ -25,6 +25,7 @@ import {
   type OpenStep,
   type PerformedStep,
 } from './task.ts'
+import { seenBy } from './reading.ts'
 import { bindingOf, judgeCall, judgeModel } from './ruling.ts'
 import { askBudget, end, go, leave, reach, refuse } from './transition.ts'
 import { awaitTree, isRoot, isTreeShort, ledgerAnswered, ledgerFor, pausedBudget, type TreeBudget } from './tree.ts'
@@ -431,7 +432,9 @@ function permitAgain(machine: Machine, work: Draft, delayed: Delayed): boolean |
     const freshAtMs = work.nowMs + timeoutOf(machine, step.tool)
     callAgain(machine, work, step, reconciles, isOwedTime(delayed) ? freshAtMs : deadline)
   } else if (step.kind === 'function') {
-    emit(work, 'function.called', { step: number, attempt, deadlineAtMs: deadline })
+    const node = machine.states.get(work.task.state)
+    const label = node ? seenBy(work.task, node) : clear
+    emit(work, 'function.called', { step: number, attempt, deadlineAtMs: deadline, ...labelled(label) })
   } else if (step.kind === 'model') {
     const node = machine.states.get(work.task.state)
     if (node?.kind !== 'model') return undefined

@@ -104,7 +104,11 @@ interface Key {
 /** The keys that some state may read; what is written elsewhere is seen by nobody. */
 function keysOf(machine: Machine): ReadonlyMap<string, Key> {
   const nodes = [...machine.states.values()].filter(({ kind }) => kind !== 'final')
-  const read = [...machine.context.values()].filter(({ name }) => nodes.some((node) => mayRead(node, name)))
+  // A child on the same context reads by its own rights.
+  const isShared = childrenIn(nodes).some(({ shares }) => shares)
+  const read = [...machine.context.values()].filter(({ name }) => {
+    return isShared || nodes.some((node) => mayRead(node, name))
+  })
   return new Map(
     read.map(({ name, label, merge }, index) => [
       name,
@@ -282,9 +286,13 @@ class Findings {
   }
 
   /** What a child may do with what it is given, it does in this state. */
-  #lookBelow(place: Place, { machine }: Child): void {
+  #lookBelow(place: Place, { machine, shares }: Child): void {
+    const { node, known } = place
     let given = 0
-    for (const key of this.#keys.values()) if (mayRead(place.node, key.name)) given |= get(place.known, key)
+    for (const key of this.#keys.values()) if (shares || mayRead(node, key.name)) given |= get(known, key)
+    // A model asks with all that it has seen, and what runs beside it may write what this one reads.
+    if (node.kind === 'model') given |= seenIn(this.#keys, place)
+    if (shares) for (const beside of childrenIn([node])) if (beside.shares) given |= markWithin(beside.machine)
     if (given === 0) return
     const { ungated, unsunk } = proveUnder(machine, given as Mark, placesMax)
     const here = (flow: Flow): Flow => ({

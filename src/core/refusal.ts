@@ -3,6 +3,7 @@
 
 import type { RefusalReason } from './event.ts'
 import { head, keyOf, type Json } from './json.ts'
+import type { Label } from './label.ts'
 import { readOnTool, type Machine, type MachineTool, type Node } from './machine.ts'
 import type { AnswerPart, Finish } from './model.ts'
 import { validate } from './schema.ts'
@@ -15,6 +16,9 @@ export interface Refusal {
   readonly index?: number
   /** The rule that said so, where one did. */
   readonly rule?: string
+  /** The key that another task has changed, and what is known of its value. */
+  readonly key?: string
+  readonly label?: Label
 }
 
 /** An answer, read: calls to be made, at most one exit to be taken, and what is refused. */

@@ -70,7 +70,7 @@ export function start(machine: Machine, given: Start, nowMs: number, terms: Term
 }
 
 function proveStart(machine: Machine, { taskId, limits, labels = {}, parent }: Start, { redact }: Terms): void {
-  if (!/^[\w.:-]{1,128}$/.test(taskId)) {
+  if (!parent && !/^[\w.:-]{1,128}$/.test(taskId)) {
     throw new Fault(
       'INPUT_INVALID',
       `${JSON.stringify(taskId)} cannot be a task's id.`,

@@ -16,7 +16,7 @@ import { erasedIn, goBack, goneSince } from './past.ts'
 import type { Refusal } from './refusal.ts'
 import { validate, type Judgement } from './schema.ts'
 import { withoutLinks, originOf } from './provenance.ts'
-import { readable } from './reading.ts'
+import { readable, seenBy } from './reading.ts'
 import { childrenOf, nextVersion, type ChildStep, type Task } from './task.ts'
 import { ledgerAnswered } from './tree.ts'
 
@@ -41,16 +41,16 @@ export function take(
   const { exit, output } = leaving
   const ready = prepare(machine, work, node, exit, output)
   if ('reason' in ready) {
-    refuse(work, {
-      reason: ready.reason,
-      asked: exit,
-      correction: `Refused: ${ready.problem}`,
-      ...asked,
-    })
+    const { reason, problem, key } = ready
+    const shown = key === undefined ? {} : { key, ...labelled(work.task.context.get(key)?.label ?? clear) }
+    refuse(work, { reason, asked: exit, correction: `Refused: ${problem}`, ...shown, ...asked })
     return false
   }
   const { target, writes, cleanings } = ready
-  const seen = work.task.visit?.label ?? clear
+  const { visit, sharing } = work.task
+  // What others have written since is seen by whoever is asked again, or for the first time, when the state is left.
+  const looks = sharing && node.kind !== 'human' && node.kind !== 'wait'
+  const seen = join(visit?.label ?? clear, looks ? seenBy(work.task, node) : undefined)
   letGo(work)
   emit(work, 'transition.taken', {
     source: node.name,
@@ -80,9 +80,13 @@ function write(machine: Machine, work: Draft, node: Node, key: string, value: Js
 
 /** What is under way when a state is left: places are given back, nobody is asked any more, children are cancelled. */
 function letGo(work: Draft): void {
-  const { id, state } = work.task
   freeAll(work)
   withdraw(work)
+  callOffAll(work)
+}
+
+function callOffAll(work: Draft): void {
+  const { id, state } = work.task
   for (const child of childrenOf(work.task)) {
     callOff(work, child, { class: 'abort', by: `task ${id}`, reason: `its parent left the state ${state}` })
   }
@@ -126,7 +130,7 @@ type Ready =
       readonly writes: readonly { readonly key: string; readonly value: Json }[]
       readonly cleanings: readonly EventData['links.removed'][]
     }
-  | { readonly reason: RefusalReason; readonly problem: string }
+  | { readonly reason: RefusalReason; readonly problem: string; readonly key?: string }
 
 /** What is shown outside carries no links that an untrusted window has made up: a browser would follow them by itself. */
 function cleaned(work: Draft, node: Node, value: Json): { value: Json; links: readonly string[] } {
@@ -159,7 +163,8 @@ function prepare(machine: Machine, work: Draft, node: Node, name: string, output
       }
     }
     const kept = work.task.context.get(key)?.value
-    if (isStale(work, node, known)) return { reason: 'stale-write', problem: `${sayStale(work, key)} Decide on that.` }
+    if (isStale(work, node, known))
+      return { reason: 'stale-write', problem: `${sayStale(work, node, key)} Decide on that.`, key }
     const { value: shown, links } = known.outward ? cleaned(work, node, value) : { value, links: [] }
     if (links.length > 0) cleanings.push({ key, links })
     const fits = fitting(known, kept, shown)
@@ -191,9 +196,10 @@ function isStale({ task }: Draft, { kind }: Node, { name: key, merge }: ContextK
   return (task.versions.get(key) ?? 0) > (task.visit?.base.get(key) ?? 0)
 }
 
-function sayStale({ task }: Draft, key: string): string {
+function sayStale({ task }: Draft, { reads }: Node, key: string): string {
   const kept = task.context.get(key)?.value ?? null
-  return `${key} was changed by another task meanwhile: it is ${head(JSON.stringify(kept), 400)} now.`
+  const now = !reads || reads.has(key) ? `: it is ${head(JSON.stringify(kept), 400)} now.` : '.'
+  return `${key} was changed by another task meanwhile${now}`
 }
 
 /** What another task has changed of that which is handed over, since whoever acts here looked at it; undefined: nothing. */
@@ -203,7 +209,7 @@ export function clashOf(machine: Machine, work: Draft, { output }: Leave): strin
     const known = machine.context.get(name)
     return known !== undefined && isStale(work, node, known)
   })
-  return key === undefined ? undefined : sayStale(work, key)
+  return key === undefined ? undefined : sayStale(work, node, key)
 }
 
 /** The value of a key after a write, held to its schema. */
@@ -319,7 +325,10 @@ export function escalate(machine: Machine, work: Draft, exit: string): boolean {
   const doubt = exit === '$doubt' ? [...task.doubts.values()][0] : undefined
   const tool = doubt?.kind === 'tool' ? doubt : undefined
   // After a doubt the visit goes on; after anything else it does not.
-  if (!tool) withdraw(work)
+  if (!tool) {
+    withdraw(work)
+    callOffAll(work)
+  }
   const by = tool && machine.tools.get(tool.tool)?.approval.by
   const why = {
     $error: 'a step failed and no retry is left',

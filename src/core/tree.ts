@@ -77,7 +77,9 @@ export function pausedBudget(work: Draft): TreeBudget | undefined {
 /** Waits for the tree; said once, however often it is looked at in vain. Always false: nothing else is to be done. */
 export function awaitTree(work: Draft, limit: TreeBudget, why: EventData['budget.awaited']['why']): false {
   const { awaits } = work.task
-  if (awaits?.limit !== limit || awaits.why !== why) emit(work, 'budget.awaited', { limit, why })
+  const max = treeLedger(work)?.[limit].max ?? 0
+  const isKnown = awaits?.limit === limit && awaits.why === why && awaits.max === max
+  if (!isKnown) emit(work, 'budget.awaited', { limit, why, max })
   return false
 }
 

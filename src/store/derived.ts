@@ -71,7 +71,7 @@ export class Derived {
       | Record<'tokens' | 'costMicros' | 'reservedTokens' | 'reservedMicros', number>
       | undefined
     const tokens = usage.inputTokens + usage.outputTokens
-    const said = awaits ? `${awaits.limit} ${awaits.why}` : null
+    const said = awaits ? `${awaits.limit} ${awaits.why} ${awaits.max}` : null
     const { tokens: heldTokens, costMicros: heldMicros } = reserved
     if (!before) this.#sql.openTree.run(root)
     const spent = [
@@ -80,7 +80,7 @@ export class Derived {
       heldTokens - (before?.reservedTokens ?? 0),
       heldMicros - (before?.reservedMicros ?? 0),
     ] as const
-    const frees = spent[2] < 0 || spent[3] < 0
+    const frees = spent.some((amount) => amount < 0)
     this.#sql.writeMember.run(task.id, root, tokens, usage.costMicros, heldTokens, heldMicros, said)
     this.#sql.spendTree.run(before ? 0 : 1, ...spent, frees ? 1 : 0, root)
     return isRoot(task) ? this.#ruleTree(task) || frees : frees
@@ -165,7 +165,8 @@ export class Derived {
     if (keep && timeMs !== null) return
     const { news = 0 } = kin ?? {}
     if (isEnded(task)) this.#sql.endJob.run(task.id)
-    else if (timeMs === null && lease === undefined) this.#sql.deleteJob.run(task.id, news)
+    // Who speaks from outside has heard nothing of the family's.
+    else if (timeMs === null && lease === undefined) this.#sql.deleteJob.run(task.id, 0)
     else if (timeMs === null && this.#sql.deleteJob.run(task.id, news).changes > 0) return
     else if (lease !== undefined) {
       const dueMs = timeMs ?? task.updatedAtMs

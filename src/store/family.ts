@@ -40,7 +40,7 @@ export class Family {
 
   /** Is there no room for a commit in the budget of its tree, or has somebody else written what it writes? */
   refuses({ task, events, children = [], kin }: Commit): boolean {
-    return this.#overspends(task, children.length, kin) || this.#clashes(task, events)
+    return this.#overspends(task, children.length, kin) || this.#clashes(task, events) || this.#writesOff(task, events)
   }
 
   #overspends(task: Task, begun: number, kin: Commit['kin']): boolean {
@@ -78,6 +78,20 @@ export class Family {
     return false
   }
 
+  /** Who is called off, itself or somebody above it, writes nothing more to what others share. */
+  #writesOff({ id, sharing, locals, parent }: Task, events: Commit['events']): boolean {
+    if (!sharing || !parent?.shares) return false
+    const writes = events.some(({ type, data }) => {
+      return (type === 'context.written' || type === 'context.removed') && !locals.has(data.key)
+    })
+    if (!writes) return false
+    for (let at: string | null = id; at !== null && at !== parent.shares;) {
+      if (this.#sql.child.get(at)?.['status'] === 'calledOff') return true
+      at = (this.#sql.task.get(at)?.['parentId'] ?? null) as string | null
+    }
+    return false
+  }
+
   #versionOf(owner: string, key: string): number {
     return (this.#sql.contextVersion.get(owner, key)?.['version'] ?? 0) as number
   }
@@ -105,7 +119,7 @@ export class Family {
         asks: tree.asks === 1,
         descendants: tree.tasks - 1,
         descendantsMax: tree.tasksMax,
-        short: isRoot(task) ? this.#shortOf(root) : undefined,
+        short: isRoot(task) ? this.#shortOf(tree, root) : undefined,
       },
       ended: this.#endedOf(task, open),
       calledOff:
@@ -116,9 +130,12 @@ export class Family {
     }
   }
 
-  #shortOf(root: string): TreeBudget | undefined {
+  /** Who was short under another ceiling has not looked since. */
+  #shortOf({ tokensMax, costMax }: TreeRow, root: string): TreeBudget | undefined {
     const found = this.#sql.awaiting.all(root).map(({ awaits }) => (awaits as string).split(' '))
-    return found.find(([, why]) => why === 'short')?.[0] as TreeBudget | undefined
+    const isNow = ([limit, why, max]: readonly string[]): boolean =>
+      why === 'short' && Number(max) === (limit === 'tokens' ? tokensMax : costMax)
+    return found.find(isNow)?.[0] as TreeBudget | undefined
   }
 
   #endedOf(task: Task, open: (sealed: SealedEvent) => LoggedEvent): EndedChild[] {

@@ -50,7 +50,7 @@ const texts = {
   // What came from the family since it was looked at is to be looked at, too.
   freeJob: `UPDATE jobs SET availableAtMs = iif(news > ?, min(?, ?), ?), worker = NULL, lease = NULL WHERE taskId = ?`,
   // From outside: a task that a worker holds stays with it; the worker finds that the log has moved on.
-  wakeJob: `INSERT INTO jobs (taskId, definition, availableAtMs) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET definition = excluded.definition, availableAtMs = iif(lease IS NULL, excluded.availableAtMs, availableAtMs)`,
+  wakeJob: `INSERT INTO jobs (taskId, definition, availableAtMs) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET definition = excluded.definition, availableAtMs = iif(lease IS NULL, iif(news > 0, min(availableAtMs, excluded.availableAtMs), excluded.availableAtMs), availableAtMs)`,
   // Also a task that waited for a human only is to hear what its family has to tell.
   wakeKin: `INSERT INTO jobs (taskId, definition, availableAtMs, news) SELECT taskId, definition, $nowMs, 1 FROM tasks WHERE taskId = $taskId AND status NOT IN ${ended} ON CONFLICT DO UPDATE SET news = news + 1, availableAtMs = iif(lease IS NULL, min(availableAtMs, excluded.availableAtMs), availableAtMs)`,
   setRoot: `UPDATE tasks SET rootId = ? WHERE taskId = ?`,
