@@ -20,7 +20,8 @@ test(
       '--- SIGKILL to process',
       'A worker holds it, or died while it did: its lease ends in',
       'its worker went away; another takes over',
-      'asks main again (attempt 2)',
+      // Whatever was under way is tried again: the model's turn, or a tool that had not answered yet.
+      '(attempt 2)',
       'decided approve',
       'ended: resolved',
       'verified: 1 task,',
