@@ -443,6 +443,24 @@ describe('one budget', () => {
     await proveWhole(box)
   })
 
+  test('a human who has raised the budget of a tree that was short is not asked about it once more', async () => {
+    const path = file()
+    const agent = parent({ tokens: 1_300, soft: 0.99 })
+    const box = await open({ agents: [agent], store: `sqlite:${path}`, script: ok })
+    const task = await box.start(agent, { n: 20 }, { id: 'p' })
+    const { inbox } = await task.rest()
+    expect(inbox).toMatchObject([{ taskId: 'p', kind: 'budget' }])
+    const data = { tokens: 1_000_000 }
+    await box.answer(inbox[0]!.item, { decision: 'raise', by: 'ana', reason: 'worth it', data })
+    const view = await task.rest()
+    expect(view).toMatchObject({ outcome: 'done', inbox: [] })
+    const events = await history(box, path)
+    proveBudget(events)
+    expect(events.filter(({ type }) => type === 'limit.reached')).toHaveLength(1)
+    expect(events.filter(({ type }) => type === 'human.asked')).toHaveLength(1)
+    await proveWhole(box)
+  })
+
   test('a child whose own ceiling is lower has its own limit', async () => {
     const agent = parent({ tokens: 100_000 })
     const narrow = {

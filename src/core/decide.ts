@@ -243,11 +243,12 @@ function judgeTree(machine: Machine, work: Draft): boolean | undefined {
   if (!terms.tree || !task.visit || kind === 'final') return undefined
   const stopped = judgeSoftLine(machine, work)
   if (stopped !== undefined) return stopped
-  const { short } = terms.tree
-  // Nobody is short any more who was below what has been left.
-  return short && childrenOf(task).length > 0
-    ? reach(machine, work, short, task.limits[raisable[short]] ?? 0, '$limit')
-    : undefined
+  const { short, max } = terms.tree
+  if (!short) return undefined
+  const ceiling = task.limits[raisable[short]]
+  // Nobody is short any more who was below what has been left, or under a ceiling that was raised a moment ago.
+  const isNow = childrenOf(task).length > 0 && max[short] === ceiling
+  return isNow ? reach(machine, work, short, ceiling ?? 0, '$limit') : undefined
 }
 
 /** One move. False when there is nothing to be done now. */
