@@ -3,6 +3,7 @@
 
 import { Alarm } from './alarm.ts'
 import { Fault } from './core/fault.ts'
+import { isEnded } from './core/task.ts'
 import type { Runtime } from './runtime.ts'
 import type { LoggedEvent, Store, TaskRow } from './store/store.ts'
 
@@ -54,7 +55,7 @@ export async function* follow(
       if (isLast || runtime.now() - polledAtMs >= pollMs) {
         const rows = (await store.tasks({ rootId, limit: treeMax })).filter(isMeant)
         polledAtMs = runtime.now()
-        isOver = rows.every(({ status }) => status !== 'running' && status !== 'waiting')
+        isOver = rows.every(isEnded)
         for (const row of rows) if (row.seq > (told.get(row.taskId) ?? 0)) fresh.add(row.taskId)
       }
       const found = [...fresh]

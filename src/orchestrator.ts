@@ -18,6 +18,7 @@ import { toJson, type JsonObject } from './core/json.ts'
 import type { DeclaredLabel } from './core/label.ts'
 import type { Limits } from './core/limits.ts'
 import { isScheduleName, occurrenceId, overlaps, type Overlap } from './core/schedule.ts'
+import { isEnded } from './core/task.ts'
 import { occurrencesAfter } from './cron.ts'
 import { commitSurely, decideOn, loadTask } from './door.ts'
 import { follow, type FollowOptions } from './follow.ts'
@@ -44,7 +45,7 @@ import type {
   TaskRow,
   Verification,
 } from './store/store.ts'
-import { branchOf, isAtRest, isOver, viewOf, type TaskView } from './view.ts'
+import { branchOf, isAtRest, viewOf, type TaskView } from './view.ts'
 import { Worker } from './worker.ts'
 
 /** How to make an orchestrator. */
@@ -339,7 +340,7 @@ export class Orchestrator {
     return {
       id,
       events: (options) => this.events(id, options),
-      result: () => this.#until(id, isOver),
+      result: () => this.#until(id, isEnded),
       rest: () => this.#rest(id),
     }
   }
@@ -359,7 +360,7 @@ export class Orchestrator {
         }
         if (page.length > 0) continue
         const row = await this.#row(taskId)
-        if (isOver(row)) {
+        if (isEnded(row)) {
           if (row.seq <= afterSeq) return
           continue
         }
@@ -448,7 +449,7 @@ export class Orchestrator {
   async #cancel(taskId: string, given: { by: string; reason: string }): Promise<void> {
     await this.#say(taskId, 'cancel', (work) => cancel(work, given))
     for (const child of await this.store.tasks({ parentId: taskId, limit: treeMax })) {
-      if (isOver(child)) continue
+      if (isEnded(child)) continue
       await this.#cancel(child.taskId, given).catch((thrown: unknown) => {
         if (!isFault(thrown, 'TASK_ENDED')) throw thrown
       })
@@ -583,7 +584,7 @@ export class Orchestrator {
   ): Promise<{ erased: number; wiped: boolean }> {
     const { contextOf } = await this.#row(taskId)
     const owner = contextOf === null ? undefined : await this.store.task(contextOf)
-    if (owner && !isOver(owner)) {
+    if (owner && !isEnded(owner)) {
       const what = `Task ${taskId} wrote to the context of ${owner.taskId}, which has not ended.`
       throw new Fault('TASK_RUNNING', what, 'Wait until it has ended, or cancel it.')
     }
@@ -742,8 +743,8 @@ export class Orchestrator {
    */
   async #rest(taskId: string): Promise<TaskView> {
     for (;;) {
-      const view = await this.#until(taskId, (task) => isOver(task) || isAtRest(task))
-      const isLeft = isOver(view) && view.rootId === taskId && this.#worksOn(view.tree)
+      const view = await this.#until(taskId, (task) => isEnded(task) || isAtRest(task))
+      const isLeft = isEnded(view) && view.rootId === taskId && this.#worksOn(view.tree)
       if (view.waitsFor !== 'child' && !isLeft) return view
       const changed = this.#change('')
       try {

@@ -7,10 +7,11 @@ import type { Draft } from './core/draft.ts'
 import { Fault, isFault, messageOf } from './core/fault.ts'
 import { head } from './core/json.ts'
 import { failed, occurrenceId, plan, started, type Progress } from './core/schedule.ts'
+import { isEnded } from './core/task.ts'
 import { occurrencesUntil } from './cron.ts'
 import { commitSurely, type Desk } from './door.ts'
 import { genesis } from './store/log.ts'
-import type { ScheduleChange, ScheduleRow, TaskRow } from './store/store.ts'
+import type { ScheduleChange, ScheduleRow } from './store/store.ts'
 
 /** What a scheduler needs. */
 export interface SchedulerOptions extends Pick<Desk, 'store' | 'runtime'> {
@@ -46,7 +47,7 @@ export class Scheduler {
   start(): void {
     // Another may wait for this one to end.
     this.#unwatch = this.#options.store.watch((task) => {
-      if (isOver(task) && task.startedBy.startsWith('schedule:')) this.#alarm.ring()
+      if (isEnded(task) && task.startedBy.startsWith('schedule:')) this.#alarm.ring()
     })
     this.#loop ??= this.#run()
   }
@@ -130,7 +131,7 @@ export class Scheduler {
   async #isBusy({ overlap, lastTaskId }: ScheduleRow): Promise<boolean> {
     if (overlap === 'allow' || lastTaskId === null) return false
     const last = await this.#options.store.task(lastTaskId)
-    return last !== undefined && !isOver(last)
+    return last !== undefined && !isEnded(last)
   }
 
   /** Whoever starts an occurrence moves its schedule on with it; so a task that is there already is not the schedule's. */
@@ -143,8 +144,4 @@ export class Scheduler {
       `Look at it: signalbox show ${taskId}.`,
     )
   }
-}
-
-function isOver({ status }: TaskRow): boolean {
-  return status !== 'running' && status !== 'waiting'
 }

@@ -104,8 +104,3 @@ function stepOf(taskId: string): number {
 export function isAtRest({ waitsFor }: Pick<TaskRow, 'waitsFor'>): boolean {
   return waitsFor === 'human' || waitsFor === 'signal' || waitsFor === 'child'
 }
-
-/** Has it come to its end? */
-export function isOver({ status }: Pick<TaskRow, 'status'>): boolean {
-  return status === 'done' || status === 'failed' || status === 'cancelled'
-}

@@ -1,7 +1,7 @@
 // A tree of tasks, told to a person: a line a task, indented under its parent, with what it waits for and what it used, and
 // what all of them used together. Of many children of one parent the first are shown and the others counted.
 
-import type { Usage } from '../core/task.ts'
+import { isEnded, type Usage } from '../core/task.ts'
 import type { TaskRow } from '../store/store.ts'
 import { paint, table } from './terminal.ts'
 import { sayCosts } from './timeline.ts'
@@ -21,14 +21,10 @@ export function sayStatus(
 function sayWait({ taskId, waitsFor }: Pick<TaskRow, 'taskId' | 'waitsFor'>, tree: readonly TaskRow[]): string {
   if (waitsFor === 'budget') return 'the budget of its tree'
   if (waitsFor !== 'child') return `a ${waitsFor}`
-  const open = tree.filter(({ parentId, status }) => parentId === taskId && isOpen(status))
+  const open = tree.filter((child) => child.parentId === taskId && !isEnded(child))
   const named = open.slice(0, namedMax).map((child) => child.taskId)
   const more = open.length > named.length ? ` and ${open.length - named.length} more` : ''
   return named.length === 0 ? 'its children' : `children: ${named.join(', ')}${more}`
-}
-
-function isOpen(status: TaskRow['status']): boolean {
-  return status === 'running' || status === 'waiting'
 }
 
 /** The tree as a table. `rows` begin with its top, parents before their children. */

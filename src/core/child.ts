@@ -2,7 +2,7 @@
 // planned, started and joined; and how one is called off. A child has a log of its own. What passes down is said when it
 // begins: its input with what is known of it, the time that is left, who started the tree.
 
-import type { ChildResult } from './agent.ts'
+import { engineExits, type ChildResult } from './agent.ts'
 import { ask, jsonOf } from './author.ts'
 import { emit, type Draft } from './draft.ts'
 import type { EventData, Parent } from './event.ts'
@@ -10,7 +10,6 @@ import { isFault, messageOf } from './fault.ts'
 import type { Json, JsonObject } from './json.ts'
 import { verdictOf } from './join.ts'
 import { clear, labelled, type Label } from './label.ts'
-import { engineExits } from './agent.ts'
 import type { Child, Machine, MachineTool, Node } from './machine.ts'
 import { ceiling, failureExit, judge, until } from './permission.ts'
 import { seenBy } from './reading.ts'

@@ -214,7 +214,7 @@ function advance(machine: Machine, work: Draft): boolean {
   const { task, nowMs } = work
   if (task.rollback) return rollBack(machine, work, task.rollback)
   if (task.item && task.item.kind !== 'question') return obeyHuman(machine, work)
-  if (childrenOf(task).length > 0) callOffLate(work)
+  callOffLate(work)
   if (task.parent && isIdle(task) && nowMs >= task.parent.deadlineAtMs) return end(work, '$timeout', 'failed')
   if (isIdle(task) && !task.expired && nowMs >= deadlineAtMs(task)) {
     return reach(machine, work, 'duration', task.limits.durationMs, '$limit')

@@ -397,8 +397,8 @@ export function deadlineAtMs({ startedAtMs, limits, parent }: Task): number {
 }
 
 /** Has the task come to its end? */
-export function isEnded(task: Task): boolean {
-  return task.status === 'done' || task.status === 'failed' || task.status === 'cancelled'
+export function isEnded({ status }: Pick<Task, 'status'>): boolean {
+  return status === 'done' || status === 'failed' || status === 'cancelled'
 }
 
 /** The steps that are children: their outcome comes from elsewhere, and nobody here is at work for them. */

@@ -22,6 +22,13 @@ export class Derived {
     this.gates = new SqliteGates(sql)
   }
 
+  /** Writes all rows of a task that has none yet, but its job. */
+  writeAnew(row: TaskRow, task: Task, events: readonly Event[], sealed: readonly SealedEvent[]): void {
+    this.writeRow(row, true)
+    this.write(task, events, sealed)
+    this.writeTree(task)
+  }
+
   /** Writes a task's row: its first, or what has changed in it. */
   writeRow(row: TaskRow, first: boolean): void {
     if (first) this.#sql.insertTask.run(...taskColumns.map((column) => row[column]))

@@ -58,9 +58,7 @@ export class Shadow {
     const { seq, hash } = sealed.at(-1)!
     this.#db.exec('BEGIN')
     try {
-      this.#derived.writeRow(taskRow(task, { seq, hash }), true)
-      this.#derived.write(task, events, sealed)
-      this.#derived.writeTree(task)
+      this.#derived.writeAnew(taskRow(task, { seq, hash }), task, events, sealed)
       this.#derived.writeJob(task, {})
       return { ...rowsOf(this.#sql, taskId), task }
     } finally {

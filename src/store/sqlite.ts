@@ -177,9 +177,7 @@ class SqliteStore implements Store {
     readonly sealed: Sealed
   }): void {
     this.#insert(task.id, sealed)
-    this.#derived.writeRow(taskRow(task, sealed.head), true)
-    this.#derived.write(task, events, sealed.events)
-    this.#derived.writeTree(task)
+    this.#derived.writeAnew(taskRow(task, sealed.head), task, events, sealed.events)
     this.#derived.writeJob(task, {})
   }
 
@@ -482,9 +480,7 @@ class SqliteStore implements Store {
     const events = sealed.map((event) => unseal(event, (place) => this.#payload(taskId, place)))
     const task = fold(emptyTask(taskId), events)
     const last = sealed.at(-1)!
-    this.#derived.writeRow(taskRow(task, { seq: last.seq, hash: last.hash }), true)
-    this.#derived.write(task, events, sealed)
-    this.#derived.writeTree(task)
+    this.#derived.writeAnew(taskRow(task, { seq: last.seq, hash: last.hash }), task, events, sealed)
     this.#derived.writeJobAnew(task)
   }
 

@@ -74,7 +74,6 @@ const texts = {
   openTree: `INSERT INTO trees (rootId, version, tasks, tokens, costMicros, reservedTokens, reservedMicros, tokensMax, costMax, tasksMax, soft, tokensNeared, costNeared, asks) VALUES (?, 1, 0, 0, 0, 0, 0, 0, NULL, 0, 1, 0, 0, 0) ON CONFLICT DO NOTHING`,
   spendTree: `UPDATE trees SET tasks = tasks + ?, tokens = tokens + ?, costMicros = costMicros + ?, reservedTokens = reservedTokens + ?, reservedMicros = reservedMicros + ?, version = version + ? WHERE rootId = ?`,
   ruleTree: `UPDATE trees SET tokensMax = $tokensMax, costMax = $costMax, tasksMax = $tasksMax, soft = $soft, tokensNeared = $tokensNeared, costNeared = $costNeared, asks = $asks, version = version + 1 WHERE rootId = $rootId AND (tokensMax, coalesce(costMax, -1), tasksMax, soft, tokensNeared, costNeared, asks) <> ($tokensMax, coalesce($costMax, -1), $tasksMax, $soft, $tokensNeared, $costNeared, $asks)`,
-  treeSums: `SELECT count(*) AS tasks, coalesce(sum(tokens), 0) AS tokens, coalesce(sum(costMicros), 0) AS costMicros, coalesce(sum(reservedTokens), 0) AS reservedTokens, coalesce(sum(reservedMicros), 0) AS reservedMicros FROM members WHERE rootId = ?`,
   deleteJob: `DELETE FROM jobs WHERE taskId = ? AND news <= ?`,
   endJob: `DELETE FROM jobs WHERE taskId = ?`,
 

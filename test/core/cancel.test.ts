@@ -10,19 +10,10 @@ import { defineContext } from '../../src/core/context.ts'
 import { resume } from '../../src/core/decide.ts'
 import { fold } from '../../src/core/fold.ts'
 import { dueAtMs, emptyTask } from '../../src/core/task.ts'
-import { defineTool, type Tool } from '../../src/core/tool.ts'
+import type { Tool } from '../../src/core/tool.ts'
+import { bookingTool as tool } from '../booking-tool.ts'
 import { call, Play } from '../play.ts'
 
-const tool = (name: string, change: Partial<Tool<any>> = {}): Tool<any> =>
-  defineTool({
-    name,
-    description: name,
-    inputSchema: z.object({ n: z.number() }),
-    effect: 'external',
-    idempotent: true,
-    execute: () => null,
-    ...change,
-  })
 const book = tool('book', { undo: () => null })
 const pay = tool('pay', { idempotent: false, undo: () => null, timeout: '10s' })
 const mail = tool('mail')

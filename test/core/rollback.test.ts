@@ -16,7 +16,8 @@ import { pastAt } from '../../src/core/past.ts'
 import { rollbackTo } from '../../src/core/rollback.ts'
 import { fold } from '../../src/core/fold.ts'
 import { dueAtMs, emptyTask, type OpenStep, type Task } from '../../src/core/task.ts'
-import { defineTool, type Tool } from '../../src/core/tool.ts'
+import type { Tool } from '../../src/core/tool.ts'
+import { bookingTool as tool } from '../booking-tool.ts'
 import { call, Play } from '../play.ts'
 
 const context = defineContext({
@@ -24,16 +25,6 @@ const context = defineContext({
   note: z.string().optional(),
   list: { schema: z.array(z.number()), initial: [], merge: 'append' },
 })
-const tool = (name: string, change: Partial<Tool<any>> = {}): Tool<any> =>
-  defineTool({
-    name,
-    description: name,
-    inputSchema: z.object({ n: z.number() }),
-    effect: 'external',
-    idempotent: true,
-    execute: () => null,
-    ...change,
-  })
 const act = tool('act', { undo: () => null })
 const pay = tool('pay', { idempotent: false, undo: () => null, timeout: '10s' })
 const mail = tool('mail')
