@@ -2,7 +2,7 @@
 // tables by prepared statements and nothing else. Two commits a turn, as the engine does, or many turns a commit.
 
 import { DatabaseSync } from 'node:sqlite'
-import { migrations } from '../src/store/schema.ts'
+import { migrations } from '../src/store/sqlite/schema.ts'
 
 type Row = Record<string, string | number | null>
 

@@ -193,7 +193,7 @@ test('A36, D04: a store that is away in every kind of state is waited for withou
     await new Promise((wake) => setTimeout(wake, 60))
     return { calls: [{ name: 'OK' }] }
   }
-  const { openSqlite } = await import('../src/store/sqlite.ts')
+  const { openSqlite } = await import('../src/store/sqlite/engine.ts')
   const store = await openSqlite(path, { lockTimeoutMs: 30 })
   onTestFinished(() => store.close())
   let faults = 0
@@ -262,7 +262,7 @@ test('A36, D03: a store that is gone for a minute in each state is not run after
     rest: { wait: { delay: '10s' }, on: { DONE: 'ask' } },
     ask: { human: { question: '?' }, timeout: '1h', on: { yes: 'done', $timeout: 'done' } },
   })
-  const { openSqlite } = await import('../src/store/sqlite.ts')
+  const { openSqlite } = await import('../src/store/sqlite/engine.ts')
   const real = await openSqlite(join(folder(), 'store.db'))
   onTestFinished(() => real.close())
   let goneUntilMs = 0
@@ -322,7 +322,7 @@ test('a call that is approved when no step is left keeps no worker busy while an
     { limits: { steps: 2 } },
   )
   const script: Script = () => ({ calls: [{ name: 'pay', arguments: { to: 'bob', amount: 5 } }, { name: 'slow' }] })
-  const { openSqlite } = await import('../src/store/sqlite.ts')
+  const { openSqlite } = await import('../src/store/sqlite/engine.ts')
   const real = await openSqlite(join(folder(), 'store.db'))
   onTestFinished(() => real.close())
   let commits = 0

@@ -16,7 +16,7 @@ import {
   type OrchestratorOptions,
   type ScheduleOptions,
 } from '../src/orchestrator.ts'
-import { openSqlite } from '../src/store/sqlite.ts'
+import { openSqlite } from '../src/store/sqlite/engine.ts'
 import type { ScheduleRow, Store } from '../src/store/store.ts'
 import { VirtualClock } from './clock.ts'
 import { folder } from './folder.ts'

@@ -8,7 +8,7 @@ import { defineAgent, type State } from '../src/core/agent.ts'
 import { defineContext } from '../src/core/context.ts'
 import { usd } from '../src/core/price.ts'
 import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
-import { openSqlite } from '../src/store/sqlite.ts'
+import { openSqlite } from '../src/store/sqlite/engine.ts'
 import type { Store } from '../src/store/store.ts'
 import { folder } from './folder.ts'
 

@@ -16,7 +16,7 @@ import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from 
 import { definitionOf } from '../src/outfit.ts'
 import { systemRuntime } from '../src/runtime.ts'
 import { genesis, hashOf } from '../src/store/log.ts'
-import { openSqlite } from '../src/store/sqlite.ts'
+import { openSqlite } from '../src/store/sqlite/engine.ts'
 import type { Store } from '../src/store/store.ts'
 import { signalbox } from './cli/signalbox.ts'
 import { folder } from './folder.ts'

@@ -1,124 +1,129 @@
-// The gates in SQLite: breakers and places, as the events say. Whether a commit may pass them is asked inside its own
+// The gates in a store: breakers and places, as the events say. Whether a commit may pass them is asked inside its own
 // transaction, so two workers never both take the last place or both probe.
 
+import type { Take } from '../core/draft.ts'
 import type { Event } from '../core/event.ts'
-import type { Statements } from './statements.ts'
 import type { Commit } from './store.ts'
+import { all, one, run, type Tx } from './tx.ts'
 
 /** Who has not come this long after it was to be looked for has lost its turn: its worker is gone. */
 const staleMs = 10_000
+/** More than there can be. */
+const everyone = Number.MAX_SAFE_INTEGER
 
-/** Breakers and places, on prepared statements. Every method is called inside a transaction. */
-export class SqliteGates {
-  readonly #sql: Statements
-
-  constructor(sql: Statements) {
-    this.#sql = sql
+/** The gates at which a commit asks for room, gives some back, or changes a breaker. Nobody else does so at the same time. */
+export function* holdGates({ events, gates }: Commit): Tx<void> {
+  const keys = new Set(gates?.takes.map(({ key }) => key))
+  for (const { type, data } of events) {
+    if (type === 'breaker.changed' || type === 'slot.freed' || type === 'step.queued') keys.add(data.key)
   }
+  for (const key of [...keys].sort()) yield* run('holdGate', key)
+}
 
-  /** Undefined when the gates are as the commit was decided on; else the steps for which there is no place, and until when. */
-  refusal({ events, gates, task }: Commit): ReadonlyMap<number, number> | undefined {
-    const none = new Map<number, number>()
-    const changed = new Set<string>()
+/** Undefined when the gates are as the commit was decided on; else the steps for which there is no place, and until when. */
+export function* gatesRefusal({ events, gates, task }: Commit): Tx<ReadonlyMap<number, number> | undefined> {
+  const none = new Map<number, number>()
+  const changed = new Set<string>()
+  for (const { type, data } of events) {
+    if (type !== 'breaker.changed' || changed.has(data.key)) continue
+    changed.add(data.key)
+    const row = yield* one<{ version: number }>('breaker', data.key)
+    if (data.version !== (row?.version ?? 0) + 1) return none
+  }
+  if (!gates) return undefined
+  for (const key of gates.admits) {
+    // What this commit makes of a breaker itself is held to its version, above; the row is as it was before.
+    if (changed.has(key)) continue
+    const row = yield* one<{ status: string; pausedUntilMs: number }>('breaker', key)
+    if (row && (row.status !== 'closed' || row.pausedUntilMs > gates.nowMs)) return none
+  }
+  const full = new Map<number, number>()
+  for (const [index, take] of gates.takes.entries()) {
+    // Those who come first in the same commit and do not wait yet are before this one all the same.
+    let [before, freed] = [0, 0]
+    for (const { key, step } of gates.takes.slice(0, index)) {
+      if (key === take.key && (yield* statusOf(key, task.id, step)) !== 'waiting') before += 1
+    }
     for (const { type, data } of events) {
-      if (type !== 'breaker.changed' || changed.has(data.key)) continue
-      changed.add(data.key)
-      if (data.version !== ((this.#sql.breaker.get(data.key)?.['version'] ?? 0) as number) + 1) return none
+      if (type !== 'slot.freed' || data.key !== take.key) continue
+      if ((yield* statusOf(data.key, task.id, data.step)) === 'active') freed += 1
     }
-    if (!gates) return undefined
-    for (const key of gates.admits) {
-      // What this commit makes of a breaker itself is held to its version, above; the row is as it was before.
-      if (changed.has(key)) continue
-      const row = this.#sql.breaker.get(key)
-      if (row && (row['status'] !== 'closed' || (row['pausedUntilMs'] as number) > gates.nowMs)) return none
-    }
-    const full = new Map<number, number>()
-    for (const [index, take] of gates.takes.entries()) {
-      // Those who come first in the same commit and do not wait yet are before this one all the same.
-      const earlier = gates.takes.slice(0, index).filter(({ key }) => key === take.key)
-      const before = earlier.filter(({ step }) => this.#statusOf(take.key, task.id, step) !== 'waiting').length
-      const freed = events.filter(
-        ({ type, data }) =>
-          type === 'slot.freed' && data.key === take.key && this.#statusOf(data.key, task.id, data.step) === 'active',
-      ).length
-      const untilMs = this.#fullUntil(take, task.id, gates.nowMs, before, freed)
-      if (untilMs !== undefined) full.set(take.step, untilMs)
-    }
-    return full.size > 0 ? full : undefined
+    const untilMs = yield* fullUntil(take, task.id, gates.nowMs, before, freed)
+    if (untilMs !== undefined) full.set(take.step, untilMs)
   }
+  return full.size > 0 ? full : undefined
+}
 
-  #statusOf(key: string, taskId: string, step: number): string | undefined {
-    return this.#sql.slot.get(key, taskId, step)?.['status'] as string | undefined
-  }
+function* statusOf(key: string, taskId: string, step: number): Tx<string | undefined> {
+  return (yield* one<{ status: string }>('slot', key, taskId, step))?.status
+}
 
-  /** Until when there is no place for a call, with `before` others of its commit before it and `freed` places given back. */
-  #fullUntil(
-    { key, step, concurrency, rate }: NonNullable<Commit['gates']>['takes'][number],
-    taskId: string,
-    nowMs: number,
-    before: number,
-    freed: number,
-  ): number | undefined {
-    const mine = this.#sql.slot.get(key, taskId, step)
-    const sinceMs = mine?.['status'] === 'waiting' ? (mine['atMs'] as number) : nowMs + 1
-    const place = { key, taskId, step, atMs: sinceMs, staleMs: nowMs - staleMs }
-    const ahead = before + (this.#sql.ahead.get(place)!['n'] as number)
-    if (concurrency !== null) {
-      const { n, untilMs } = this.#sql.activeSlots.get(key, nowMs) as { n: number; untilMs: number | null }
-      if (n - freed + ahead >= concurrency) return Math.max(nowMs + 1, untilMs ?? nowMs + 1_000)
-    }
-    if (rate !== null) {
-      const recent = this.#sql.recentlyBegun.all(key, nowMs - rate.periodMs, rate.calls)
-      const begun = recent.map((row) => row['atMs'] as number)
-      // The call that has to be forgotten before there is room: the one so many places back.
-      const last = begun[Math.max(0, rate.calls - 1 - ahead)]
-      if (begun.length + ahead >= rate.calls) return (last ?? nowMs) + rate.periodMs
-    }
-    return undefined
+/** Until when there is no place for a call, with `before` others of its commit before it and `freed` places given back. */
+function* fullUntil(
+  { key, step, concurrency, rate }: Take,
+  taskId: string,
+  nowMs: number,
+  before: number,
+  freed: number,
+): Tx<number | undefined> {
+  const mine = yield* one<{ status: string; atMs: number }>('slot', key, taskId, step)
+  const sinceMs = mine?.status === 'waiting' ? mine.atMs : nowMs + 1
+  const waiting = yield* one<{ n: number }>('ahead', key, nowMs - staleMs, sinceMs, taskId, step)
+  const ahead = before + waiting!.n
+  if (concurrency !== null) {
+    const { n, untilMs } = (yield* one<{ n: number; untilMs: number | null }>('activeSlots', key, nowMs))!
+    if (n - freed + ahead >= concurrency) return Math.max(nowMs + 1, untilMs ?? nowMs + 1_000)
   }
-
-  /** Writes what follows from an event. */
-  write(event: Event): void {
-    const { taskId, at } = event
-    if (event.type === 'breaker.changed') {
-      const { key, version, status, failures, untilMs, probe, pausedUntilMs } = event.data
-      this.#sql.writeBreaker.run(key, version, status, failures, untilMs, probe, pausedUntilMs, taskId, event.seq)
-    } else if (event.type === 'step.queued') {
-      const { key, step, untilMs } = event.data
-      this.#sql.queueSlot.run(key, taskId, step, at, untilMs)
-    } else if (event.type === 'slot.taken') {
-      const { key, step, concurrency, periodMs, untilMs } = event.data
-      if (periodMs !== null) {
-        this.#sql.forgetBegun.run(key, at - periodMs)
-        this.#sql.begin.run(key, at, taskId, event.seq)
-      }
-      this.#sql.takeSlot.run(key, taskId, step, at, untilMs, concurrency, periodMs)
-    } else if (event.type === 'slot.freed') {
-      const { key, step } = event.data
-      this.#sql.dropSlot.run(key, taskId, step)
-    }
+  if (rate !== null) {
+    const begun = yield* all<{ atMs: number }>('recentlyBegun', key, nowMs - rate.periodMs, rate.calls)
+    // The call that has to be forgotten before there is room: the one so many places back.
+    const last = begun[Math.max(0, rate.calls - 1 - ahead)]
+    if (begun.length + ahead >= rate.calls) return (last?.atMs ?? nowMs) + rate.periodMs
   }
+  return undefined
+}
 
-  /**
-   * Calls up those who wait: all when a breaker has closed or opened, else the first, as many as there may be room for. Also
-   * when one begins to wait: the place that it was refused may have been given back before it stood in the queue.
-   */
-  wake(events: readonly Event[]): void {
-    for (const { type, data, at: nowMs } of events) {
-      if (type === 'breaker.changed' && data.status !== 'half-open') {
-        this.#sql.wakeWaiting.run({ key: data.key, nowMs, room: -1 })
-      } else if (type === 'slot.freed') {
-        this.#sql.wakeWaiting.run({ key: data.key, nowMs, room: Math.max(1, this.#room(data.key, nowMs)) })
-      } else if (type === 'step.queued' && data.reason === 'busy') {
-        this.#sql.wakeWaiting.run({ key: data.key, nowMs, room: Math.max(0, this.#room(data.key, nowMs)) })
-      }
+/** Writes what follows from an event. */
+export function* writeGate(event: Event): Tx<void> {
+  const { taskId, at } = event
+  if (event.type === 'breaker.changed') {
+    const { key, version, status, failures, untilMs, probe, pausedUntilMs } = event.data
+    yield* run('writeBreaker', key, version, status, failures, untilMs, probe, pausedUntilMs, taskId, event.seq)
+  } else if (event.type === 'step.queued') {
+    const { key, step, untilMs } = event.data
+    yield* run('queueSlot', key, taskId, step, at, untilMs)
+  } else if (event.type === 'slot.taken') {
+    const { key, step, concurrency, periodMs, untilMs } = event.data
+    if (periodMs !== null) {
+      yield* run('forgetBegun', key, at - periodMs)
+      yield* run('begin', key, at, taskId, event.seq)
+    }
+    yield* run('takeSlot', key, taskId, step, at, untilMs, concurrency, periodMs)
+  } else if (event.type === 'slot.freed') {
+    const { key, step } = event.data
+    yield* run('dropSlot', key, taskId, step)
+  }
+}
+
+/**
+ * Calls up those who wait: all when a breaker has closed or opened, else the first, as many as there may be room for. Also
+ * when one begins to wait: the place that it was refused may have been given back before it stood in the queue.
+ */
+export function* wakeWaiting(events: readonly Event[]): Tx<void> {
+  for (const { type, data, at: nowMs } of events) {
+    if (type === 'breaker.changed' && data.status !== 'half-open') {
+      yield* run('wakeWaiting', data.key, nowMs, everyone)
+    } else if (type === 'slot.freed') {
+      yield* run('wakeWaiting', data.key, nowMs, Math.max(1, yield* room(data.key, nowMs)))
+    } else if (type === 'step.queued' && data.reason === 'busy') {
+      yield* run('wakeWaiting', data.key, nowMs, Math.max(0, yield* room(data.key, nowMs)))
     }
   }
+}
 
-  /** How many more calls a gate takes at once, as far as its rows say; 0 for one that only counts calls in a stretch of time. */
-  #room(key: string, nowMs: number): number {
-    const { n } = this.#sql.activeSlots.get(key, nowMs) as { n: number }
-    const { concurrency, periodMs } = this.#sql.concurrency.get(key) as Record<string, number | null>
-    return (concurrency ?? (periodMs === null ? 1 : n)) - n
-  }
+/** How many more calls a gate takes at once, as far as its rows say; 0 for one that only counts calls in a stretch of time. */
+function* room(key: string, nowMs: number): Tx<number> {
+  const { n } = (yield* one<{ n: number }>('activeSlots', key, nowMs))!
+  const { concurrency, periodMs } = (yield* one<Record<string, number | null>>('concurrency', key))!
+  return (concurrency ?? (periodMs === null ? 1 : n)) - n
 }

@@ -2,7 +2,7 @@
 
 import { Fault } from '../core/fault.ts'
 import type { Runtime } from '../runtime.ts'
-import { openSqlite } from './sqlite.ts'
+import { openSqlite } from './sqlite/engine.ts'
 import type { Store } from './store.ts'
 
 /** How to open a store. */

@@ -2,16 +2,13 @@
 // again. `verify` holds it beside the rows that are there. What is due when, who holds a lease and who waits at a gate
 // changes without events and is not compared; that a task which must go on has a job is.
 
-import { DatabaseSync } from 'node:sqlite'
 import { fold } from '../core/fold.ts'
 import { emptyTask, ownerOf, type Task } from '../core/task.ts'
-import { Derived } from './derived.ts'
+import { writeAnew, writeJob } from './derived.ts'
 import { taskRow } from './rows.ts'
-import { migrations } from './schema.ts'
-import { prepare, type Statements } from './statements.ts'
+import { openScratch, type Scratch } from './sqlite/scratch.ts'
 import type { LoggedEvent, SealedEvent } from './store.ts'
-
-type Row = Readonly<Record<string, unknown>>
+import { one, together, type Row, type Tx } from './tx.ts'
 
 /** The rows of one task, by table. */
 interface Rows {
@@ -27,48 +24,32 @@ interface Rows {
 
 /** A place in memory where the rows of one task after the other are written. */
 export class Shadow {
-  readonly #db = new DatabaseSync(':memory:')
-  readonly #sql: Statements
-  readonly #derived: Derived
+  readonly #scratch: Scratch = openScratch()
 
-  constructor() {
-    for (const { sql } of migrations) this.#db.exec(sql)
-    this.#sql = prepare(this.#db)
-    this.#derived = new Derived(this.#sql)
+  /** Gives the memory back. */
+  close(): void {
+    this.#scratch.close()
   }
 
   /** What in a store is not as the task's events say, or undefined. `events` are all of the task's, in order. */
-  problem(
-    sql: Statements,
-    taskId: string,
-    events: readonly LoggedEvent[],
-    sealed: readonly SealedEvent[],
-  ): string | undefined {
+  *problem(taskId: string, events: readonly LoggedEvent[], sealed: readonly SealedEvent[]): Tx<string | undefined> {
     const meant = events.length === 0 ? none : this.#rows(taskId, events, sealed)
-    const found = within(sql, rowsOf(sql, taskId), meant)
+    const found = yield* within(yield* rowsOf(taskId), meant)
     for (const [table, key] of keys) {
       const problem = difference(table, key, found[table], meant[table])
       if (problem !== undefined) return problem
     }
-    return breakerProblem(sql, found.breakers, meant.breakers)
+    return yield* breakerProblem(found.breakers, meant.breakers)
   }
 
   #rows(taskId: string, events: readonly LoggedEvent[], sealed: readonly SealedEvent[]): Rows {
     const task = fold(emptyTask(taskId), events)
     const { seq, hash } = sealed.at(-1)!
-    this.#db.exec('BEGIN')
-    try {
-      this.#derived.writeAnew(taskRow(task, { seq, hash }), task, events, sealed)
-      this.#derived.writeJob(task, {})
-      return { ...rowsOf(this.#sql, taskId), task }
-    } finally {
-      this.#db.exec('ROLLBACK')
-    }
-  }
-
-  /** Gives the memory back. */
-  close(): void {
-    this.#db.close()
+    return this.#scratch.tryOut(function* () {
+      yield* writeAnew(taskRow(task, { seq, hash }), task, events, sealed)
+      yield* writeJob(task, {})
+      return { ...(yield* rowsOf(taskId)), task }
+    })
   }
 }
 
@@ -93,32 +74,35 @@ const keys = [
   ['jobs', 'definition'],
 ] as const
 
-function rowsOf(sql: Statements, taskId: string): Rows {
-  return {
-    task: undefined,
-    tasks: sql.task.all(taskId),
-    children: sql.childRows.all(taskId),
-    members: sql.memberRows.all(taskId),
-    context: sql.contextRows.all(taskId),
-    inbox: sql.inboxRows.all(taskId),
-    breakers: sql.breakerRows.all(taskId),
-    jobs: sql.jobRow.all(taskId),
-  }
+function* rowsOf(taskId: string): Tx<Rows> {
+  const [tasks, children, members, context, inbox, breakers, jobs] = yield* together<
+    [Row[], Row[], Row[], Row[], Row[], Row[], Row[]]
+  >(
+    ['task', taskId],
+    ['childRows', taskId],
+    ['memberRows', taskId],
+    ['contextRows', taskId],
+    ['inboxRows', taskId],
+    ['breakerRows', taskId],
+    ['jobRow', taskId],
+  )
+  return { task: undefined, tasks, children, members, context, inbox, breakers, jobs }
 }
 
 /**
  * In a tree, what one task wrote to the context may be overwritten by another, with a later version; and a task that waits for
  * a human only may have a job because its family has something to tell.
  */
-function within(sql: Statements, found: Rows, meant: Rows): Rows {
+function* within(found: Rows, meant: Rows): Tx<Rows> {
   const { task } = meant
   if (!task?.tree) return found
-  const isLater = ({ key, version }: Row): boolean => {
-    const there = sql.contextVersion.get(ownerOf(task), key as string)?.['version'] as number | undefined
-    return (there ?? 0) > (version as number)
-  }
   const names = new Set(found.context.map(({ name }) => name))
-  const overwritten = task.sharing ? meant.context.filter((row) => !names.has(row['name']) && isLater(row)) : []
+  const overwritten: Row[] = []
+  for (const row of task.sharing ? meant.context : []) {
+    if (names.has(row['name'])) continue
+    const there = yield* one<{ version: number }>('contextVersion', ownerOf(task), row['key']!)
+    if ((there?.version ?? 0) > (row['version'] as number)) overwritten.push(row)
+  }
   return {
     ...found,
     context: [...found.context, ...overwritten],
@@ -147,7 +131,7 @@ function columnProblem(table: string, key: string, found: Row, meant: Row): stri
 }
 
 /** A breaker is everyone's: the row names the event that changed it last, and its version never goes back. */
-function breakerProblem(sql: Statements, found: readonly Row[], meant: readonly Row[]): string | undefined {
+function* breakerProblem(found: readonly Row[], meant: readonly Row[]): Tx<string | undefined> {
   const said = new Map(meant.map((row) => [row['key'], row]))
   for (const row of found) {
     const event = said.get(row['key'])
@@ -156,8 +140,9 @@ function breakerProblem(sql: Statements, found: readonly Row[], meant: readonly 
     if (problem !== undefined) return problem
   }
   for (const row of meant) {
-    const version = sql.breaker.get(row['key'] as string)?.['version'] as number | undefined
-    if ((version ?? 0) < (row['version'] as number)) return `breakers ${String(row['key'])} is older than the log`
+    const there = yield* one<{ version: number }>('breaker', row['key']!)
+    if ((there?.version ?? 0) < (row['version'] as number))
+      return `breakers ${String(row['key'])} is older than the log`
   }
   return undefined
 }

@@ -56,6 +56,8 @@ export interface Commit {
   readonly lease?: string
   /** Whether the lease is kept after the commit, because the worker goes on. */
   readonly keep?: boolean
+  /** Something has come of what was delivered before: it counts as delivered for the first time. */
+  readonly progress?: boolean
   /** Tasks that begin with it: children of this one. */
   readonly children?: readonly { readonly task: Task; readonly events: readonly Event[] }[]
   /** What was heard of the family when it was decided. */
@@ -97,6 +99,8 @@ export interface GateRow {
 export interface Claim {
   readonly taskId: string
   readonly lease: string
+  /** How often it was given to a worker in a row without being given back, this time included, and nothing came of it. */
+  readonly deliveries: number
 }
 
 /** What a worker asks for. */

@@ -7,7 +7,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { fold } from '../../src/core/fold.ts'
 import { emptyTask } from '../../src/core/task.ts'
 import { createOrchestrator } from '../../src/orchestrator.ts'
-import { openSqlite } from '../../src/store/sqlite.ts'
+import { openSqlite } from '../../src/store/sqlite/engine.ts'
 import { told } from './corpus.ts'
 
 const names = readdirSync(import.meta.dirname)

@@ -17,7 +17,7 @@ import { usd } from '../../src/core/price.ts'
 import { loadTask } from '../../src/door.ts'
 import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from '../../src/orchestrator.ts'
 import { scriptedModel, type Script, type ScriptAnswer } from '../../src/providers/scripted.ts'
-import { openSqlite } from '../../src/store/sqlite.ts'
+import { openSqlite } from '../../src/store/sqlite/engine.ts'
 import { playHistory } from '../store/history.ts'
 import { told } from './corpus.ts'
 

@@ -14,7 +14,7 @@ import { defineTool } from '../../src/core/tool.ts'
 import { createOrchestrator } from '../../src/orchestrator.ts'
 import { systemRuntime, type Probe } from '../../src/runtime.ts'
 import { createKeys } from '../../src/store/key.ts'
-import { openSqlite } from '../../src/store/sqlite.ts'
+import { openSqlite } from '../../src/store/sqlite/engine.ts'
 
 const [, , path, ledgerPath, killAt] = process.argv as unknown as [string, string, string, string, string]
 

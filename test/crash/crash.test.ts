@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { writePoints } from '../../src/runtime.ts'
 import { createOrchestrator } from '../../src/orchestrator.ts'
-import { openSqlite } from '../../src/store/sqlite.ts'
+import { openSqlite } from '../../src/store/sqlite/engine.ts'
 import { folder } from '../folder.ts'
 
 interface Line {

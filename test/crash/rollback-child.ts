@@ -5,7 +5,7 @@
 // node rollback-child.ts STORE LEDGER BACK|cancel 'POINT PHASE N'
 
 import { systemRuntime, type Probe } from '../../src/runtime.ts'
-import { openSqlite } from '../../src/store/sqlite.ts'
+import { openSqlite } from '../../src/store/sqlite/engine.ts'
 import { createOrchestrator } from '../../src/orchestrator.ts'
 import { entryOf, ledgerOf, twenty } from '../twenty.ts'
 

@@ -8,7 +8,7 @@ import { defineContext } from '../../src/core/context.ts'
 import { isFault } from '../../src/core/fault.ts'
 import { createOrchestrator } from '../../src/orchestrator.ts'
 import { systemRuntime, type Probe } from '../../src/runtime.ts'
-import { openSqlite } from '../../src/store/sqlite.ts'
+import { openSqlite } from '../../src/store/sqlite/engine.ts'
 
 const [path, killAt] = process.argv.slice(2) as [string, string]
 

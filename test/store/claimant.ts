@@ -2,7 +2,7 @@
 //
 // node claimant.ts STORE NAME
 
-import { openSqlite } from '../../src/store/sqlite.ts'
+import { openSqlite } from '../../src/store/sqlite/engine.ts'
 
 const [, , path, name] = process.argv as unknown as [string, string, string, string]
 const store = await openSqlite(path, { lockTimeoutMs: 60_000 })

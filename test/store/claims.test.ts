@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { start } from '../../src/core/start.ts'
 import { genesis } from '../../src/store/log.ts'
-import { openSqlite } from '../../src/store/sqlite.ts'
+import { openSqlite } from '../../src/store/sqlite/engine.ts'
 import { folder } from '../folder.ts'
 import { machine } from './history.ts'
 

@@ -147,9 +147,11 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
       const { store } = await open()
       await store.commit(first(begin()))
       expect(await store.claim({ ...claim, nowMs: 999 })).toEqual([])
-      expect(await store.claim(claim)).toEqual([{ taskId: 't', lease: 'l1' }])
+      expect(await store.claim(claim)).toEqual([{ taskId: 't', lease: 'l1', deliveries: 1 }])
       expect(await store.claim({ ...claim, lease: 'l2', nowMs: 2_999 })).toEqual([])
-      expect(await store.claim({ ...claim, lease: 'l2', nowMs: 3_000 })).toEqual([{ taskId: 't', lease: 'l2' }])
+      expect(await store.claim({ ...claim, lease: 'l2', nowMs: 3_000 })).toEqual([
+        { taskId: 't', lease: 'l2', deliveries: 2 },
+      ])
     })
 
     test('gives only tasks of the definitions that are asked for, at most as many as asked, oldest first', async () => {
@@ -186,7 +188,9 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
       expect((await store.renew([{ taskId: 't', lease: 'l1' }], 1_000, 2_900))[0]!.held).toBe(true)
       expect(await store.claim({ ...claim, lease: 'l2', nowMs: 3_500 })).toEqual([])
       await store.release([{ taskId: 't', lease: 'l1' }], 3_500)
-      expect(await store.claim({ ...claim, lease: 'l2', nowMs: 3_500 })).toEqual([{ taskId: 't', lease: 'l2' }])
+      expect(await store.claim({ ...claim, lease: 'l2', nowMs: 3_500 })).toEqual([
+        { taskId: 't', lease: 'l2', deliveries: 1 },
+      ])
     })
 
     test('leaves a task with its worker when somebody outside writes to it', async () => {

@@ -4,7 +4,7 @@
 import { DatabaseSync } from 'node:sqlite'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { openSqlite } from '../../src/store/sqlite.ts'
+import { openSqlite } from '../../src/store/sqlite/engine.ts'
 import type { Finding } from '../../src/store/store.ts'
 import { hashOf, seal } from '../../src/store/log.ts'
 import { folder } from '../folder.ts'

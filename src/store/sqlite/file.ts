@@ -1,7 +1,7 @@
 // A store's file: opens it, brings its tables up to date, and refuses what is not ours before anything is written.
 
 import { DatabaseSync } from 'node:sqlite'
-import { Fault } from '../core/fault.ts'
+import { Fault } from '../../core/fault.ts'
 import { applicationId, migrations } from './schema.ts'
 
 /**

@@ -3,7 +3,7 @@
 // another process is writing, this one waits by a timer and not in the database, so that nothing else stands still.
 
 import type { DatabaseSync } from 'node:sqlite'
-import type { Probe, WritePoint } from '../runtime.ts'
+import type { Probe, WritePoint } from '../../runtime.ts'
 import { isBusy, toFault } from './fault.ts'
 
 interface Write {

@@ -3,7 +3,7 @@
 // many tasks share a commit, that touches half as many pages as rows that lie where their task lies. No table but
 // `payloads` holds a payload, so that one that is erased is gone.
 
-import { sha256 } from './log.ts'
+import { sha256 } from '../log.ts'
 
 /** One step of the schema. Its text never changes once released: the checksum would tell. */
 export interface Migration {
@@ -160,6 +160,13 @@ const sqliteMigrations: readonly Migration[] = [
       CREATE UNIQUE INDEX schedules_by_name ON schedules (name) WHERE removedAtMs IS NULL;
     `,
   },
+  {
+    version: 3,
+    name: 'deliveries',
+    sql: `
+      ALTER TABLE jobs ADD COLUMN deliveries INTEGER NOT NULL DEFAULT 0;
+    `,
+  },
 ]
 
 /** The migrations of SQLite, with their checksums. */
@@ -167,17 +174,3 @@ export const migrations: readonly (Migration & { readonly checksum: string })[] 
   ...migration,
   checksum: sha256(migration.sql.replaceAll(/\s+/g, ' ').trim()),
 }))
-
-/** The tables that follow from the log. */
-export const derivedTables = [
-  'tasks',
-  'children',
-  'members',
-  'trees',
-  'context',
-  'jobs',
-  'inbox',
-  'breakers',
-  'slots',
-  'begun',
-] as const

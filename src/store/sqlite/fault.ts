@@ -1,6 +1,6 @@
 // What SQLite says when the world fails, as Faults.
 
-import { Fault, isFault, messageOf } from '../core/fault.ts'
+import { Fault, isFault, messageOf } from '../../core/fault.ts'
 
 /** Reads what node:sqlite threw. Faults of ours pass through; so does what is a defect and not the world's failure. */
 export function toFault(thrown: unknown, path: string): unknown {
