@@ -5,7 +5,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     isolate: false,
     testTimeout: 60_000,
-    globalSetup: ['test/build.ts'],
+    globalSetup: ['test/build.ts', 'test/postgres/setup.ts'],
     reporters: ['default', './test/summary.ts'],
   },
 })
