@@ -25,10 +25,10 @@ async function ask(what: 'server' | 'template'): Promise<string> {
   return text
 }
 
-/** A fresh and empty database; gives its address. It is gone when the test ends, or the run where no test has begun. */
-export async function testDatabase(): Promise<string> {
+/** A fresh and empty database; gives its address. It is gone when the test ends, or the run where no test has begun or it is `lasting`. */
+export async function testDatabase({ lasting = false }: { readonly lasting?: boolean } = {}): Promise<string> {
   const name = inject('postgres').prefix + randomBytes(6).toString('hex')
-  atEnd(async () => admin(await serverUrl(), `drop database if exists "${name}" with (force)`))
+  if (!lasting) atEnd(async () => admin(await serverUrl(), `drop database if exists "${name}" with (force)`))
   const url = new URL(await serverUrl())
   await admin(url.href, `create database "${name}" template template0`)
   url.pathname = name

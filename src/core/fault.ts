@@ -44,6 +44,7 @@ export type FaultCode =
   | 'SECRET_REFUSED'
   | 'STORE_CLOSED'
   | 'STORE_CORRUPT'
+  | 'STORE_DENIED'
   | 'STORE_FAILED'
   | 'STORE_FULL'
   | 'STORE_LOCKED'

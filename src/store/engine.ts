@@ -24,7 +24,7 @@ export interface Engine {
   wipe(): Promise<boolean>
   /** Tells other processes that tasks have changed: a hint. */
   announce(taskIds: readonly string[]): void
-  /** Calls back when another process has told that tasks have changed; an empty list: some have. */
+  /** Calls back when another process tells that tasks have changed: a hint. The last who asks is called. */
   listen(heard: (taskIds: readonly string[]) => void): void
   /** The database's clock, in ms since 1970; undefined where it is this machine's. */
   now?(): Promise<number>

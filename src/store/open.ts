@@ -2,6 +2,7 @@
 
 import { Fault } from '../core/fault.ts'
 import type { Runtime } from '../runtime.ts'
+import { openPostgres } from './postgres/engine.ts'
 import { openSqlite } from './sqlite/engine.ts'
 import type { Store } from './store.ts'
 
@@ -12,16 +13,15 @@ export interface OpenOptions {
   readonly create?: boolean
 }
 
-/** Opens `sqlite:PATH`. Throws STORE_UNSUPPORTED for any other address, and what the engine throws. */
+/** Opens `sqlite:PATH` or `postgres://…`. Throws STORE_UNSUPPORTED for any other address, and what the engine throws. */
 export async function openStore(address: string, { runtime, create = true }: OpenOptions): Promise<Store> {
+  const options = { create, now: () => runtime.now(), ...(runtime.probe === undefined ? {} : { probe: runtime.probe }) }
+  if (/^postgres(ql)?:/.test(address)) return openPostgres(address, options)
   const [, path] = /^sqlite:(.+)$/.exec(address) ?? []
-  if (path === undefined) {
-    throw new Fault(
-      'STORE_UNSUPPORTED',
-      `${JSON.stringify(address)} is not a store that Signalbox can open.`,
-      'Write sqlite:PATH, such as sqlite:./signalbox.db.',
-    )
-  }
-  const probe = runtime.probe === undefined ? {} : { probe: runtime.probe }
-  return openSqlite(path, { create, now: () => runtime.now(), ...probe })
+  if (path !== undefined) return openSqlite(path, options)
+  throw new Fault(
+    'STORE_UNSUPPORTED',
+    `${JSON.stringify(address)} is not a store that Signalbox can open.`,
+    'Write sqlite:PATH, such as sqlite:./signalbox.db, or postgres://HOST/DATABASE.',
+  )
 }

@@ -80,7 +80,6 @@ export class SqlStore implements Store {
     this.#engine = engine
     this.#address = address
     this.#salt = salt
-    engine.listen((taskIds) => void this.#hear(taskIds).catch(() => undefined))
   }
 
   // ---- Writing -----------------------------------------------------------------------------------------------------
@@ -343,6 +342,7 @@ export class SqlStore implements Store {
   // ---- Who is told -------------------------------------------------------------------------------------------------
 
   watch(listener: (row: TaskRow, news: boolean) => void, taskId = ''): () => void {
+    this.#engine.listen((taskIds) => void this.#hear(taskIds).catch(() => undefined))
     const listeners = this.#listeners.get(taskId) ?? new Set()
     this.#listeners.set(taskId, listeners.add(listener))
     return () => {

@@ -73,7 +73,7 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
     test('on another head writes nothing', async () => {
       const { store, dump } = await open()
       await store.commit(first(begin()))
-      const before = dump()
+      const before = await dump()
       expect(await store.commit(first(begin()))).toEqual({ ok: false, reason: 'conflict' })
       const { work, head } = await loaded(store)
       poke(work)
@@ -85,7 +85,7 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
           task: work.task,
         }),
       ).toEqual({ ok: false, reason: 'conflict' })
-      expect(dump()).toEqual(before)
+      expect(await dump()).toEqual(before)
       expect((await store.verify()).findings).toEqual([])
     })
 
@@ -93,12 +93,9 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
       const { store } = await open()
       await store.commit(first(begin()))
       const { head } = await loaded(store)
+      const works = await Promise.all(Array.from({ length: 20 }, async () => poke((await loaded(store)).work)))
       const results = await Promise.all(
-        Array.from({ length: 20 }, async () => {
-          const { work } = await loaded(store)
-          poke(work)
-          return store.commit({ point: 'signal', head, events: work.events, task: work.task })
-        }),
+        works.map(({ events, task }) => store.commit({ point: 'signal', head, events, task })),
       )
       expect(results.filter(({ ok }) => ok).length).toBe(1)
       expect((await store.read('t')).length).toBe(head.seq + 1)
@@ -169,7 +166,7 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
       await store.claim(claim)
       const { work, head } = await loaded(store)
       await store.claim({ ...claim, lease: 'l2', nowMs: 3_000 })
-      const before = dump()
+      const before = await dump()
       poke(work)
       expect(
         await store.commit({ point: 'settle', head, events: work.events, task: work.task, lease: 'l1', keep: true }),
@@ -178,7 +175,7 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
         { taskId: 't', held: false, seq: head.seq, news: 0 },
       ])
       await store.release([{ taskId: 't', lease: 'l1' }], 3_000)
-      expect(dump()).toEqual(before)
+      expect(await dump()).toEqual(before)
     })
 
     test('keeps a task with its worker while the lease is renewed, and hands it on when it is released', async () => {
@@ -326,9 +323,9 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
         if (status === 'running' || status === 'waiting' || (erasures += 1) % 3 !== 0) continue
         await eraseIn(store, taskId, erasures % 2 === 0 ? undefined : 1)
       }
-      const before = dump()
+      const before = await dump()
       await store.rebuild()
-      expect(dump()).toEqual(before)
+      expect(await dump()).toEqual(before)
       expect(await store.verify()).toMatchObject({ tasks: number + 150, findings: [] })
       const kinds = new Set<string>()
       for (const { taskId } of await store.tasks({ limit: 10_000 }))
@@ -406,9 +403,9 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
       expect((await store.context('u')).map(({ value }) => value)).toEqual(['x', []])
       const { erased } = (await store.task('t'))!
       expect(await store.verify()).toMatchObject({ erased, findings: [] })
-      const before = dump()
+      const before = await dump()
       await store.rebuild()
-      expect(dump()).toEqual(before)
+      expect(await dump()).toEqual(before)
       expect(await eraseIn(store)).toBe(0)
     })
 
