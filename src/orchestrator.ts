@@ -155,7 +155,9 @@ const unanchored: readonly string[] = [
 /** The write points of what is said from outside. */
 type SayPoint = Extract<WritePoint, 'answer' | 'signal' | 'cancel' | 'erase' | 'rollback'>
 
+// How often something is looked for that nobody has told of: less and less, as long as nothing happens.
 const pollMs = 200
+const pollMaxMs = 1_000
 const schedulesPollMs = 1_000
 const conflictsMax = 50
 /** How many tasks of a tree are looked at. */
@@ -350,8 +352,8 @@ export class Orchestrator {
     let { afterSeq = 0 } = options
     // The first event says the format of all.
     await this.store.read(taskId, { limit: 1 })
-    for (;;) {
-      const changed = this.#change(taskId)
+    for (let waitMs = pollMs; ; waitMs = Math.min(pollMaxMs, 2 * waitMs)) {
+      const changed = this.#change(taskId, waitMs)
       try {
         const page = await this.store.read(taskId, { afterSeq, limit: 500 })
         for (const event of page) {
@@ -742,11 +744,11 @@ export class Orchestrator {
    * end of a root whose tree is worked on here, those below it that were called off have ended, too.
    */
   async #rest(taskId: string): Promise<TaskView> {
-    for (;;) {
+    for (let waitMs = pollMs; ; waitMs = Math.min(pollMaxMs, 2 * waitMs)) {
       const view = await this.#until(taskId, (task) => isEnded(task) || isAtRest(task))
       const isLeft = isEnded(view) && view.rootId === taskId && this.#worksOn(view.tree)
       if (view.waitsFor !== 'child' && !isLeft) return view
-      const changed = this.#change('')
+      const changed = this.#change('', waitMs)
       try {
         if (!(await this.store.isRestless(view.rootId ?? taskId))) return await this.show(taskId)
         await changed.promise
@@ -761,8 +763,8 @@ export class Orchestrator {
   }
 
   async #until(taskId: string, done: (row: TaskRow) => boolean): Promise<TaskView> {
-    for (;;) {
-      const changed = this.#change(taskId, done)
+    for (let waitMs = pollMs; ; waitMs = Math.min(pollMaxMs, 2 * waitMs)) {
+      const changed = this.#change(taskId, waitMs, done)
       try {
         if (done(await this.#row(taskId))) return await this.show(taskId)
         await changed.promise
@@ -772,14 +774,15 @@ export class Orchestrator {
     }
   }
 
-  /** Fulfilled soon after the task was written to, here or, at the latest after a poll, elsewhere. */
+  /** Fulfilled soon after the task was written to, here or, at the latest after a while, elsewhere. */
   #change(
     taskId: string,
+    waitMs: number,
     matters: (row: TaskRow) => boolean = () => true,
   ): { promise: Promise<void>; cancel: () => void } {
     const stops: (() => void)[] = []
     const promise = new Promise<void>((resolve) => {
-      stops.push(this.#runtime.setTimer(pollMs, resolve))
+      stops.push(this.#runtime.setTimer(waitMs, resolve))
       stops.push(this.store.watch((row) => matters(row) && resolve(), taskId))
     })
     return { promise, cancel: () => stops.forEach((stop) => stop()) }

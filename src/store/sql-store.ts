@@ -45,7 +45,7 @@ import type {
   TaskRow,
   Verification,
 } from './store.ts'
-import { all, change, one, run, type Tx } from './tx.ts'
+import { all, one, run, type Tx } from './tx.ts'
 
 /** What every engine is opened with. */
 export interface SqlOptions {
@@ -111,7 +111,7 @@ export class SqlStore implements Store {
     this.#tell(row)
     for (const child of begun) this.#tell(taskRow(child.task, child.sealed.head))
     const others = [...begun.map((child) => child.task.id), ...woken]
-    if (commit.lease === undefined) others.push(task.id)
+    if (!commit.keep) others.push(task.id)
     if (others.length > 0) this.#engine.announce(others)
     if (woken.size > 0 && this.#listeners.size > 0)
       for (const kin of await this.#rows([...woken])) this.#tell(kin, true)
@@ -507,13 +507,14 @@ function* nextDue(definitions: readonly string[], taskId: string | undefined, ex
 }
 
 function* renew(leases: readonly Renewal[], untilMs: number): Tx<Renewed[]> {
-  const renewed: Renewed[] = []
-  for (const { taskId, lease } of leases) {
-    const held = (yield* change('renew', untilMs, taskId, lease)) === 1
-    const { seq = 0, news = 0 } = (yield* one<Head & { news: number }>('head', taskId)) ?? {}
-    renewed.push({ taskId, held, seq, news })
-  }
-  return renewed
+  type Held = Head & { taskId: string; lease: string | null; news: number }
+  const taskIds = JSON.stringify(leases.map(({ taskId }) => taskId))
+  yield* run('renew', untilMs, taskIds, JSON.stringify([...new Set(leases.map(({ lease }) => lease))]))
+  const found = new Map((yield* all<Held>('held', taskIds)).map((row) => [row.taskId, row]))
+  return leases.map(({ taskId, lease }) => {
+    const { seq = 0, news = 0, lease: its } = found.get(taskId) ?? {}
+    return { taskId, held: its === lease, seq, news }
+  })
 }
 
 // ---- The log -------------------------------------------------------------------------------------------------------

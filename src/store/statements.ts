@@ -89,7 +89,9 @@ export function statements({ texts, numbers, hold, holdFree, many, feed }: Diale
     // A task that nobody gave back was with a worker that is gone: it counts how often.
     lease: `UPDATE jobs SET availableAtMs = ?1, worker = ?2, lease = ?3, deliveries = ${delivered} WHERE taskId IN (${texts('?4')})`,
     progress: `UPDATE jobs SET deliveries = 0 WHERE taskId = ?1`,
-    renew: `UPDATE jobs SET availableAtMs = ?1 WHERE taskId = ?2 AND lease = ?3`,
+    // Of a task that is just being written to, the lease goes on the next time.
+    renew: `UPDATE jobs SET availableAtMs = ?1 WHERE taskId IN (SELECT taskId FROM jobs WHERE taskId IN (${texts('?2')}) AND lease IN (${texts('?3')}) ${holdFree('jobs')})`,
+    held: `SELECT tasks.taskId, tasks.seq, jobs.lease, coalesce(jobs.news, 0) AS news FROM tasks LEFT JOIN jobs ON jobs.taskId = tasks.taskId WHERE tasks.taskId IN (${texts('?1')})`,
     release: `UPDATE jobs SET availableAtMs = ?1, worker = NULL, lease = NULL, deliveries = 0 WHERE taskId = ?2 AND lease = ?3`,
     endJob: `DELETE FROM jobs WHERE taskId = ?1`,
     // A task that waits for a human only has no job, unless the family has told more than was heard.

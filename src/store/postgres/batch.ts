@@ -4,7 +4,6 @@
 // each task's log ended where it was thought to, that leases are held, and that gates are open. If not, it fails, and
 // nothing is written.
 
-import { assert } from '../../core/fault.ts'
 import { changingColumns, taskColumns } from '../rows.ts'
 import type { StatementName } from '../statements.ts'
 import type { Call, Value } from '../tx.ts'
@@ -40,7 +39,7 @@ interface Kind {
 
 const insert = (name: StatementName, types: Kind['types']): Kind => ({
   types,
-  sql: (rows) => texts[name].replace(/VALUES \([^)]*\)/, `SELECT * FROM ${rows}`),
+  sql: (rows) => texts[name].replace(/VALUES \([^)]*\)/, `SELECT * FROM ${rows} AS r`),
 })
 
 const text = 'text'
@@ -108,59 +107,80 @@ function lastOfEach(rows: readonly (readonly Value[])[]): (readonly Value[])[] {
   return [...new Map(rows.map((row) => [JSON.stringify([row[0], row[1]]), row])).values()]
 }
 
-const shapes = new Map<string, string>()
-
-function together(
-  rows: ReadonlyMap<KindName, readonly (readonly Value[])[]>,
-  assumed: readonly (readonly Value[])[],
-): Sent {
-  const there = names.filter((name) => rows.has(name))
-  const shape = `${assumed.length > 0 ? 'assume ' : ''}${there.join(' ')}`
-  const text = shapes.get(shape) ?? write(there, assumed.length > 0)
-  shapes.set(shape, text)
-  assert(shapes.size < 512, 'there are few kinds of commits')
-  const leased = assumed.filter(([, lease]) => lease !== null).length
-  const guard = assumed.length > 0 ? [listOf(assumed), leased] : []
-  const updated = rows.get('updateTask')?.length
-  return {
-    name: `t${[...shapes.keys()].indexOf(shape)}`,
-    text,
-    values: [...there.map((name) => listOf(rows.get(name)!)), ...(updated === undefined ? [] : [updated]), ...guard],
-  }
+/** Rows of one kind, as they are handed over. */
+interface List {
+  readonly name: KindName | 'assumed'
+  readonly types: Kind['types']
+  readonly rows: readonly (readonly Value[])[]
 }
 
-function listOf(rows: readonly (readonly Value[])[]): string {
+const assumedTypes = [text, text, text, bigint] as const
+
+/** The texts that were made, by their shape: which lists there are, and of how many rows where each value stands for itself. */
+const shapes = new Map<string, Omit<Sent, 'values'>>()
+const shapesMax = 256
+/** So few rows are handed over value by value, which the database is quicker with; more of them as a list that is JSON. */
+const fewMax = 8
+
+function together(rows: ReadonlyMap<KindName, readonly (readonly Value[])[]>, assumed: List['rows']): Sent {
+  const lists: List[] = names.flatMap((name) => {
+    const its = rows.get(name)
+    return its ? [{ name, types: kinds[name].types, rows: its }] : []
+  })
+  if (assumed.length > 0) lists.push({ name: 'assumed', types: assumedTypes, rows: assumed })
+  const counted = lists.map((list) => `${list.name} ${list.rows.length}`).join()
+  const few = lists.every((list) => list.rows.length <= fewMax) && (shapes.has(counted) || shapes.size < shapesMax)
+  const shape = few ? counted : lists.map(({ name }) => name).join()
+  let made = shapes.get(shape)
+  if (!made) {
+    made = { name: `t${shapes.size}`, text: textOf(lists, few) }
+    shapes.set(shape, made)
+  }
+  const values = lists.flatMap((list) => (few ? list.rows.flat() : [jsonOf(list.rows)]))
+  const updated = rows.get('updateTask')
+  if (updated) values.push(updated.length)
+  if (assumed.length > 0) values.push(assumed.filter(([, lease]) => lease !== null).length)
+  return { ...made, values }
+}
+
+function jsonOf(rows: List['rows']): string {
   return JSON.stringify(rows.map((row) => Object.fromEntries(row.map((value, index) => [`p${index + 1}`, value]))))
 }
 
-function write(there: readonly KindName[], guarded: boolean): string {
+function textOf(lists: readonly List[], few: boolean): string {
+  let params = 0
+  const param = (): string => `$${(params += 1)}`
+  const source = ({ types, rows }: List): string => {
+    const columns = types.map((_, index) => `p${index + 1}`)
+    if (few) {
+      const values = rows.map(() => `(${types.map((type) => `CAST(${param()} AS ${type})`).join(', ')})`)
+      return `(SELECT * FROM (VALUES ${values.join(', ')}) AS l(${columns.join(', ')}))`
+    }
+    const typed = types.map((type, index) => `${columns[index]} ${type}`)
+    return `(SELECT * FROM json_to_recordset(CAST(${param()} AS json)) AS l(${typed.join(', ')}))`
+  }
+  const sources = new Map(lists.map((list) => [list.name, source(list)]))
   const parts: string[] = []
   const checks: string[] = []
-  const param = (index: number): string => `$${index + 1}`
-  const list = (at: string, types: Kind['types']): string =>
-    `(SELECT * FROM json_to_recordset(CAST(${at} AS json)) AS l(${types.map((type, index) => `p${index + 1} ${type}`).join(', ')}))`
-  let next = there.length
-  if (there.includes('updateTask'))
-    checks.push(`(SELECT count(*) FROM "updateTask") = CAST(${param(next++)} AS bigint)`)
-  if (guarded) {
-    const [rows, leases] = [param(next++), param(next++)]
+  if (sources.has('updateTask')) checks.push(`(SELECT count(*) FROM "updateTask") = CAST(${param()} AS bigint)`)
+  const assumed = sources.get('assumed')
+  if (assumed !== undefined) {
     parts.push(
-      `assumed AS MATERIALIZED (SELECT * FROM ${list(rows, [text, text, text, bigint])} AS r)`,
+      `assumed AS MATERIALIZED (SELECT * FROM ${assumed} AS r)`,
       `leased AS MATERIALIZED (SELECT 1 FROM jobs, assumed WHERE "taskId" = p1 AND lease = p2 FOR UPDATE OF jobs)`,
     )
     checks.push(
-      `(SELECT count(*) FROM leased) = CAST(${leases} AS bigint)`,
+      `(SELECT count(*) FROM leased) = CAST(${param()} AS bigint)`,
       quoted(
         `NOT EXISTS (SELECT 1 FROM assumed, json_array_elements_text(CAST(p3 AS json)) AS admitted(key) JOIN breakers ON breakers.key = admitted.key WHERE status <> 'closed' OR pausedUntilMs > p4)`,
       ),
     )
   }
-  for (const [index, name] of there.entries()) {
-    const { types, sql }: Kind = kinds[name]
+  for (const { name } of lists) {
+    if (name === 'assumed') continue
     // The lease is looked at first, so that nobody who waits for it holds anything else.
-    const first = guarded && name === 'updateTask' ? ' AND (SELECT count(*) FROM leased) >= 0 RETURNING 1' : ''
-    const statement = sql(list(param(index), types))
-    parts.push(`"${name}" AS (${first === '' ? statement : statement.replace(/ RETURNING 1$/, first)})`)
+    const first = assumed !== undefined && name === 'updateTask' ? ' AND (SELECT count(*) FROM leased) >= 0' : ''
+    parts.push(`"${name}" AS (${kinds[name].sql(sources.get(name)!).replace(/(?= RETURNING 1$)/, first)})`)
   }
   // What does not hold is an error, so that all of it is taken back.
   const check = checks.length === 0 ? '1' : `1 / CASE WHEN ${checks.join(' AND ')} THEN 1 ELSE 0 END`
