@@ -203,7 +203,7 @@ export class Orchestrator {
   #drained: Promise<void> | undefined
 
   /** @internal */
-  constructor(store: Store, { machines, works }: Outfit, ports: Ports, options: OrchestratorOptions) {
+  constructor(store: Store, { machines, works, worked }: Outfit, ports: Ports, options: OrchestratorOptions) {
     this.store = store
     this.#machines = machines
     this.#runtime = ports.runtime
@@ -232,7 +232,7 @@ export class Orchestrator {
     }
     this.#worker = new Worker({
       store,
-      machines: new Map([...machines].map(([definition, { machine }]) => [definition, machine])),
+      machines: worked,
       ports,
       concurrency: options.concurrency ?? 16,
       leaseMs,
