@@ -46,7 +46,7 @@ import type {
   Verification,
 } from './store/store.ts'
 import { branchOf, isAtRest, viewOf, type TaskView } from './view.ts'
-import { Worker } from './worker.ts'
+import { Worker, type Pulse } from './worker.ts'
 
 /** How to make an orchestrator. */
 export interface OrchestratorOptions extends OutfitOptions {
@@ -205,7 +205,7 @@ export class Orchestrator {
   #drained: Promise<void> | undefined
 
   /** @internal */
-  constructor(store: Store, { machines, works }: Outfit, ports: Ports, options: OrchestratorOptions) {
+  constructor(store: Store, { machines, works, worked }: Outfit, ports: Ports, options: OrchestratorOptions) {
     this.store = store
     this.#machines = machines
     this.#runtime = ports.runtime
@@ -234,7 +234,7 @@ export class Orchestrator {
     }
     this.#worker = new Worker({
       store,
-      machines: new Map([...machines].map(([definition, { machine }]) => [definition, machine])),
+      machines: worked,
       ports,
       concurrency: options.concurrency ?? 16,
       leaseMs,
@@ -685,6 +685,11 @@ export class Orchestrator {
       `Task ${taskId} is pinned to another definition of agent ${agent}${moved ? `, and is not moved: ${moved.why}` : ''}.`,
       'Go on with the file it was started with, or start a new task.',
     )
+  }
+
+  /** How the worker of this process is: whether it speaks to its store, and what it holds. Undefined where no work is done. */
+  pulse(): Pulse | undefined {
+    return this.#worker?.pulse()
   }
 
   /** Stops working: no new steps; those being performed may end within `drainMs` (default 10 s). */

@@ -9,6 +9,7 @@ import { childrenIn, describe, familyOf, type Machine } from './core/machine.ts'
 import type { Model } from './core/model.ts'
 import { textOf } from './core/pin.ts'
 import type { Rule } from './core/policy.ts'
+import { queueOf } from './core/queue.ts'
 import { boundsOf, quotaProblem, type Bounds, type Quota } from './core/quota.ts'
 import type { Redactor } from './core/redact.ts'
 import { toJsonSchema } from './core/schema.ts'
@@ -36,6 +37,8 @@ export interface OutfitOptions {
   readonly env?: Readonly<Record<string, string | undefined>>
   /** Work on tasks in this process. Default: true when there are agents. */
   readonly work?: boolean
+  /** Work only on tasks of the agents whose `queue` is one of these. Anything else is done for all agents. Default: on those of all. */
+  readonly queues?: readonly string[]
 }
 
 /** What it works with, ready. */
@@ -43,6 +46,8 @@ export interface Outfit {
   /** By the hash of their definition; those that may be started as children among them. */
   readonly machines: ReadonlyMap<string, { readonly agent: string; readonly machine: Machine }>
   readonly works: boolean
+  /** Those whose tasks are worked on here, by the hash of their definition. */
+  readonly worked: ReadonlyMap<string, Machine>
   readonly terms: Terms
   readonly model: (name: string) => Model
 }
@@ -53,6 +58,7 @@ export async function readOutfit(options: OutfitOptions, secrets: Secrets): Prom
   const { machines, definitions } = readMachines(options.agents ?? [])
   for (const [definition, { machine }] of machines) proveNames(machine, definition, redact)
   const works = options.work ?? machines.size > 0
+  const worked = machinesIn(machines, options.queues)
   if (works) for (const { machine } of machines.values()) proveSecrets(machine, secrets)
   const models = works ? await resolveModels(machines, options) : new Map<string, Model>()
   const price = await loadPrices(options.prices ?? {}, (name) => models.get(name)?.modelId)
@@ -64,7 +70,7 @@ export async function readOutfit(options: OutfitOptions, secrets: Secrets): Prom
   const terms: Terms = { ...noTerms, ...known, hash: sha256, redact }
   // Where no work is done nothing is paid for.
   if (works) for (const { machine } of machines.values()) provePrices(machine, machine.limits.costMicros, terms)
-  return { machines, works, terms, model: (name) => models.get(name)! }
+  return { machines, works, worked, terms, model: (name) => models.get(name)! }
 }
 
 /** Makes agents ready, and whoever they may start, each once. */
@@ -88,6 +94,22 @@ function readMachines(agents: readonly Agent[]): Pick<Outfit, 'machines'> & {
     throw new Fault('CONFIG_INVALID', `Two agents are named ${twice}.`, 'Rename one.')
   }
   return { machines, definitions }
+}
+
+/** The machines whose tasks wait in these queues. Throws CONFIG_INVALID when there are none in one of them. */
+function machinesIn(machines: Outfit['machines'], queues: readonly string[] | undefined): ReadonlyMap<string, Machine> {
+  const all = [...machines].map(([definition, { machine }]) => [definition, machine] as const)
+  if (queues === undefined) return new Map(all)
+  const known = new Set(all.map(([, { agent }]) => queueOf(agent)))
+  if (!Array.isArray(queues) || queues.length === 0) {
+    throw new Fault('CONFIG_INVALID', 'The queues are not a list of names.', `Name some of: ${[...known].join(', ')}.`)
+  }
+  const unknown = queues.find((queue) => !known.has(queue))
+  if (unknown !== undefined) {
+    const what = `No agent's tasks wait in the queue ${JSON.stringify(unknown)}.`
+    throw new Fault('CONFIG_INVALID', what, `Known queues: ${[...known].join(', ') || 'none'}.`)
+  }
+  return new Map(all.filter(([, { agent }]) => queues.includes(queueOf(agent))))
 }
 
 async function resolveModels(

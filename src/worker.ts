@@ -35,6 +35,20 @@ export interface WorkerOptions {
   readonly onFault: (fault: unknown, taskId?: string) => void
 }
 
+/** How a worker is, as far as it knows itself. */
+export interface Pulse {
+  /** It goes on looking for tasks, or was told to stop. */
+  readonly alive: boolean
+  /** It was told to stop: it takes no more tasks, and what it holds may come to its end. */
+  readonly draining: boolean
+  /** How long ago its store last answered, in ms; null: it has not yet. */
+  readonly silentMs: number | null
+  /** How long a task is held without a sign of life. */
+  readonly leaseMs: number
+  /** Tasks in its hands. */
+  readonly held: number
+}
+
 /** A task in this worker's hands. */
 interface Session {
   readonly claim: Claim
@@ -83,6 +97,8 @@ export class Worker {
   #unwatch: () => void = () => undefined
   #stopHeartbeat: () => void = () => undefined
   #loop: Promise<void> | undefined
+  #alive = false
+  #answeredAtMs: number | undefined
   #pauseMs = 0
 
   constructor(options: WorkerOptions) {
@@ -97,7 +113,17 @@ export class Worker {
     const { store } = this.#options
     this.#unwatch = store.watch(({ taskId, seq }, news) => this.#notice(taskId, seq, news))
     this.#beat()
-    this.#loop ??= this.#run()
+    this.#alive = true
+    this.#loop ??= this.#run().finally(() => {
+      this.#alive = this.#stopping
+    })
+  }
+
+  /** How it is now. */
+  pulse(): Pulse {
+    const { ports, leaseMs } = this.#options
+    const silentMs = this.#answeredAtMs === undefined ? null : Math.max(0, ports.runtime.now() - this.#answeredAtMs)
+    return { alive: this.#alive, draining: this.#stopping, silentMs, leaseMs, held: this.#sessions.size }
   }
 
   /**
@@ -136,6 +162,7 @@ export class Worker {
         const except = [...this.#newer]
         const request = { worker: this.#name, lease: ports.runtime.id(), leaseMs, limit, definitions, except, nowMs }
         const claims = limit > 0 ? await store.claim(taskId === undefined ? request : { ...request, taskId }) : []
+        if (limit > 0) this.#answeredAtMs = ports.runtime.now()
         for (const claim of claims) this.#take(claim)
         if (claims.length > 0 && claims.length === limit) continue
         const dueMs = limit > claims.length ? await store.nextDueMs(definitions, taskId, except) : null
@@ -191,6 +218,7 @@ export class Worker {
             )
       renewal
         .then((renewed) => {
+          if (held.length > 0) this.#answeredAtMs = ports.runtime.now()
           for (const { taskId, held: kept, seq, news } of renewed) {
             const session = this.#sessions.get(taskId)
             if (!session) continue

@@ -45,6 +45,7 @@ const below: Readonly<Record<string, readonly string[]>> = {
   follow: ['alarm', 'store', 'runtime', 'core'],
   scheduler: ['cron', 'door', 'alarm', 'store', 'core'],
   worker: ['perform', 'gates', 'door', 'alarm', 'store', 'runtime', 'core'],
+  health: ['worker', 'core'],
   migrator: ['door', 'alarm', 'store', 'core'],
   notifier: ['door', 'alarm', 'providers', 'store', 'core'],
   outfit: ['secrets', 'providers', 'store', 'core'],
@@ -73,6 +74,7 @@ const below: Readonly<Record<string, readonly string[]>> = {
     'view',
     'follow',
     'notifier',
+    'worker',
     'secrets',
     'graph',
     'providers',
@@ -80,7 +82,7 @@ const below: Readonly<Record<string, readonly string[]>> = {
     'runtime',
     'core',
   ],
-  cli: ['orchestrator', 'outfit', 'view', 'secrets', 'graph', 'providers', 'store', 'runtime', 'core'],
+  cli: ['orchestrator', 'outfit', 'view', 'health', 'secrets', 'graph', 'providers', 'store', 'runtime', 'core'],
 }
 
 test('every room has its place in the plan', () => {

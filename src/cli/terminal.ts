@@ -7,6 +7,7 @@ import { Fault, isFault, type FaultCode } from '../core/fault.ts'
 import { durationProblem, toMs, type Duration } from '../core/duration.ts'
 import type { Json } from '../core/json.ts'
 import { plainRedactor, type Redactor } from '../core/redact.ts'
+import type { Address } from '../health.ts'
 import { cleanError } from '../secrets.ts'
 
 /** 0 done well; 1 did not end well; 2 wrong usage; 3 waits for a human; 130 stopped by Ctrl-C. */
@@ -115,6 +116,29 @@ export function parseCount(flag: string, min = 0): (text: string) => number {
       'FLAG_INVALID',
       `${flag} is ${JSON.stringify(text)}.`,
       `Give a whole number${min === 0 ? '' : `, at least ${min}`}.`,
+    )
+  }
+}
+
+/** Reads names with commas in between from a flag. */
+export function parseNames(flag: string): (text: string) => readonly string[] {
+  return (text) => {
+    const names = text.split(',').map((name) => name.trim())
+    if (!names.includes('')) return names
+    throw new Fault('FLAG_INVALID', `${flag} is ${JSON.stringify(text)}.`, 'Give names with commas in between.')
+  }
+}
+
+/** Reads from a flag where to listen: a port of this machine alone, or HOST:PORT. */
+export function parseAddress(flag: string): (text: string) => Address {
+  return (text) => {
+    const [, host = '127.0.0.1', digits] = /^(?:([\w.-]+|\[[\da-fA-F:.]+\]):)?(\d{1,5})$/.exec(text) ?? []
+    const port = Number(digits)
+    if (port <= 65_535) return { host: host.replace(/^\[|\]$/g, ''), port }
+    throw new Fault(
+      'FLAG_INVALID',
+      `${flag} is ${JSON.stringify(text)}.`,
+      'Give a port, such as 8080, or HOST:PORT, such as 0.0.0.0:8080 or [::1]:8080.',
     )
   }
 }

@@ -262,6 +262,8 @@ export interface Migration<Context = any, Target = string> {
 export interface AgentDefinition<Shape extends ContextShape = ContextShape, States = Readonly<Record<string, State>>> {
   readonly name: string
   readonly version: string
+  /** Where its tasks wait for a worker that works on this queue. Default `default`. No part of the definition that tasks are pinned to. */
+  readonly queue?: string
   readonly context: ContextDefinition<Shape>
   readonly initial: keyof States & string
   readonly limits?: Limits<keyof States & string>

@@ -24,6 +24,7 @@ import {
 import { severityOf, type Problem, type Report } from './problem.ts'
 import { placesMax, prove, type Flow, type Proof } from './proof.ts'
 import { quarantineProblems } from './quarantine.ts'
+import { isQueueName, queueOf } from './queue.ts'
 import { readOn } from './read-on.ts'
 import { quotaProblem } from './quota.ts'
 import { isSchema, toJsonSchema, validate } from './schema.ts'
@@ -129,6 +130,10 @@ function checkHead(agent: Agent, report: Report): void {
   }
   if (typeof agent.version !== 'string' || agent.version === '') {
     report('NAME_INVALID', '.version', 'The version is missing.', "Give it one, such as '1'.")
+  }
+  if (!isQueueName(queueOf(agent))) {
+    const problem = `${JSON.stringify(agent.queue)} cannot be a queue's name.`
+    report('NAME_INVALID', '.queue', problem, 'Use 1 to 64 letters, digits, ".", "_" or "-".')
   }
   const states = Object.entries(agent.states)
   if (!Object.hasOwn(agent.states, agent.initial)) {

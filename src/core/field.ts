@@ -8,6 +8,7 @@ const fields = {
   agent: [
     'name',
     'version',
+    'queue',
     'context',
     'initial',
     'limits',

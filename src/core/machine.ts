@@ -515,7 +515,7 @@ export function outputKeys(exit: MachineExit): readonly string[] {
 /**
  * Everything about an agent that its behaviour depends on, as JSON: the hash of this is what a task is pinned to.
  * Functions are named by their source text; what they call elsewhere is not seen. How tasks of other definitions are taken
- * over is no part of it.
+ * over, and where its own wait, is no part of it.
  */
 export function describe(agent: Agent): Json {
   const plain = (value: unknown): unknown => {
@@ -527,6 +527,8 @@ export function describe(agent: Agent): Json {
     if (isAgent(value)) return { agent: describe(value), shares: value.context === agent.context }
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]))
   }
-  const conversion = toJson(plain(Object.fromEntries(Object.entries({ ...agent, migrate: undefined }))))
+  const conversion = toJson(
+    plain(Object.fromEntries(Object.entries({ ...agent, migrate: undefined, queue: undefined }))),
+  )
   return conversion.ok ? conversion.value : conversion.problem
 }

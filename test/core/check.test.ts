@@ -39,6 +39,10 @@ const context = (keys: Change) => ({ context: defineContext({ ...sound.context.k
 const cases: readonly (readonly [string, Change, ProblemCode, string])[] = [
   ['an agent without a proper name', { name: 'a b' }, 'NAME_INVALID', '.name'],
   ['an agent without a version', { version: '' }, 'NAME_INVALID', '.version'],
+  ['a queue without a name', { queue: '' }, 'NAME_INVALID', '.queue'],
+  ['a queue whose name would be two', { queue: 'gpu,default' }, 'NAME_INVALID', '.queue'],
+  ['a queue of a name that is too long', { queue: 'q'.repeat(65) }, 'NAME_INVALID', '.queue'],
+  ['a queue that is no text', { queue: null }, 'NAME_INVALID', '.queue'],
   ['an initial state that does not exist', { initial: 'nope' }, 'INITIAL_UNKNOWN', '.initial'],
   ['an initial state from the prototype', { initial: 'toString' }, 'INITIAL_UNKNOWN', '.initial'],
   [
