@@ -10,7 +10,7 @@ import { defineContext } from '../src/core/context.ts'
 import { graph } from '../src/graph.ts'
 import { createOrchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
 import { definitionOf } from '../src/outfit.ts'
-import { openSqlite } from '../src/store/sqlite.ts'
+import { openSqlite } from '../src/store/sqlite/engine.ts'
 import { folder } from './folder.ts'
 import { until } from './until.ts'
 
