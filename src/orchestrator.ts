@@ -19,6 +19,7 @@ import type { DeclaredLabel } from './core/label.ts'
 import type { Limits } from './core/limits.ts'
 import { isScheduleName, occurrenceId, overlaps, type Overlap } from './core/schedule.ts'
 import { isEnded } from './core/task.ts'
+import { byClockOf } from './clock.ts'
 import { occurrencesAfter } from './cron.ts'
 import { commitSurely, decideOn, loadTask } from './door.ts'
 import { follow, type FollowOptions } from './follow.ts'
@@ -26,6 +27,7 @@ import { Migrator, moveTask, type Destination } from './migrator.ts'
 import { Notifier, proveWebhook, type Webhook } from './notifier.ts'
 import { provePrices, readOutfit, type Outfit, type OutfitOptions } from './outfit.ts'
 import type { Ports } from './perform.ts'
+import { Presence } from './presence.ts'
 import { systemRuntime, type Runtime, type WritePoint } from './runtime.ts'
 import { Scheduler } from './scheduler.ts'
 import { cleanError, Secrets, type Redaction, type SecretTable } from './secrets.ts'
@@ -44,6 +46,7 @@ import type {
   TaskFilter,
   TaskRow,
   Verification,
+  WorkerRow,
 } from './store/store.ts'
 import { branchOf, isAtRest, viewOf, type TaskView } from './view.ts'
 import { Worker, type Pulse } from './worker.ts'
@@ -186,7 +189,14 @@ async function open(options: OrchestratorOptions, secrets: Secrets): Promise<Orc
     typeof options.store === 'string'
       ? await openStore(options.store, { runtime, create: options.create ?? true })
       : options.store
-  return new Orchestrator(store, outfit, { ...outfit, runtime, secrets }, options)
+  try {
+    // A runtime that is brought along is a world with a clock of its own.
+    const clock = options.runtime ? { runtime, stop: () => undefined } : await byClockOf(store, runtime)
+    return new Orchestrator(store, outfit, { ...outfit, runtime: clock.runtime, secrets }, options, clock.stop)
+  } catch (thrown) {
+    if (typeof options.store === 'string') await store.close()
+    throw thrown
+  }
 }
 
 /** The one place that starts tasks, speaks to them, and shows where they stand. Made by `createOrchestrator`. */
@@ -201,12 +211,21 @@ export class Orchestrator {
   readonly #migrator: Migrator | undefined
   /** Agents that take over tasks of other definitions, by name. */
   readonly #destinations: ReadonlyMap<string, Destination>
+  readonly #presence: Presence | undefined
   readonly #ownsStore: boolean
+  readonly #stopClock: () => void
   #drained: Promise<void> | undefined
 
   /** @internal */
-  constructor(store: Store, { machines, works, worked }: Outfit, ports: Ports, options: OrchestratorOptions) {
+  constructor(
+    store: Store,
+    { machines, works, worked, queues }: Outfit,
+    ports: Ports,
+    options: OrchestratorOptions,
+    stopClock: () => void,
+  ) {
     this.store = store
+    this.#stopClock = stopClock
     this.#machines = machines
     this.#runtime = ports.runtime
     this.#terms = ports.terms
@@ -225,7 +244,7 @@ export class Orchestrator {
       ),
     )
     if (!works) return
-    const leaseMs = options.leaseMs ?? 10_000
+    const { leaseMs = 10_000, concurrency = 16 } = options
     if (options.only === undefined && this.#destinations.size > 0) {
       const { runtime, terms } = ports
       const destinations = this.#destinations
@@ -236,14 +255,19 @@ export class Orchestrator {
       store,
       machines: worked,
       ports,
-      concurrency: options.concurrency ?? 16,
+      concurrency,
       leaseMs,
       pollMs,
+      pollMaxMs,
       ...(options.only === undefined ? {} : { taskId: options.only }),
       onFault,
     })
     this.#worker.start()
     if (options.only !== undefined) return
+    const named = [...worked.values()].map(({ name }) => name)
+    const about = { agents: [...new Set(named)], queues, concurrency }
+    this.#presence = new Presence({ store, runtime: ports.runtime, worker: this.#worker, about, onFault })
+    this.#presence.start()
     const agents = new Set([...machines.values()].map(({ agent }) => agent))
     const begin = ({ name, agent, input }: ScheduleRow, id: string): Promise<Draft> =>
       this.#clean(() => this.#begin(agent, input, { id, by: `schedule:${name}` }))
@@ -687,6 +711,16 @@ export class Orchestrator {
     )
   }
 
+  /** Who works on the store, in this process and in others, as they said themselves when they were last heard of. */
+  workers(): Promise<readonly WorkerRow[]> {
+    return this.store.workers()
+  }
+
+  /** What time it is by the clock that all workers of the store go by, in ms since 1970. */
+  now(): number {
+    return this.#runtime.now()
+  }
+
   /** How the worker of this process is: whether it speaks to its store, and what it holds. Undefined where no work is done. */
   pulse(): Pulse | undefined {
     return this.#worker?.pulse()
@@ -694,13 +728,16 @@ export class Orchestrator {
 
   /** Stops working: no new steps; those being performed may end within `drainMs` (default 10 s). */
   drain(drainMs = 10_000): Promise<void> {
-    this.#drained ??= Promise.all([
-      this.#migrator?.stop(),
-      this.#worker?.stop(drainMs),
-      this.#notifier?.stop(),
-      this.#scheduler?.stop(),
-    ]).then(() => undefined)
+    this.#drained ??= this.#drain(drainMs)
     return this.#drained
+  }
+
+  async #drain(drainMs: number): Promise<void> {
+    const working = this.#worker?.stop(drainMs)
+    this.#presence?.drains()
+    await Promise.all([this.#migrator?.stop(), working, this.#notifier?.stop(), this.#scheduler?.stop()])
+    await this.#presence?.stop()
+    this.#stopClock()
   }
 
   /** Drains, and closes the store that this orchestrator opened. */

@@ -48,6 +48,8 @@ export interface Outfit {
   readonly works: boolean
   /** Those whose tasks are worked on here, by the hash of their definition. */
   readonly worked: ReadonlyMap<string, Machine>
+  /** The queues that those wait in. */
+  readonly queues: readonly string[]
   readonly terms: Terms
   readonly model: (name: string) => Model
 }
@@ -70,7 +72,8 @@ export async function readOutfit(options: OutfitOptions, secrets: Secrets): Prom
   const terms: Terms = { ...noTerms, ...known, hash: sha256, redact }
   // Where no work is done nothing is paid for.
   if (works) for (const { machine } of machines.values()) provePrices(machine, machine.limits.costMicros, terms)
-  return { machines, works, worked, terms, model: (name) => models.get(name)! }
+  const queues = [...new Set([...worked.values()].map(({ agent }) => queueOf(agent)))]
+  return { machines, works, worked, queues, terms, model: (name) => models.get(name)! }
 }
 
 /** Makes agents ready, and whoever they may start, each once. */

@@ -6,6 +6,8 @@ import type { Gate } from './core/breaker.ts'
 import { draft } from './core/draft.ts'
 import { isFault } from './core/fault.ts'
 import { late, proceed, resume, settle, type Outcome } from './core/decide.ts'
+import { defaults } from './core/limits.ts'
+import { park } from './core/park.ts'
 import { hear, heed, type Kin } from './core/kin.ts'
 import type { Machine } from './core/machine.ts'
 import { evolve, fold } from './core/fold.ts'
@@ -15,7 +17,7 @@ import { commitSurely, decideOn, loadTask } from './door.ts'
 import { Gates } from './gates.ts'
 import { perform, type Ports } from './perform.ts'
 import type { WritePoint } from './runtime.ts'
-import type { Claim, Commit, Committed, Head, Store } from './store/store.ts'
+import type { Claim, ClaimRequest, Commit, Committed, Head, Store } from './store/store.ts'
 
 /** How a worker works. Durations are in milliseconds. */
 export interface WorkerOptions {
@@ -27,8 +29,9 @@ export interface WorkerOptions {
   readonly concurrency: number
   /** How long a task is held without a sign of life. */
   readonly leaseMs: number
-  /** How often the queue is looked at when nothing says that it changed. */
+  /** How often the queue is looked at when nothing says that it changed; where others say so, less and less often, down to `pollMaxMs`. */
   readonly pollMs: number
+  readonly pollMaxMs: number
   /** Work on this task only. */
   readonly taskId?: string
   /** Told about failures that the worker survives: the store was locked, a lease was lost. */
@@ -69,6 +72,11 @@ interface Session {
   lost: boolean
 }
 
+/** A task that is given more often than this, without anything coming of it, may be what takes its workers down. */
+const trusted = { max: 2 }
+const suspected = { min: 3 }
+const suspectsWaitMs = 30_000
+
 // How long a worker waits before it speaks again to a store that is away.
 const awayMinMs = 100
 const awayMaxMs = 5_000
@@ -83,8 +91,9 @@ function isAway(thrown: unknown): boolean {
 
 /** Works on tasks until it is stopped. */
 export class Worker {
+  /** What its claims are under, and what it is called where workers are listed. */
+  readonly name: string
   readonly #options: WorkerOptions
-  readonly #name: string
   readonly #gates: Gates
   readonly #sessions = new Map<string, Session | undefined>()
   readonly #driving = new Set<Promise<void>>()
@@ -100,12 +109,15 @@ export class Worker {
   #alive = false
   #answeredAtMs: number | undefined
   #pauseMs = 0
+  /** A task that is worked on alone, and when there was last time for one. */
+  #suspect: string | undefined
+  #suspectsAtMs = Infinity
 
   constructor(options: WorkerOptions) {
     this.#options = options
     this.#gates = new Gates(options.store)
     this.#alarm = new Alarm(options.ports.runtime)
-    this.#name = `${options.ports.runtime.id()}@${process.pid}`
+    this.name = `${options.ports.runtime.id()}@${process.pid}`
   }
 
   /** Begins to claim tasks. */
@@ -113,6 +125,7 @@ export class Worker {
     const { store } = this.#options
     this.#unwatch = store.watch(({ taskId, seq }, news) => this.#notice(taskId, seq, news))
     this.#beat()
+    this.#suspectsAtMs = this.#options.ports.runtime.now()
     this.#alive = true
     this.#loop ??= this.#run().finally(() => {
       this.#alive = this.#stopping
@@ -151,22 +164,30 @@ export class Worker {
   // ---- The queue ---------------------------------------------------------------------------------------------------
 
   async #run(): Promise<void> {
-    const { store, machines, ports, concurrency, leaseMs, pollMs, taskId } = this.#options
+    const { store, machines, ports, concurrency, leaseMs, pollMs, pollMaxMs, taskId } = this.#options
     const definitions = [...machines.keys()]
     await this.#gates.refresh().catch(this.#options.onFault)
+    const idleMaxMs = store.tells ? pollMaxMs : pollMs
+    let idleMs = pollMs
     while (!this.#stopping) {
-      let waitMs = pollMs
+      let waitMs = idleMs
       try {
-        const limit = concurrency - this.#sessions.size
         const nowMs = ports.runtime.now()
         const except = [...this.#newer]
-        const request = { worker: this.#name, lease: ports.runtime.id(), leaseMs, limit, definitions, except, nowMs }
-        const claims = limit > 0 ? await store.claim(taskId === undefined ? request : { ...request, taskId }) : []
+        const request = { worker: this.name, lease: ports.runtime.id(), leaseMs, definitions, except, nowMs }
+        const limit = (await this.#mustEmpty(nowMs)) ? 0 : concurrency - this.#sessions.size
+        const which = taskId === undefined ? { delivered: trusted } : { taskId }
+        const claims = limit > 0 ? await store.claim({ ...request, limit, ...which }) : []
         if (limit > 0) this.#answeredAtMs = ports.runtime.now()
         for (const claim of claims) this.#take(claim)
+        idleMs = claims.length > 0 ? pollMs : Math.min(idleMaxMs, 2 * idleMs)
         if (claims.length > 0 && claims.length === limit) continue
-        const dueMs = limit > claims.length ? await store.nextDueMs(definitions, taskId, except) : null
-        if (dueMs !== null) waitMs = Math.min(pollMs, Math.max(1, dueMs - ports.runtime.now()))
+        const isEmpty = this.#sessions.size === 0 && taskId === undefined
+        const delivered = taskId !== undefined || isEmpty ? {} : trusted
+        const dueMs =
+          limit > claims.length || isEmpty ? await store.nextDueMs(definitions, taskId, except, delivered) : null
+        if (isEmpty && dueMs !== null && dueMs <= nowMs) await this.#takeSuspect(request)
+        if (dueMs !== null) waitMs = Math.min(waitMs, Math.max(1, dueMs - ports.runtime.now()))
         this.#pauseMs = 0
       } catch (thrown) {
         this.#options.onFault(thrown)
@@ -177,12 +198,35 @@ export class Worker {
     }
   }
 
+  async #takeSuspect(request: Omit<ClaimRequest, 'limit'>): Promise<void> {
+    this.#suspectsAtMs = request.nowMs
+    for (const claim of await this.#options.store.claim({ ...request, limit: 1, delivered: suspected })) {
+      this.#suspect = claim.taskId
+      this.#take(claim)
+    }
+  }
+
+  /**
+   * Is nothing more to be taken until the hands are empty? A task with which workers have gone away is worked on alone, so
+   * that no other is blamed for it, or goes down with it. A worker that is never idle makes room for one now and then.
+   */
+  async #mustEmpty(nowMs: number): Promise<boolean> {
+    if (this.#suspect !== undefined) return true
+    if (nowMs - this.#suspectsAtMs <= suspectsWaitMs || this.#options.taskId !== undefined) return false
+    const { store, machines } = this.#options
+    const dueMs = await store.nextDueMs([...machines.keys()], undefined, [...this.#newer], suspected)
+    if (dueMs !== null && dueMs <= nowMs) return true
+    this.#suspectsAtMs = nowMs
+    return false
+  }
+
   #take(claim: Claim): void {
     this.#sessions.set(claim.taskId, undefined)
     const driving = this.#drive(claim)
       .catch((thrown: unknown) => this.#options.onFault(thrown, claim.taskId))
       .finally(() => {
         this.#sessions.delete(claim.taskId)
+        if (this.#suspect === claim.taskId) this.#suspect = undefined
         this.#driving.delete(driving)
         this.#alarm.ring()
       })
@@ -276,6 +320,7 @@ export class Worker {
     let point: WritePoint = 'permit'
     let full: ReadonlyMap<number, number> = new Map()
     let looked = false
+    let delivered = claim.deliveries
     while (!isEnded(session.task) && !session.lost) {
       const gate = (key: string): Gate => this.#gates.get(key)
       const fullUntilMs = (step: number): number | undefined => full.get(step)
@@ -283,7 +328,8 @@ export class Worker {
       const nowMs = ports.runtime.now()
       const work = draft(session.task, nowMs, { ...ports.terms, gate, fullUntilMs, tree: kin?.tree })
       // The first commit takes over what another worker left; every later one records what came of a step.
-      if (point === 'permit') resume(machine, work)
+      if (point === 'permit' && delivered > defaults.deliveries) park(machine, work, delivered - 1)
+      else if (point === 'permit') resume(machine, work)
       // Who stops begins nothing more, and hears nothing that would have to be acted on.
       const heard = this.#stopping ? undefined : kin
       if (heard) hear(machine, work, heard)
@@ -312,6 +358,7 @@ export class Worker {
         task,
         lease,
         keep,
+        progress: delivered > 1 && outcomes.length > 0,
         gates,
         kin: kin && { ...kin, news: heard?.news ?? 0 },
         children,
@@ -325,6 +372,10 @@ export class Worker {
         continue
       }
       session.head = committed.head
+      if (commit.progress) {
+        delivered = 1
+        if (this.#suspect === claim.taskId) this.#suspect = undefined
+      }
       // Only now: until what came of a step is in the log the step looks as if nobody performed it.
       for (const { step, attempt } of outcomes) session.running.delete(`${step}.${attempt}`)
       full = new Map()

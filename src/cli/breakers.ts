@@ -37,14 +37,14 @@ async function reset(key: string, { by, reason, store, json }: BreakersFlags): P
 }
 
 async function show({ store, json }: BreakersFlags): Promise<void> {
-  const rows = await withStore(store, (box) => box.gates())
+  const { rows, nowMs } = await withStore(store, async (box) => ({ rows: await box.gates(), nowMs: box.now() }))
   if (json) for (const row of rows) printJson(row)
   else if (rows.length === 0) tell('Nothing has failed, and nothing is bounded.')
   else {
     const header = ['KEY', 'BREAKER', 'FAILURES', 'CALLS', 'WAITING', 'CHANGED BY']
     const lines = rows.map((row) => [
       row.key,
-      say(row, Date.now()),
+      say(row, nowMs),
       String(row.failures),
       String(row.active),
       String(row.waiting),

@@ -22,6 +22,7 @@ import { showCommand } from './show.ts'
 import { signalCommand } from './signal.ts'
 import { tasksCommand } from './tasks.ts'
 import { exitCodes, report } from './terminal.ts'
+import { workersCommand } from './workers.ts'
 import { verifyCommand } from './verify.ts'
 import { workerCommand } from './worker.ts'
 
@@ -38,6 +39,7 @@ const commands = [
   rollbackCommand,
   scheduleCommand,
   breakersCommand,
+  workersCommand,
   checkCommand,
   graphCommand,
   verifyCommand,

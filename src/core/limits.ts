@@ -79,6 +79,7 @@ export type LimitName =
   | 'rollbacks'
   | 'depth'
   | 'descendants'
+  | 'deliveries'
 
 /** The ceilings where nobody said otherwise. Durations are in milliseconds. */
 export const defaults = {
@@ -110,6 +111,8 @@ export const defaults = {
   soft: 0.8,
   /** Tries of one step whose outcome was lost with its worker: past it, `$error`. */
   attempts: 5,
+  /** Times that a task is given to a worker which goes away before anything comes of it: past it, the inbox. */
+  deliveries: 10,
   /** Tries of one model call, with each model of a chain. */
   modelAttempts: 4,
   /** Tries of one call of a tool that may be called twice. A tool that may not is tried once. */

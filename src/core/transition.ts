@@ -79,7 +79,7 @@ function write(machine: Machine, work: Draft, node: Node, key: string, value: Js
 }
 
 /** What is under way when a state is left: places are given back, nobody is asked any more, children are cancelled. */
-function letGo(work: Draft): void {
+export function letGo(work: Draft): void {
   freeAll(work)
   withdraw(work)
   callOffAll(work)

@@ -22,12 +22,14 @@ export interface Engine {
   read<T>(body: () => Tx<T>, options?: { readonly steady?: boolean }): Promise<T>
   /** Makes sure that what was erased is nowhere on the disk. False: somebody is in the way; ask again. */
   wipe(): Promise<boolean>
+  /** Whether other processes hear what is announced. */
+  readonly tells: boolean
   /** Tells other processes that tasks have changed: a hint. */
   announce(taskIds: readonly string[]): void
   /** Calls back when another process tells that tasks have changed: a hint. The last who asks is called. */
   listen(heard: (taskIds: readonly string[]) => void): void
   /** The database's clock, in ms since 1970; undefined where it is this machine's. */
-  now?(): Promise<number>
+  now(): Promise<number | undefined>
   /** Finishes what was asked for and closes. */
   close(): Promise<void>
 }

@@ -26,6 +26,7 @@ import type {
   ClaimRequest,
   Commit,
   Committed,
+  FeedPage,
   Finding,
   GateRow,
   Head,
@@ -44,8 +45,9 @@ import type {
   TaskFilter,
   TaskRow,
   Verification,
+  WorkerRow,
 } from './store.ts'
-import { all, one, run, type Tx } from './tx.ts'
+import { all, one, run, type Tx, type Value } from './tx.ts'
 
 /** What every engine is opened with. */
 export interface SqlOptions {
@@ -59,6 +61,7 @@ export interface SqlOptions {
 
 /** How many payloads are remembered as stored. */
 const recentMax = 4_096
+const forgottenMs = 86_400_000
 /** More than there can be. */
 const noLimit = Number.MAX_SAFE_INTEGER
 
@@ -129,8 +132,8 @@ export class SqlStore implements Store {
   }
 
   async claim(request: ClaimRequest): Promise<readonly Claim[]> {
-    const { definitions, nowMs, taskId, except = [], limit } = request
-    const due = await this.nextDueMs(definitions, taskId, except)
+    const { definitions, nowMs, taskId, except = [], limit, delivered } = request
+    const due = await this.nextDueMs(definitions, taskId, except, delivered)
     if (due === null || due > nowMs || limit <= 0) return []
     return this.#write('claim', () => claim(request))
   }
@@ -139,9 +142,10 @@ export class SqlStore implements Store {
     definitions: readonly string[],
     taskId?: string,
     except: readonly string[] = [],
+    delivered: ClaimRequest['delivered'] = {},
   ): Promise<number | null> {
     if (taskId !== undefined && except.includes(taskId)) return null
-    return this.#read(() => nextDue(definitions, taskId, JSON.stringify(except)))
+    return this.#read(() => nextDue(definitions, taskId, JSON.stringify(except), delivered))
   }
 
   definitions(): ReturnType<Store['definitions']> {
@@ -275,6 +279,41 @@ export class SqlStore implements Store {
 
   payloads(taskId: string): Promise<readonly StoredPayload[]> {
     return this.#read(() => all<StoredPayload>('payloads', taskId))
+  }
+
+  feed(after = '', limit = 1_000): Promise<FeedPage> {
+    return this.#read(() => feed(after, limit))
+  }
+
+  async beat({ agents, queues, ...row }: WorkerRow): Promise<void> {
+    const { worker, host, pid, concurrency, held, status, startedAtMs, beatAtMs } = row
+    const lists = [JSON.stringify(agents), JSON.stringify(queues)]
+    await this.#write('renew', function* () {
+      yield* run('beat', worker, host, pid, ...lists, concurrency, held, status, startedAtMs, beatAtMs)
+      yield* run('forgetWorkers', beatAtMs - forgottenMs)
+    })
+  }
+
+  leave(worker: string): Promise<void> {
+    return this.#write('renew', () => run('leave', worker))
+  }
+
+  async workers(): Promise<readonly WorkerRow[]> {
+    type Stored = Omit<WorkerRow, 'agents' | 'queues'> & { agents: string; queues: string }
+    const rows = await this.#read(() => all<Stored>('workers'))
+    return rows.map(({ agents, queues, ...row }) => ({
+      ...row,
+      agents: JSON.parse(agents) as string[],
+      queues: JSON.parse(queues) as string[],
+    }))
+  }
+
+  get tells(): boolean {
+    return this.#engine.tells
+  }
+
+  now(): Promise<number | undefined> {
+    return this.#engine.now()
   }
 
   // ---- The whole of it ---------------------------------------------------------------------------------------------
@@ -476,7 +515,9 @@ function* insertLog(
 
 // ---- The queue -----------------------------------------------------------------------------------------------------
 
-function* claim({ definitions, nowMs, taskId, except = [], limit, worker, lease, leaseMs }: ClaimRequest): Tx<Claim[]> {
+function* claim(request: ClaimRequest): Tx<Claim[]> {
+  const { definitions, nowMs, taskId, except = [], limit, worker, lease, leaseMs, delivered = {} } = request
+  const { min = 0, max = noLimit } = delivered
   const claims: Claim[] = []
   const not = JSON.stringify(except)
   for (const definition of definitions) {
@@ -484,7 +525,7 @@ function* claim({ definitions, nowMs, taskId, except = [], limit, worker, lease,
     if (room <= 0) break
     const due =
       taskId === undefined
-        ? all<Omit<Claim, 'lease'>>('due', definition, nowMs, not, room)
+        ? all<Omit<Claim, 'lease'>>('due', definition, nowMs, not, room, min, max)
         : all<Omit<Claim, 'lease'>>('dueOfTask', definition, nowMs, taskId, not, room)
     for (const row of yield* due) claims.push({ ...row, lease })
   }
@@ -493,12 +534,17 @@ function* claim({ definitions, nowMs, taskId, except = [], limit, worker, lease,
   return claims
 }
 
-function* nextDue(definitions: readonly string[], taskId: string | undefined, except: string): Tx<number | null> {
+function* nextDue(
+  definitions: readonly string[],
+  taskId: string | undefined,
+  except: string,
+  { min = 0, max = noLimit }: NonNullable<ClaimRequest['delivered']>,
+): Tx<number | null> {
   let next: number | null = null
   for (const definition of definitions) {
     const row: { due: number | null } | undefined =
       taskId === undefined
-        ? yield* one('nextDue', definition, except)
+        ? yield* one('nextDue', definition, except, min, max)
         : yield* one('nextDueOfTask', definition, except, taskId)
     const due = row?.due ?? null
     if (due !== null && (next === null || due < next)) next = due
@@ -524,6 +570,17 @@ function sealedOf(
   { afterSeq = 0, limit = noLimit }: { afterSeq?: number; limit?: number } = {},
 ): Tx<readonly SealedEvent[]> {
   return all<SealedEvent>('events', taskId, afterSeq, limit)
+}
+
+/** A place is the last event that was read: its number among all, its own, and its task. */
+function* feed(after: string, limit: number): Tx<FeedPage> {
+  const [place = '0', seq = '0', taskId = ''] = after.split(' ')
+  type Placed = SealedEvent & { place?: Value }
+  const rows = (yield* all<Placed>('feed', limit, place || '0', taskId, Number(seq))) as Placed[]
+  const last = rows.at(-1)
+  const next = last ? `${last.place} ${last.seq} ${last.taskId}` : after
+  for (const row of rows) delete row.place
+  return { events: rows, next }
 }
 
 function* rebuildTask(taskId: string): Tx<void> {

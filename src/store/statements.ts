@@ -28,6 +28,7 @@ const inboxColumns =
 const inboxTables =
   'inbox LEFT JOIN payloads AS asked ON asked.taskId = inbox.taskId AND asked.seq = questionSeq AND asked.hash = questionHash LEFT JOIN payloads AS shown ON shown.taskId = inbox.taskId AND shown.seq = showSeq AND shown.hash = showHash'
 const checkpointColumns = 'number, atMs AS at, tasks, events, prevRoot, root, keyId, signature'
+// A task that nobody gave back was with a worker that is gone: it counts how often, this time included.
 const delivered = 'CASE WHEN lease IS NULL THEN 1 ELSE deliveries + 1 END'
 
 function places(count: number, after = 0): string[] {
@@ -79,14 +80,13 @@ export function statements({ texts, numbers, hold, holdFree, many, feed }: Diale
     contextEntries: `SELECT key, version, writer, trust, privacy, payloadHash, body FROM context LEFT JOIN payloads ON payloads.taskId = writer AND payloads.seq = payloadSeq AND payloads.hash = payloadHash WHERE context.taskId = ?1 AND key IN (${texts('?2')})`,
     context: `SELECT key, version, trust, privacy, body FROM context JOIN payloads ON payloads.taskId = writer AND payloads.seq = payloadSeq AND payloads.hash = payloadHash WHERE context.taskId = ?1 ORDER BY key`,
 
-    due: `SELECT taskId, ${delivered} AS deliveries FROM jobs WHERE definition = ?1 AND availableAtMs <= ?2 AND taskId NOT IN (${texts('?3')}) ORDER BY availableAtMs LIMIT ?4 ${holdFree('jobs')}`,
+    due: `SELECT taskId, ${delivered} AS deliveries FROM jobs WHERE definition = ?1 AND availableAtMs <= ?2 AND taskId NOT IN (${texts('?3')}) AND ${delivered} BETWEEN ?5 AND ?6 ORDER BY availableAtMs LIMIT ?4 ${holdFree('jobs')}`,
     dueOfTask: `SELECT taskId, ${delivered} AS deliveries FROM jobs WHERE definition = ?1 AND availableAtMs <= ?2 AND ${ofTree} AND taskId NOT IN (${texts('?4')}) ORDER BY availableAtMs LIMIT ?5 ${holdFree('jobs')}`,
-    nextDue: `SELECT availableAtMs AS due FROM jobs WHERE definition = ?1 AND taskId NOT IN (${texts('?2')}) ORDER BY availableAtMs LIMIT 1`,
+    nextDue: `SELECT availableAtMs AS due FROM jobs WHERE definition = ?1 AND taskId NOT IN (${texts('?2')}) AND ${delivered} BETWEEN ?3 AND ?4 ORDER BY availableAtMs LIMIT 1`,
     nextDueOfTask: `SELECT min(availableAtMs) AS due FROM jobs WHERE definition = ?1 AND taskId NOT IN (${texts('?2')}) AND ${ofTree}`,
     // From one definition to the next, so that what it takes grows with their number and not with that of the jobs.
     definitions: `WITH RECURSIVE pinned (definition) AS (SELECT min(definition) FROM jobs UNION ALL SELECT (SELECT min(definition) FROM jobs WHERE definition > pinned.definition) FROM pinned WHERE definition IS NOT NULL) SELECT definition, (SELECT agent FROM jobs JOIN tasks ON tasks.taskId = jobs.taskId WHERE jobs.definition = pinned.definition LIMIT 1) AS agent FROM pinned WHERE definition IS NOT NULL`,
     queued: `SELECT jobs.taskId, tasks.seq, availableAtMs FROM jobs JOIN tasks ON tasks.taskId = jobs.taskId WHERE jobs.definition = ?1 AND (availableAtMs, jobs.taskId) > (?2, ?3) AND (lease IS NULL OR availableAtMs <= ?4) ORDER BY availableAtMs, jobs.taskId LIMIT ?5`,
-    // A task that nobody gave back was with a worker that is gone: it counts how often.
     lease: `UPDATE jobs SET availableAtMs = ?1, worker = ?2, lease = ?3, deliveries = ${delivered} WHERE taskId IN (${texts('?4')})`,
     progress: `UPDATE jobs SET deliveries = 0 WHERE taskId = ?1`,
     // Of a task that is just being written to, the lease goes on the next time.
@@ -171,6 +171,11 @@ export function statements({ texts, numbers, hold, holdFree, many, feed }: Diale
     insertSchedule: `INSERT INTO schedules (id, name, agent, cron, timezone, overlap, input, createdBy, createdAtMs, reason, nextAtMs, version, waiting, started, skipped, missed, failed) VALUES ((SELECT coalesce(max(id), 0) + 1 FROM schedules), ${places(10).join(', ')}, 1, '[]', 0, 0, 0, 0)`,
     removeSchedule: `UPDATE schedules SET version = version + 1, input = NULL, nextAtMs = NULL, waiting = '[]', removedBy = ?2, removedAtMs = ?3, removedReason = ?4 WHERE name = ?1 AND removedAtMs IS NULL`,
     changeSchedule: `UPDATE schedules SET version = version + 1, nextAtMs = ?3, waiting = ?4, lastAtMs = ?5, lastTaskId = ?6, started = ?7, skipped = ?8, missed = ?9, failed = ?10, problem = ?11 WHERE id = ?1 AND version = ?2 AND removedAtMs IS NULL`,
+
+    beat: `INSERT INTO workers (worker, host, pid, agents, queues, concurrency, held, status, startedAtMs, beatAtMs) VALUES (${places(10).join(', ')}) ON CONFLICT (worker) DO UPDATE SET held = excluded.held, status = excluded.status, beatAtMs = excluded.beatAtMs`,
+    leave: `DELETE FROM workers WHERE worker = ?1`,
+    forgetWorkers: `DELETE FROM workers WHERE beatAtMs < ?1`,
+    workers: `SELECT * FROM workers ORDER BY startedAtMs, worker`,
 
     lastCheckpoint: `SELECT ${checkpointColumns} FROM checkpoints ORDER BY number DESC LIMIT 1`,
     checkpoints: `SELECT ${checkpointColumns} FROM checkpoints WHERE number > ?1 ORDER BY number LIMIT ?2`,

@@ -116,6 +116,8 @@ export interface ClaimRequest {
   /** Not these: the worker has found that it cannot work on them. */
   readonly except?: readonly string[]
   readonly nowMs: number
+  /** Only tasks that are given for at least, and at most, the so-many-th time without anything coming of it. */
+  readonly delivered?: { readonly min?: number; readonly max?: number }
 }
 
 /** A task in the queue that no worker holds, as it lies there. */
@@ -270,6 +272,27 @@ export interface Renewed {
   readonly news: number
 }
 
+/** A worker, as it said itself when it was last heard of. */
+export interface WorkerRow {
+  readonly worker: string
+  readonly host: string
+  readonly pid: number
+  readonly agents: readonly string[]
+  readonly queues: readonly string[]
+  /** Tasks at a time, and how many it has now. */
+  readonly concurrency: number
+  readonly held: number
+  readonly status: 'working' | 'draining'
+  readonly startedAtMs: number
+  readonly beatAtMs: number
+}
+
+/** Events of all tasks, and the place behind the last of them. */
+export interface FeedPage {
+  readonly events: readonly SealedEvent[]
+  readonly next: string
+}
+
 /** Which tasks are meant: all, where nothing is said. */
 export interface TaskFilter {
   readonly status?: TaskStatus
@@ -296,6 +319,11 @@ export interface Store {
   read(taskId: string, options?: { afterSeq?: number; limit?: number }): Promise<readonly LoggedEvent[]>
   /** The same, as they were hashed. */
   readSealed(taskId: string, options?: { afterSeq?: number; limit?: number }): Promise<readonly SealedEvent[]>
+  /**
+   * Events of all tasks behind a place (default: from the beginning), as they were hashed. Nothing is ever put in behind a place that
+   * was given out: what is still being written is not there yet, and comes later.
+   */
+  feed(after?: string, limit?: number): Promise<FeedPage>
   /** A task's payloads, in the order in which they were stored. */
   payloads(taskId: string): Promise<readonly StoredPayload[]>
   /** Takes in a task that was proved whole elsewhere. False when there is one of its id; then nothing was written. */
@@ -303,7 +331,12 @@ export interface Store {
   /** Gives a worker tasks that are due and free; each to one worker at a time. */
   claim(request: ClaimRequest): Promise<readonly Claim[]>
   /** When the next task of these definitions is due, those of `except` aside, in ms since 1970, or null. */
-  nextDueMs(definitions: readonly string[], taskId?: string, except?: readonly string[]): Promise<number | null>
+  nextDueMs(
+    definitions: readonly string[],
+    taskId?: string,
+    except?: readonly string[],
+    delivered?: ClaimRequest['delivered'],
+  ): Promise<number | null>
   /** The definitions that tasks in the queue are pinned to, and their agents. */
   definitions(): Promise<readonly { readonly agent: string; readonly definition: string }[]>
   /** Tasks of a definition that are in the queue and held by no worker, in the order in which they are due, behind one. */
@@ -315,6 +348,12 @@ export interface Store {
   renew(leases: readonly Renewal[], leaseMs: number, nowMs: number): Promise<readonly Renewed[]>
   /** Gives leases back as they are: the tasks are due at once. */
   release(leases: readonly Renewal[], nowMs: number): Promise<void>
+  /** A worker says that it is there. Who has not done so for a day is forgotten. */
+  beat(worker: WorkerRow): Promise<void>
+  /** A worker says that it goes. */
+  leave(worker: string): Promise<void>
+  /** Workers, in the order in which they began. */
+  workers(): Promise<readonly WorkerRow[]>
   /** What is known of the family of a task that is in a tree, beyond what the task as it is given knows. */
   kin(task: Task): Promise<Kin>
   /** Is any task of a tree at work, or about to be without anybody outside? */
@@ -356,6 +395,10 @@ export interface Store {
    * changed, its family has something to tell. Returns how to stop.
    */
   watch(listener: (row: TaskRow, news: boolean) => void, taskId?: string): () => void
+  /** Whether other processes are told of changes, so that nobody has to look often. */
+  readonly tells: boolean
+  /** The clock that all workers of the store go by, in ms since 1970; undefined where it is this machine's own. */
+  now(): Promise<number | undefined>
   /** Finishes what was asked for and closes. */
   close(): Promise<void>
 }

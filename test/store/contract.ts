@@ -534,4 +534,51 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
       expect((await store.schedules({ removed: true })).map(({ removedBy }) => removedBy)).toEqual(['ben', null])
     })
   })
+
+  describe(`${engine}: workers`, () => {
+    test('say that they are there, and are listed as they said it last, until they say that they go', async () => {
+      const { store } = await open()
+      const worker = { worker: 'w', host: 'h', pid: 1, agents: ['a', 'b'], queues: ['default'], concurrency: 4 }
+      const beat = { ...worker, held: 0, status: 'working', startedAtMs: 1_000, beatAtMs: 1_000 } as const
+      await store.beat(beat)
+      await store.beat({ ...beat, worker: 'v', startedAtMs: 2_000, beatAtMs: 2_000 })
+      await store.beat({ ...beat, held: 3, status: 'draining', beatAtMs: 6_000 })
+      expect(await store.workers()).toEqual([
+        { ...beat, held: 3, status: 'draining', beatAtMs: 6_000 },
+        { ...beat, worker: 'v', startedAtMs: 2_000, beatAtMs: 2_000 },
+      ])
+      await store.leave('w')
+      await store.beat({ ...beat, worker: 'u', startedAtMs: 90_000_000, beatAtMs: 90_000_000 })
+      expect((await store.workers()).map((row) => row.worker)).toEqual(['u'])
+    })
+  })
+
+  describe(`${engine}: the feed`, () => {
+    test('tells the events of all tasks, page by page, each task in order, none twice and none left out', async () => {
+      const { store } = await open()
+      const told: string[] = []
+      let place: string | undefined
+      const readOn = async (): Promise<void> => {
+        for (;;) {
+          const { events, next } = await store.feed(place, 3)
+          told.push(...events.map(({ taskId, seq }) => `${taskId} ${seq}`))
+          place = next
+          if (events.length === 0) return
+        }
+      }
+      await Promise.all(['a', 'b', 'c'].map((id) => store.commit(first(begin(id)))))
+      await readOn()
+      const { work, head } = await loaded(store, 'b')
+      poke(work)
+      await store.commit({ point: 'signal', head, events: work.events, task: work.task })
+      await readOn()
+      const meant = (await Promise.all(['a', 'b', 'c'].map((id) => store.readSealed(id)))).flat()
+      expect(told.toSorted()).toEqual(meant.map(({ taskId, seq }) => `${taskId} ${seq}`).sort())
+      expect(told.at(-1)).toBe(`b ${head.seq + 1}`)
+      for (const id of ['a', 'b', 'c']) {
+        const seqs = told.filter((line) => line.startsWith(`${id} `))
+        expect(seqs).toEqual(seqs.map((_, index) => `${id} ${index + 1}`))
+      }
+    })
+  })
 }

@@ -48,6 +48,7 @@ export async function openPostgres(address: string, options: PostgresOptions = {
 }
 
 class PostgresEngine implements Engine {
+  readonly tells = true
   readonly #connections: Connections
   readonly #herald: Herald
   readonly #lanes: Lanes
@@ -133,10 +134,13 @@ class PostgresEngine implements Engine {
   }
 
   async now(): Promise<number> {
-    const { rows } = await this.#connections.use((client) =>
-      client.query<{ now: string }>('SELECT extract(epoch FROM clock_timestamp()) * 1000 AS now'),
-    )
-    return Number(rows[0]!.now)
+    try {
+      const text = 'SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS double precision) AS now'
+      const { rows } = await this.#connections.use((client) => client.query<{ now: number }>({ name: 'now', text }))
+      return rows[0]!.now
+    } catch (thrown) {
+      throw toFault(thrown, this.#shown)
+    }
   }
 
   async close(): Promise<void> {

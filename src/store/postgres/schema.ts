@@ -121,6 +121,11 @@ const postgresMigrations: readonly Migration[] = [
       );
       CREATE TABLE gateHolds (key TEXT NOT NULL PRIMARY KEY) WITH (fillfactor = 50);
 
+      CREATE TABLE workers (
+        worker TEXT NOT NULL PRIMARY KEY, host TEXT NOT NULL, pid BIGINT NOT NULL, agents TEXT NOT NULL, queues TEXT NOT NULL,
+        concurrency BIGINT NOT NULL, held BIGINT NOT NULL, status TEXT NOT NULL, startedAtMs BIGINT NOT NULL, beatAtMs BIGINT NOT NULL
+      ) WITH (fillfactor = 50);
+
       CREATE TABLE inbox (
         item TEXT NOT NULL PRIMARY KEY, taskId TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,
         questionSeq BIGINT NOT NULL, questionHash TEXT NOT NULL, showSeq BIGINT, showHash TEXT, options TEXT NOT NULL,

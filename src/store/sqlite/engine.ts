@@ -101,9 +101,13 @@ class SqliteEngine implements Engine {
   }
 
   /** Other processes look for themselves. */
+  readonly tells = false
+
   announce(): void {}
 
   listen(): void {}
+
+  async now(): Promise<undefined> {}
 
   async close(): Promise<void> {
     await this.#writer.idle()

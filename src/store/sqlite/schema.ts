@@ -162,9 +162,13 @@ const sqliteMigrations: readonly Migration[] = [
   },
   {
     version: 3,
-    name: 'deliveries',
+    name: 'deliveries and workers',
     sql: `
       ALTER TABLE jobs ADD COLUMN deliveries INTEGER NOT NULL DEFAULT 0;
+      CREATE TABLE workers (
+        worker TEXT NOT NULL PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL, agents TEXT NOT NULL, queues TEXT NOT NULL,
+        concurrency INTEGER NOT NULL, held INTEGER NOT NULL, status TEXT NOT NULL, startedAtMs INTEGER NOT NULL, beatAtMs INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
     `,
   },
 ]
