@@ -2,7 +2,8 @@
 // as far as `pg` knows it (PGHOST, PGUSER, PGPASSWORD, PGSSLMODE, ...).
 
 import type { ClientConfig } from 'pg'
-import { Fault } from '../../core/fault.ts'
+import { toMs, type Duration } from '../../core/duration.ts'
+import { Fault, messageOf } from '../../core/fault.ts'
 
 /** Where a store is, as its address says. */
 export interface Address {
@@ -13,19 +14,22 @@ export interface Address {
 }
 
 const schemaDefault = 'signalbox'
+const timeoutDefaultMs = 30_000
 
 /**
- * Reads `postgres://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME`; every part but the first may be left out. Throws
- * STORE_UNSUPPORTED.
+ * Reads `postgres://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME&timeout=DURATION`; every part but the first may be left out.
+ * The timeout is how long a statement, a lock, or a transaction that does nothing may take. Throws STORE_UNSUPPORTED.
  */
-export function readAddress(address: string, timeoutMs: number): Address {
+export function readAddress(address: string): Address {
   const url = parse(address)
+  const timeoutMs = readTimeout(url.searchParams.get('timeout'))
   const schema = url.searchParams.get('schema') ?? schemaDefault
   if (!/^[a-z_][a-z0-9_]{0,62}$/.test(schema)) {
     throw invalid(`a schema is named by small letters, digits and _, and ${JSON.stringify(schema)} is not`)
   }
   const options = [url.searchParams.get('options') ?? process.env['PGOPTIONS'] ?? '', ...settings(schema)].join(' ')
   url.searchParams.delete('schema')
+  url.searchParams.delete('timeout')
   url.searchParams.delete('options')
   const shown = new URL(url)
   if (shown.password !== '') shown.password = '***'
@@ -45,6 +49,15 @@ export function readAddress(address: string, timeoutMs: number): Address {
       query_timeout: timeoutMs + 2_000,
       pipeline: true,
     },
+  }
+}
+
+function readTimeout(text: string | null): number {
+  if (text === null) return timeoutDefaultMs
+  try {
+    return toMs(text as Duration)
+  } catch (thrown) {
+    throw invalid(messageOf(thrown))
   }
 }
 

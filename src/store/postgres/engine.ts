@@ -20,8 +20,6 @@ import { askAlone, send, transact, type Mode } from './session.ts'
 export interface PostgresOptions extends SqlOptions {
   /** Connections at most, besides the one that listens. Default 10. */
   readonly connections?: number
-  /** How long a statement, a lock or a transaction that does nothing may take. Default 30 s. */
-  readonly timeoutMs?: number
 }
 
 /** How often a transaction is tried while others are at the same rows. */
@@ -30,7 +28,7 @@ const pauseMaxMs = 50
 
 /** Opens the store at `postgres://…`, brought up to date. Throws PEER_MISSING or a Fault that starts with `STORE_`. */
 export async function openPostgres(address: string, options: PostgresOptions = {}): Promise<Store> {
-  const at = readAddress(address, options.timeoutMs ?? 30_000)
+  const at = readAddress(address)
   const pg = await loadPg()
   const connections = new Connections(pg, at, options.connections ?? 10)
   try {
