@@ -58,6 +58,7 @@ export type FaultCode =
   | 'TASK_EXISTS'
   | 'TASK_RUNNING'
   | 'TASK_UNKNOWN'
+  | 'TEXT_INVALID'
 
 const brand = Symbol.for('signalbox.fault')
 

@@ -7,7 +7,7 @@ import { hash as digest } from 'node:crypto'
 import canonicalize from 'canonicalize'
 import { payloadFields, type Event } from '../core/event.ts'
 import { erased } from '../core/erasure.ts'
-import { assert, Fault } from '../core/fault.ts'
+import { assert, Fault, messageOf } from '../core/fault.ts'
 import { newerIn } from '../core/format.ts'
 import type { Json, JsonObject } from '../core/json.ts'
 import type { Finding, Head, LoggedEvent, SealedEvent } from './store.ts'
@@ -15,9 +15,19 @@ import type { Finding, Head, LoggedEvent, SealedEvent } from './store.ts'
 /** The head of a log without events. */
 export const genesis: Head = { seq: 0, hash: '0'.repeat(64) }
 
-/** Canonical JSON of a value. */
+/** Canonical JSON of a value. Throws TEXT_INVALID where there is none: half a character, or too deep to be read. */
 export function canonical(value: Json): string {
-  const text = canonicalize(value)
+  let text: string | undefined
+  try {
+    text = canonicalize(value)
+  } catch (thrown) {
+    throw new Fault(
+      'TEXT_INVALID',
+      `This cannot be written down as JSON: ${messageOf(thrown)}.`,
+      'Leave out half characters, and more than a few thousand levels; nothing was written.',
+      { cause: thrown },
+    )
+  }
   assert(text !== undefined, 'only JSON is stored')
   return text
 }

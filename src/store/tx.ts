@@ -2,6 +2,7 @@
 // whose database is in the process answers at once; one whose database is elsewhere sends what nobody waits for together
 // with the next question. So what a commit checks and writes is told once, for every engine.
 
+import { Fault } from '../core/fault.ts'
 import type { StatementName } from './statements.ts'
 
 /** What a statement is given, and what a row is made of. */
@@ -22,27 +23,41 @@ export type Tx<T> = Generator<Call | readonly Call[], T, any>
 
 /** The first row that a statement finds. */
 export function* one<T = Row>(name: StatementName, ...params: Value[]): Tx<T | undefined> {
-  return (yield { name, params, want: 'one' }) as T | undefined
+  return (yield call(name, params, 'one')) as T | undefined
 }
 
 /** Every row that a statement finds. */
 export function* all<T = Row>(name: StatementName, ...params: Value[]): Tx<readonly T[]> {
-  return (yield { name, params, want: 'all' }) as readonly T[]
+  return (yield call(name, params, 'all')) as readonly T[]
 }
 
 /** Runs a statement. */
 export function* run(name: StatementName, ...params: Value[]): Tx<void> {
-  yield { name, params, want: 'run' }
+  yield call(name, params, 'run')
 }
 
 /** Runs a statement, and says how many rows it changed. */
 export function* change(name: StatementName, ...params: Value[]): Tx<number> {
-  return (yield { name, params, want: 'change' }) as number
+  return (yield call(name, params, 'change')) as number
 }
 
 /** Asks several at once, each for the rows that it finds. */
 export function* together<T extends readonly (readonly unknown[])[]>(
   ...asked: { readonly [Index in keyof T]: readonly [StatementName, ...Value[]] }
 ): Tx<T> {
-  return (yield asked.map(([name, ...params]) => ({ name, params, want: 'all' }) satisfies Call)) as T
+  return (yield asked.map(([name, ...params]) => call(name, params, 'all'))) as T
+}
+
+/** Throws TEXT_INVALID for a text that one engine would change or cut, and another refuse. Inside JSON such a thing is escaped. */
+function call(name: StatementName, params: readonly Value[], want: Call['want']): Call {
+  for (const value of params) {
+    if (typeof value === 'string' && (value.includes('\0') || !value.isWellFormed())) {
+      throw new Fault(
+        'TEXT_INVALID',
+        `The text ${JSON.stringify(value.slice(0, 100))} holds a NUL or half a character, which a database cannot hold.`,
+        'Leave it out; nothing was written.',
+      )
+    }
+  }
+  return { name, params, want }
 }
