@@ -39,6 +39,7 @@ const below: Readonly<Record<string, readonly string[]>> = {
   perform: ['egress', 'secrets', 'providers', 'core', 'runtime'],
   gates: ['store', 'core'],
   anchors: ['store', 'core'],
+  copy: ['store', 'core'],
   alarm: ['runtime'],
   door: ['store', 'runtime', 'core'],
   cron: ['core'],
@@ -80,7 +81,7 @@ const below: Readonly<Record<string, readonly string[]>> = {
     'runtime',
     'core',
   ],
-  cli: ['orchestrator', 'outfit', 'view', 'secrets', 'graph', 'providers', 'store', 'runtime', 'core'],
+  cli: ['orchestrator', 'copy', 'outfit', 'view', 'secrets', 'graph', 'providers', 'store', 'runtime', 'core'],
 }
 
 test('every room has its place in the plan', () => {
