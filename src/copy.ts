@@ -7,7 +7,7 @@
 // is there already is left alone. Schedules come last, so that nothing is started before everything is there.
 
 import { isDeepStrictEqual } from 'node:util'
-import { Fault } from './core/fault.ts'
+import { Fault, messageOf } from './core/fault.ts'
 import { unseal, verifyChain } from './store/log.ts'
 import { inMemory } from './store/payloads.ts'
 import type { Checkpoint } from './store/register.ts'
@@ -46,7 +46,8 @@ const namedMax = 5
 
 /**
  * Copies a store. Throws COPY_BUSY when workers hold tasks of the source or it goes on meanwhile, COPY_CONFLICT when the other store
- * holds anything else than a part of this one, COPY_UNPROVED when a task is not as it was written, and LOG_NEWER.
+ * holds anything else than a part of this one, COPY_UNPROVED when a task is not as it was written, COPY_UNFIT when the other database
+ * does not take one, and LOG_NEWER.
  */
 export async function copyStore(from: Store, { open, now, progress = () => undefined }: CopyOptions): Promise<Copied> {
   await proveAtRest(from, now())
@@ -155,33 +156,28 @@ async function copyTasks(
   there: ReadonlySet<string>,
   progress: NonNullable<CopyOptions['progress']>,
 ): Promise<Written> {
-  let [tasks, events, payloads] = [0, 0, 0]
-  let batch: WholeTask[] = []
+  let [tasks, events, payloads, bytes] = [0, 0, 0, 0]
+  let batch: (readonly WholeTask[])[] = []
   const flush = async (): Promise<void> => {
-    if (batch.length === 0) return
-    const taken = batch
-    batch = []
-    await takeIn(to, source, taken)
-    tasks += taken.length
-    for (const task of taken) {
+    await takeIn(to, source, batch)
+    for (const task of batch.flat()) {
+      tasks += 1
       events += task.events.length
       payloads += task.payloads.length
     }
+    batch = []
+    bytes = 0
     progress({ phase: 'copied', tasks: there.size + tasks, of: source.length })
   }
-  let bytes = 0
   for (const tree of treesOf(source)) {
-    for (const known of tree) {
-      if (there.has(known.taskId)) continue
-      const whole = await takeOut(from, known)
-      batch.push(whole)
-      bytes += bytesOf(whole)
-    }
-    if (bytes < batchBytes) continue
-    await flush()
-    bytes = 0
+    const wholes: WholeTask[] = []
+    for (const known of tree) if (!there.has(known.taskId)) wholes.push(await takeOut(from, known))
+    if (wholes.length === 0) continue
+    batch.push(wholes)
+    bytes += wholes.reduce((sum, whole) => sum + bytesOf(whole), 0)
+    if (bytes >= batchBytes) await flush()
   }
-  await flush()
+  if (batch.length > 0) await flush()
   return { tasks, events, payloads }
 }
 
@@ -225,12 +221,28 @@ function findingOf(
   }
 }
 
-/** Writes tasks that were not there. One of an earlier run that was killed may have arrived in the meantime. */
-async function takeIn(to: Store, source: readonly KnownTask[], batch: readonly WholeTask[]): Promise<void> {
-  for (let left = batch; left.length > 0 && !(await to.takeIn(left));) {
-    const there = await placesIn(to, source)
-    left = left.filter(({ taskId }) => !there.has(taskId))
+/** Writes trees that were not there. One of an earlier run that was killed may have arrived in the meantime. */
+async function takeIn(
+  to: Store,
+  source: readonly KnownTask[],
+  trees: readonly (readonly WholeTask[])[],
+): Promise<void> {
+  let left = trees.flat()
+  try {
+    while (left.length > 0 && !(await to.takeIn(left))) {
+      const there = await placesIn(to, source)
+      left = left.filter(({ taskId }) => !there.has(taskId))
+    }
+  } catch (thrown) {
+    if (!isUnfit(thrown)) throw thrown
+    if (trees.length === 1) throw unfit(left, thrown)
+    for (const tree of trees) await takeIn(to, source, [tree])
   }
+}
+
+/** Does the database have no place for a value? PostgreSQL, of U+0000 in a name or in what a person said, which SQLite takes. */
+function isUnfit(thrown: unknown): boolean {
+  return /^22...$/.test(String((thrown as { code?: unknown } | undefined)?.code))
 }
 
 function bytesOf({ events, payloads }: WholeTask): number {
@@ -273,6 +285,16 @@ function busy(taskIds: readonly string[]): Fault {
     `The source has gone on while it was copied: ${tasks(taskIds)}.`,
     'The copy is behind it. Stop whoever works on the source, and copy into an empty store.',
     { data: { tasks: taskIds } },
+  )
+}
+
+function unfit(left: readonly WholeTask[], thrown: unknown): Fault {
+  const taskIds = left.map(({ taskId }) => taskId)
+  return new Fault(
+    'COPY_UNFIT',
+    `The other database does not take ${tasks(taskIds)}: ${messageOf(thrown)}.`,
+    'Nothing of it was written. What it was told, or is called, holds something that only the engine of the source can store.',
+    { cause: thrown, data: { tasks: taskIds } },
   )
 }
 

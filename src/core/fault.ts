@@ -13,6 +13,7 @@ export type FaultCode =
   | 'CONFIG_INVALID'
   | 'COPY_BUSY'
   | 'COPY_CONFLICT'
+  | 'COPY_UNFIT'
   | 'COPY_UNPROVED'
   | 'DEFINITION_CHANGED'
   | 'DURATION_INVALID'
