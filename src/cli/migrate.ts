@@ -4,7 +4,7 @@
 import type { Command } from 'commander'
 import { Fault } from '../core/fault.ts'
 import { systemRuntime } from '../runtime.ts'
-import { migrateStore, printRoles } from '../store/open.ts'
+import { migrateStore, rolesFor } from '../store/open.ts'
 import { command, defaultStore, storeOption, type Leave } from './command.ts'
 import { exitCodes, print, printJson, tell } from './terminal.ts'
 
@@ -36,7 +36,7 @@ function roles(address: string, { role = defaultRole, json }: MigrateFlags): voi
     const next = 'Give a name of small letters, digits and _ that is not public, none or pg_….'
     throw new Fault('FLAG_INVALID', `--role is ${JSON.stringify(role)}.`, next)
   }
-  const sql = printRoles(address, role)
+  const sql = rolesFor(address, role)
   if (json) printJson({ role, sql })
   else print(sql.trimEnd())
 }

@@ -67,7 +67,7 @@ export function shownAddress(address: string): string {
 }
 
 /** The SQL that lets workers log in with no right to change what was logged. Throws STORE_UNSUPPORTED for a store without roles. */
-export function printRoles(address: string, role: string): string {
+export function rolesFor(address: string, role: string): string {
   if (isPostgres(address)) return rolesSql(readAddress(address, 0).schema, role)
   throw new Fault(
     'STORE_UNSUPPORTED',
