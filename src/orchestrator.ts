@@ -659,11 +659,7 @@ export class Orchestrator {
   /** A task as one file that stands for itself: its events and payloads, to be proved by whoever reads it. Throws TASK_UNKNOWN. */
   async export(taskId: string): Promise<string> {
     await this.#row(taskId)
-    const payloads = await this.store.payloads(taskId)
-    const events = await this.store.readSealed(taskId)
-    const { seq } = events.at(-1)!
-    // What was stored in between belongs to later events.
-    return writeExport({ taskId, events, payloads: payloads.filter((payload) => payload.seq <= seq) })
+    return writeExport(await this.store.takeOut(taskId))
   }
 
   /**
@@ -671,7 +667,8 @@ export class Orchestrator {
    * would go on in two places. Throws EXPORT_INVALID, LOG_NEWER, TASK_EXISTS or TASK_RUNNING; then nothing was written.
    */
   async import(text: string): Promise<TaskRow> {
-    const { taskId, events, payloads } = readExport(text)
+    const whole = readExport(text)
+    const { taskId, events } = whole
     const last = events.findLast(({ type }) => type === 'task.ended' || type === 'rollback.started')
     if (last?.type !== 'task.ended') {
       throw new Fault(
@@ -686,7 +683,7 @@ export class Orchestrator {
       const what = `Task ${taskId} is a child of ${parent.task}, which is here, and not the one that it began.`
       throw new Fault('TASK_EXISTS', what, 'Take it into a store of its own.')
     }
-    if (!(await this.store.takeIn(taskId, events, payloads))) {
+    if (!(await this.store.takeIn([whole]))) {
       throw new Fault('TASK_EXISTS', `There is a task ${taskId} here already.`, `Look at it: signalbox show ${taskId}.`)
     }
     return this.#row(taskId)

@@ -39,6 +39,7 @@ const below: Readonly<Record<string, readonly string[]>> = {
   perform: ['egress', 'secrets', 'providers', 'core', 'runtime'],
   gates: ['store', 'core'],
   anchors: ['store', 'core'],
+  copy: ['store', 'core'],
   alarm: ['runtime'],
   door: ['store', 'runtime', 'core'],
   cron: ['core'],
@@ -82,7 +83,19 @@ const below: Readonly<Record<string, readonly string[]>> = {
     'runtime',
     'core',
   ],
-  cli: ['orchestrator', 'outfit', 'view', 'health', 'secrets', 'graph', 'providers', 'store', 'runtime', 'core'],
+  cli: [
+    'orchestrator',
+    'copy',
+    'outfit',
+    'view',
+    'health',
+    'secrets',
+    'graph',
+    'providers',
+    'store',
+    'runtime',
+    'core',
+  ],
 }
 
 test('every room has its place in the plan', () => {

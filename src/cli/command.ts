@@ -27,7 +27,7 @@ export function command(name: string, description: string): Command {
 
 /** The flag that names a store. */
 export function storeOption(): Option {
-  return new Option('--store <address>', `sqlite:PATH (default: ${defaultStore})`)
+  return new Option('--store <address>', `sqlite:PATH or postgres://… (default: ${defaultStore})`)
 }
 
 /** A command on a store that exists. */

@@ -7,6 +7,7 @@ import { breakersCommand } from './breakers.ts'
 import { cancelCommand } from './cancel.ts'
 import { checkCommand } from './check.ts'
 import { checkpointCommand } from './checkpoint.ts'
+import { copyCommand } from './copy.ts'
 import { eraseCommand } from './erase.ts'
 import { exportCommand } from './export.ts'
 import { graphCommand } from './graph.ts'
@@ -14,6 +15,7 @@ import { importCommand } from './import.ts'
 import { inboxCommand } from './inbox.ts'
 import { keygenCommand } from './keygen.ts'
 import { logCommand } from './log.ts'
+import { migrateCommand } from './migrate.ts'
 import { mockModelCommand } from './mock-model.ts'
 import { rollbackCommand } from './rollback.ts'
 import { runCommand } from './run.ts'
@@ -45,6 +47,8 @@ const commands = [
   verifyCommand,
   exportCommand,
   importCommand,
+  copyCommand,
+  migrateCommand,
   keygenCommand,
   checkpointCommand,
   eraseCommand,

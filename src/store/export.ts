@@ -4,14 +4,7 @@
 import { z } from 'zod'
 import { Fault, messageOf } from '../core/fault.ts'
 import { unseal, verifyChain, type Place } from './log.ts'
-import type { SealedEvent, StoredPayload } from './store.ts'
-
-/** A task, taken out of its store whole. */
-export interface Exported {
-  readonly taskId: string
-  readonly events: readonly SealedEvent[]
-  readonly payloads: readonly StoredPayload[]
-}
+import type { WholeTask } from './store.ts'
 
 const format = 'signalbox-export-1'
 
@@ -39,12 +32,12 @@ const shape = z.strictObject({
 })
 
 /** The file of a task. */
-export function writeExport(exported: Exported): string {
-  return JSON.stringify({ format, ...exported })
+export function writeExport(task: WholeTask): string {
+  return JSON.stringify({ format, ...task })
 }
 
 /** Reads a file, and proves it whole. Throws EXPORT_INVALID, naming what is wrong, or LOG_NEWER. */
-export function readExport(text: string): Exported {
+export function readExport(text: string): WholeTask {
   const { taskId, events, payloads } = parse(text)
   const foreign = events.find((event) => event.taskId !== taskId)
   if (foreign) throw invalid(`event ${foreign.seq} is of another task, ${foreign.taskId}`)
@@ -61,7 +54,7 @@ export function readExport(text: string): Exported {
   return { taskId, events, payloads }
 }
 
-function parse(text: string): Exported {
+function parse(text: string): WholeTask {
   let value: unknown
   try {
     value = JSON.parse(text)

@@ -2,6 +2,7 @@
 // who did, why, and what has become of it, also when it was removed. Only what its tasks are given goes with it then.
 
 import type { Json } from '../core/json.ts'
+import { scheduleColumns } from './statements.ts'
 import type { NewSchedule, ScheduleChange, ScheduleRow } from './store.ts'
 import { all, change, one, run, type Tx } from './tx.ts'
 
@@ -27,6 +28,18 @@ export function* changeSchedule({ id, version, progress }: ScheduleChange): Tx<b
   const { nextAtMs, waiting, lastAtMs, lastTaskId, started, skipped, missed, failed, problem } = progress
   const told = [nextAtMs, JSON.stringify(waiting), lastAtMs, lastTaskId, started, skipped, missed, failed, problem]
   return (yield* change('changeSchedule', id, version, ...told)) === 1
+}
+
+/** False when an id is taken, or the name of one that goes on; then nothing was written. */
+export function* takeInSchedules(schedules: readonly ScheduleRow[]): Tx<boolean> {
+  for (const { id, name, removedAtMs } of schedules)
+    if (yield* one('scheduleOf', id, removedAtMs === null ? name : null)) return false
+  for (const { input, waiting, removedAtMs, ...rest } of schedules) {
+    const body = removedAtMs === null ? JSON.stringify(input) : null
+    const row = { ...rest, removedAtMs, input: body, waiting: JSON.stringify(waiting) }
+    yield* run('takeInSchedule', ...scheduleColumns.map((column) => row[column]))
+  }
+  return true
 }
 
 /** By name, those that were removed first. */

@@ -18,8 +18,9 @@ import { inMemory, openAll } from './payloads.ts'
 import { nextCheckpoint, type Checkpoint, type HeldHead, type Signer, type TaskHead } from './register.ts'
 import { taskRow } from './rows.ts'
 import { randomSalts } from './salt.ts'
-import { addSchedule, changeSchedule, removeSchedule, schedulesOf } from './schedules.ts'
+import { addSchedule, changeSchedule, removeSchedule, schedulesOf, takeInSchedules } from './schedules.ts'
 import { Shadow } from './shadow.ts'
+import type { Migrated } from './sqlite/schema.ts'
 import { derivedTables } from './statements.ts'
 import type {
   Claim,
@@ -30,7 +31,9 @@ import type {
   Finding,
   GateRow,
   Head,
+  HeldTask,
   InboxRow,
+  KnownTask,
   LoggedEvent,
   NewSchedule,
   NoticeRow,
@@ -46,6 +49,7 @@ import type {
   TaskRow,
   Verification,
   WorkerRow,
+  WholeTask,
 } from './store.ts'
 import { all, one, run, type Tx, type Value } from './tx.ts'
 
@@ -55,6 +59,7 @@ export interface SqlOptions {
   readonly create?: boolean
   readonly probe?: Probe
   readonly now?: () => number
+  readonly migrated?: Migrated
   /** Makes the salts of payloads. Default: from the system's randomness; a simulated world brings its own. */
   readonly salt?: () => string
 }
@@ -350,14 +355,54 @@ export class SqlStore implements Store {
     })
   }
 
-  takeIn(taskId: string, events: readonly SealedEvent[], payloads: readonly StoredPayload[]): Promise<boolean> {
-    return this.#write('start', function* () {
-      if (yield* one('head', taskId)) return false
-      yield* insertLog(taskId, { events, payloads })
-      yield* rebuildTask(taskId)
+  // ---- From one store to another -----------------------------------------------------------------------------------
+
+  known(): Promise<readonly KnownTask[]> {
+    return this.#read(() => all<KnownTask>('known'))
+  }
+
+  held(nowMs: number): Promise<readonly HeldTask[]> {
+    return this.#read(() => all<HeldTask>('heldNow', nowMs))
+  }
+
+  takeOut(taskId: string): Promise<WholeTask> {
+    return this.#read(
+      function* () {
+        const events = yield* sealedOf(taskId, { afterSeq: -1 })
+        return { taskId, events, payloads: yield* all<StoredPayload>('payloads', taskId) }
+      },
+      { steady: true },
+    )
+  }
+
+  async takeIn(tasks: readonly WholeTask[]): Promise<boolean> {
+    const taskIds = tasks.map(({ taskId }) => taskId)
+    const taken = await this.#write('start', function* () {
+      if (yield* one('tasksAt', JSON.stringify(taskIds))) return false
+      for (const task of tasks) {
+        yield* insertLog(task.taskId, task)
+        yield* rebuildTask(task.taskId)
+      }
+      return true
+    })
+    if (taken) this.#engine.announce(taskIds)
+    return taken
+  }
+
+  takeInCheckpoint(checkpoint: Checkpoint, heads: readonly TaskHead[]): Promise<boolean> {
+    return this.#write('checkpoint', function* () {
+      const last = yield* one<Checkpoint>('lastCheckpoint')
+      if (checkpoint.number !== (last?.number ?? 0) + 1) return false
+      yield* insertCheckpoint(checkpoint, heads)
       return true
     })
   }
+
+  takeInSchedules(schedules: readonly ScheduleRow[]): Promise<boolean> {
+    return this.#write('schedule', () => takeInSchedules(schedules))
+  }
+
+  // ---- What is gone ------------------------------------------------------------------------------------------------
 
   wipe(): Promise<boolean> {
     if (this.#closing) return Promise.reject(this.#closedFault())
@@ -636,10 +681,14 @@ function* checkpoint(signer: Signer, nowMs: number): Tx<Checkpoint | undefined> 
   const last = yield* one<Checkpoint>('lastCheckpoint')
   const { tasks, events } = (yield* one<{ tasks: number; events: number }>('logSize'))!
   const made = nextCheckpoint(last, { at: nowMs, tasks, events, heads }, signer)
-  const { number, at, prevRoot, root, keyId, signature } = made
+  yield* insertCheckpoint(made, heads)
+  return made
+}
+
+function* insertCheckpoint(checkpoint: Checkpoint, heads: readonly TaskHead[]): Tx<void> {
+  const { number, at, tasks, events, prevRoot, root, keyId, signature } = checkpoint
   yield* run('insertCheckpoint', number, at, tasks, events, prevRoot, root, keyId, signature)
   for (const { taskId, seq, hash } of heads) yield* run('insertHead', taskId, number, seq, hash)
-  return made
 }
 
 // ---- Rows as they are read -----------------------------------------------------------------------------------------

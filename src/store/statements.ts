@@ -31,6 +31,33 @@ const checkpointColumns = 'number, atMs AS at, tasks, events, prevRoot, root, ke
 // A task that nobody gave back was with a worker that is gone: it counts how often, this time included.
 const delivered = 'CASE WHEN lease IS NULL THEN 1 ELSE deliveries + 1 END'
 
+/** Every column of a schedule. */
+export const scheduleColumns = [
+  'id',
+  'version',
+  'name',
+  'agent',
+  'cron',
+  'timezone',
+  'overlap',
+  'input',
+  'createdBy',
+  'createdAtMs',
+  'reason',
+  'nextAtMs',
+  'waiting',
+  'lastAtMs',
+  'lastTaskId',
+  'started',
+  'skipped',
+  'missed',
+  'failed',
+  'problem',
+  'removedBy',
+  'removedAtMs',
+  'removedReason',
+] as const
+
 function places(count: number, after = 0): string[] {
   return Array.from({ length: count }, (_, index) => `?${after + index + 1}`)
 }
@@ -72,6 +99,7 @@ export function statements({ texts, numbers, hold, holdFree, many, feed }: Diale
     tasksOfParent: `SELECT ${columns} FROM tasks WHERE parentId = ?1 AND ${filter(1)}`,
     taskIds: `SELECT taskId FROM tasks UNION SELECT taskId FROM events UNION SELECT taskId FROM context UNION SELECT writer FROM context UNION SELECT parentId FROM children UNION SELECT taskId FROM inbox UNION SELECT taskId FROM jobs UNION SELECT taskId FROM breakers`,
     loggedTaskIds: `SELECT DISTINCT taskId FROM events`,
+    known: `SELECT logged.taskId, coalesce(tasks.rootId, logged.taskId) AS rootId, tasks.seq, tasks.hash FROM (SELECT taskId FROM events UNION SELECT taskId FROM tasks) AS logged LEFT JOIN tasks ON tasks.taskId = logged.taskId ORDER BY 2, 1`,
 
     // A key that was removed keeps its row and its version, without a payload. What is older than what is there changes nothing.
     writeContext: `INSERT INTO context (taskId, key, version, writer, payloadSeq, payloadHash, trust, privacy) VALUES (${places(8).join(', ')}) ON CONFLICT (taskId, key) DO UPDATE SET version = excluded.version, writer = excluded.writer, payloadSeq = excluded.payloadSeq, payloadHash = excluded.payloadHash, trust = excluded.trust, privacy = excluded.privacy WHERE excluded.version > context.version`,
@@ -92,6 +120,7 @@ export function statements({ texts, numbers, hold, holdFree, many, feed }: Diale
     // Of a task that is just being written to, the lease goes on the next time.
     renew: `UPDATE jobs SET availableAtMs = ?1 WHERE taskId IN (SELECT taskId FROM jobs WHERE taskId IN (${texts('?2')}) AND lease IN (${texts('?3')}) ${holdFree('jobs')})`,
     held: `SELECT tasks.taskId, tasks.seq, jobs.lease, coalesce(jobs.news, 0) AS news FROM tasks LEFT JOIN jobs ON jobs.taskId = tasks.taskId WHERE tasks.taskId IN (${texts('?1')})`,
+    heldNow: `SELECT taskId, worker, availableAtMs AS untilMs FROM jobs WHERE lease IS NOT NULL AND availableAtMs > ?1 ORDER BY taskId`,
     release: `UPDATE jobs SET availableAtMs = ?1, worker = NULL, lease = NULL, deliveries = 0 WHERE taskId = ?2 AND lease = ?3`,
     endJob: `DELETE FROM jobs WHERE taskId = ?1`,
     // A task that waits for a human only has no job, unless the family has told more than was heard.
@@ -169,6 +198,8 @@ export function statements({ texts, numbers, hold, holdFree, many, feed }: Diale
     schedule: `SELECT id FROM schedules WHERE name = ?1 AND removedAtMs IS NULL`,
     schedules: `SELECT * FROM schedules WHERE (CAST(?1 AS BIGINT) = 1 OR removedAtMs IS NULL) AND (CAST(?2 AS BIGINT) IS NULL OR nextAtMs <= ?2 OR waiting <> '[]') ORDER BY name, id`,
     insertSchedule: `INSERT INTO schedules (id, name, agent, cron, timezone, overlap, input, createdBy, createdAtMs, reason, nextAtMs, version, waiting, started, skipped, missed, failed) VALUES ((SELECT coalesce(max(id), 0) + 1 FROM schedules), ${places(10).join(', ')}, 1, '[]', 0, 0, 0, 0)`,
+    takeInSchedule: `INSERT INTO schedules (${scheduleColumns.join(', ')}) VALUES (${places(scheduleColumns.length).join(', ')})`,
+    scheduleOf: `SELECT id FROM schedules WHERE id = ?1 OR (name = ?2 AND removedAtMs IS NULL)`,
     removeSchedule: `UPDATE schedules SET version = version + 1, input = NULL, nextAtMs = NULL, waiting = '[]', removedBy = ?2, removedAtMs = ?3, removedReason = ?4 WHERE name = ?1 AND removedAtMs IS NULL`,
     changeSchedule: `UPDATE schedules SET version = version + 1, nextAtMs = ?3, waiting = ?4, lastAtMs = ?5, lastTaskId = ?6, started = ?7, skipped = ?8, missed = ?9, failed = ?10, problem = ?11 WHERE id = ?1 AND version = ?2 AND removedAtMs IS NULL`,
 

@@ -11,7 +11,7 @@ import type { Overlap, Progress } from '../core/schedule.ts'
 import type { WritePoint } from '../runtime.ts'
 import type { ItemKind } from '../core/event.ts'
 import type { Task, TaskStatus, WaitsFor } from '../core/task.ts'
-import type { Checkpoint, HeldHead, Signer } from './register.ts'
+import type { Checkpoint, HeldHead, Signer, TaskHead } from './register.ts'
 
 /** The end of a task's log: the last sequence number and its hash. */
 export interface Head {
@@ -39,6 +39,28 @@ export interface StoredPayload {
   readonly hash: string
   readonly salt: string | null
   readonly body: string | null
+}
+
+/** A task as it can be carried to another store: its events as they were hashed, and the payloads that they name. */
+export interface WholeTask {
+  readonly taskId: string
+  readonly events: readonly SealedEvent[]
+  readonly payloads: readonly StoredPayload[]
+}
+
+/** A task that a store knows of: the root of its tree, or itself, and where its log ends. Null: there are only events. */
+export interface KnownTask {
+  readonly taskId: string
+  readonly rootId: string
+  readonly seq: number | null
+  readonly hash: string | null
+}
+
+/** A task that a worker holds, and until when. */
+export interface HeldTask {
+  readonly taskId: string
+  readonly worker: string
+  readonly untilMs: number
 }
 
 /** An event as it is read: payloads in their places. */
@@ -326,8 +348,21 @@ export interface Store {
   feed(after?: string, limit?: number): Promise<FeedPage>
   /** A task's payloads, in the order in which they were stored. */
   payloads(taskId: string): Promise<readonly StoredPayload[]>
-  /** Takes in a task that was proved whole elsewhere. False when there is one of its id; then nothing was written. */
-  takeIn(taskId: string, events: readonly SealedEvent[], payloads: readonly StoredPayload[]): Promise<boolean>
+  /** Every task that there is a row or an event of, those of a tree together. */
+  known(): Promise<readonly KnownTask[]>
+  /** Tasks that workers hold; those whose lease has run out are free. */
+  held(nowMs: number): Promise<readonly HeldTask[]>
+  /** A task as it can be carried elsewhere, as of one moment. */
+  takeOut(taskId: string): Promise<WholeTask>
+  /**
+   * Takes in tasks that were proved whole elsewhere. Nobody holds them, and what they wait for is looked at anew. False when there
+   * is one of their ids; then nothing was written.
+   */
+  takeIn(tasks: readonly WholeTask[]): Promise<boolean>
+  /** Takes in the next checkpoint of another store, as it was signed there. False when it is not the next; then nothing was written. */
+  takeInCheckpoint(checkpoint: Checkpoint, heads: readonly TaskHead[]): Promise<boolean>
+  /** Takes in schedules of another store with their ids, their versions and how far they have come. False when an id or a name is taken. */
+  takeInSchedules(schedules: readonly ScheduleRow[]): Promise<boolean>
   /** Gives a worker tasks that are due and free; each to one worker at a time. */
   claim(request: ClaimRequest): Promise<readonly Claim[]>
   /** When the next task of these definitions is due, those of `except` aside, in ms since 1970, or null. */

@@ -4,6 +4,7 @@
 import type { PoolClient } from 'pg'
 import { Fault } from '../../core/fault.ts'
 import type { Address } from './connection.ts'
+import type { Migrated, Migration } from '../sqlite/schema.ts'
 import { migrations } from './schema.ts'
 
 /** Any number, but always the same: it names the lock that one migration at a time holds. */
@@ -13,9 +14,14 @@ const lockId = 0x53474258
 export async function migrate(
   client: PoolClient,
   address: Address,
-  { create = true, now = Date.now }: { readonly create?: boolean; readonly now?: () => number },
+  {
+    create = true,
+    now = Date.now,
+    migrated = () => undefined,
+  }: { readonly create?: boolean; readonly now?: () => number; readonly migrated?: Migrated },
 ): Promise<void> {
   if (await isUpToDate(client, address, create)) return
+  const made: Migration[] = []
   await client.query('BEGIN')
   try {
     // Another process may be at it. It is waited for as long as it takes.
@@ -28,16 +34,19 @@ export async function migrate(
         'CREATE TABLE migrations (version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, "appliedAtMs" BIGINT NOT NULL)',
       )
     }
-    for (const { version, name, sql, checksum } of migrations) {
+    for (const migration of migrations) {
+      const { version, name, sql, checksum } = migration
       if (applied?.has(version)) continue
       await client.query(sql)
       await client.query('INSERT INTO migrations VALUES ($1, $2, $3, $4)', [version, name, checksum, now()])
+      made.push(migration)
     }
     await client.query('COMMIT')
   } catch (thrown) {
     await client.query('ROLLBACK').catch(() => undefined)
     throw thrown
   }
+  for (const migration of made) migrated(migration)
 }
 
 async function isUpToDate(client: PoolClient, { schema, shown }: Address, create: boolean): Promise<boolean> {

@@ -158,25 +158,49 @@ export const migrations: readonly (Migration & { readonly checksum: string })[] 
   }),
 )
 
+/** What a worker may do with a table beyond reading it. */
+type Rights = 'INSERT' | 'INSERT, UPDATE' | 'INSERT, UPDATE, DELETE'
+
+/** What a worker may do with each table, as the migrations make them: what a trigger keeps is added to and no more. */
+function rightsOf(): ReadonlyMap<string, Rights> {
+  const sql = postgresMigrations.map((migration) => migration.sql).join('\n')
+  const named = (pattern: RegExp): string[] => [...sql.matchAll(pattern)].map((match) => match[1]!)
+  const kept = new Set(named(/BEFORE (?:UPDATE OR )?DELETE ON (\w+)/g))
+  const rightsTo = (table: string): Rights => {
+    if (kept.has(table)) return 'INSERT'
+    // A schedule that was removed keeps its row, with who did it and why.
+    return table === 'schedules' ? 'INSERT, UPDATE' : 'INSERT, UPDATE, DELETE'
+  }
+  return new Map(named(/CREATE TABLE (\w+)/g).map((table) => [table, rightsTo(table)]))
+}
+
 /**
  * What a database's owner runs so that workers can log in with no right to change or remove what was logged: the log can only be
  * added to, whatever a worker does. `role` and `schema` are names that need no quotes.
  */
 export function rolesSql(schema: string, role: string): string {
-  const kept = ['events', 'checkpoints', '"checkpointHeads"']
-  const free = ['tasks', 'children', 'members', 'trees', 'context', 'jobs', 'inbox', 'breakers', 'slots', 'begun']
+  const rights = rightsOf()
+  const grant = (what: Rights): string => {
+    const tables = [...rights].flatMap(([table, its]) => (its === what ? [`${schema}.${quoted(table)}`] : []))
+    return `GRANT ${what} ON ${tables.join(', ')} TO ${role};`
+  }
   return [
-    `-- Run as the owner of the tables, who is the one to run \`signalbox migrate\`.`,
+    `-- Run as the owner of the tables, who is the one to run \`signalbox migrate\`; again after each run of it that made tables.`,
     `CREATE ROLE ${role} LOGIN PASSWORD 'choose one';`,
     `GRANT USAGE ON SCHEMA ${schema} TO ${role};`,
     `GRANT SELECT ON ALL TABLES IN SCHEMA ${schema} TO ${role};`,
     `-- The log: added to, never changed, never removed.`,
-    `GRANT INSERT ON ${[...kept, 'payloads'].map((table) => `${schema}.${table}`).join(', ')} TO ${role};`,
+    grant('INSERT'),
     `-- A payload can be erased where an event says so (a trigger sees to it), and in no other way.`,
     `GRANT UPDATE (salt, body) ON ${schema}.payloads TO ${role};`,
-    `-- What follows from the log, the queue, and what people want started.`,
-    `GRANT INSERT, UPDATE, DELETE ON ${[...free, '"gateHolds"', 'workers'].map((table) => `${schema}.${table}`).join(', ')} TO ${role};`,
-    `GRANT INSERT, UPDATE ON ${schema}.schedules TO ${role};`,
+    `-- So that what was erased can be taken off the disk at once (VACUUM); before PostgreSQL 17 autovacuum does it, later.`,
+    `DO $$ BEGIN IF current_setting('server_version_num')::int >= 170000 THEN`,
+    `  EXECUTE 'GRANT MAINTAIN ON ${schema}.payloads TO ${role}';`,
+    `END IF; END $$;`,
+    `-- What follows from the log, and the queue.`,
+    grant('INSERT, UPDATE, DELETE'),
+    `-- What people want started.`,
+    grant('INSERT, UPDATE'),
     '',
   ].join('\n')
 }

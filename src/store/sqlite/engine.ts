@@ -34,7 +34,7 @@ export async function openSqlite(path: string, options: SqliteOptions = {}): Pro
   }
   for (;;) {
     try {
-      const db = openFile(path, options.now ?? Date.now)
+      const db = openFile(path, options.now ?? Date.now, options.migrated)
       const engine = new SqliteEngine(db, path, lockTimeoutMs, options.probe ?? (() => undefined))
       return new SqlStore(engine, path, options.salt)
     } catch (thrown) {

@@ -2,13 +2,13 @@
 
 import { DatabaseSync } from 'node:sqlite'
 import { Fault } from '../../core/fault.ts'
-import { applicationId, migrations } from './schema.ts'
+import { applicationId, migrations, type Migrated, type Migration } from './schema.ts'
 
 /**
  * Opens a SQLite file as a store of ours, with every migration applied. Throws STORE_NOT_OURS, STORE_NEWER or
  * STORE_ALTERED, and whatever SQLite throws; then the file is as it was.
  */
-export function openFile(path: string, now: () => number): DatabaseSync {
+export function openFile(path: string, now: () => number, migrated: Migrated = () => undefined): DatabaseSync {
   const db = new DatabaseSync(path, { timeout: 0 })
   try {
     const read = (pragma: string): number => Object.values(db.prepare(`PRAGMA ${pragma}`).get()!)[0] as number
@@ -33,7 +33,7 @@ export function openFile(path: string, now: () => number): DatabaseSync {
     db.exec(
       'PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -65536; PRAGMA secure_delete = ON',
     )
-    migrate(db, path, version, now)
+    for (const made of migrate(db, path, version, now)) migrated(made)
     return db
   } catch (thrown) {
     db.close()
@@ -41,8 +41,12 @@ export function openFile(path: string, now: () => number): DatabaseSync {
   }
 }
 
-function migrate(db: DatabaseSync, path: string, version: number, now: () => number): void {
-  if (version === migrations.at(-1)!.version) return proveMigrations(db, path)
+function migrate(db: DatabaseSync, path: string, version: number, now: () => number): readonly Migration[] {
+  const made: Migration[] = []
+  if (version === migrations.at(-1)!.version) {
+    proveMigrations(db, path)
+    return made
+  }
   db.exec('BEGIN IMMEDIATE')
   try {
     db.exec(
@@ -64,6 +68,7 @@ function migrate(db: DatabaseSync, path: string, version: number, now: () => num
         migration.checksum,
         now(),
       )
+      made.push(migration)
     }
     db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${migrations.at(-1)!.version}`)
     db.exec('COMMIT')
@@ -72,6 +77,7 @@ function migrate(db: DatabaseSync, path: string, version: number, now: () => num
     throw thrown
   }
   proveMigrations(db, path)
+  return made
 }
 
 function proveMigrations(db: DatabaseSync, path: string): void {

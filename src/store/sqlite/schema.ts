@@ -12,6 +12,9 @@ export interface Migration {
   readonly sql: string
 }
 
+/** Told of each step of the schema that opening a store has made. */
+export type Migrated = (migration: Pick<Migration, 'version' | 'name'>) => void
+
 /** 'SGBX' as a number, in the header of every SQLite file of ours. */
 export const applicationId = 0x53474258
 
