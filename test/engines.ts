@@ -4,7 +4,10 @@
 // only takes its `test` from vitest, and says why.
 
 import { join } from 'node:path'
-import { test as testOnce, type TestAPI, type TestFunction, type TestOptions } from 'vitest'
+import { onTestFinished, test as testOnce, type TestAPI, type TestFunction, type TestOptions } from 'vitest'
+import { systemRuntime } from '../src/runtime.ts'
+import { openStore } from '../src/store/open.ts'
+import type { Store } from '../src/store/store.ts'
 import { folder } from './folder.ts'
 import { testDatabase } from './postgres.ts'
 
@@ -34,6 +37,13 @@ let turn: TestEngine = sqlite
 
 /** A store of its own for the running test, in the engine whose turn it is. */
 export const address = (): Promise<string> => turn.address()
+
+/** A store that is open until the running test ends: the one at `at`, or one of its own. */
+export async function opened(at?: string): Promise<Store> {
+  const store = await openStore(at ?? (await address()), { runtime: systemRuntime })
+  onTestFinished(() => store.close())
+  return store
+}
 
 /** Which engine's turn it is, for a test that has to know. */
 export const engine = (): TestEngine['name'] => turn.name

@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import { defineAgent } from '../src/core/agent.ts'
 import { defineContext } from '../src/core/context.ts'
@@ -14,18 +14,15 @@ import { fold } from '../src/core/fold.ts'
 import { emptyTask } from '../src/core/task.ts'
 import { defineTool } from '../src/core/tool.ts'
 import { createOrchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
-import { openSqlite } from '../src/store/sqlite/engine.ts'
+import { address, engine, opened, test } from './engines.ts'
 import { folder } from './folder.ts'
 import { entryOf, ledgerOf, twenty } from './twenty.ts'
 import { until } from './until.ts'
 
 async function open(options: Omit<OrchestratorOptions, 'store'>) {
-  const store = await openSqlite(join(folder(), 'store.db'))
+  const store = await opened()
   const box = await createOrchestrator({ store, env: {}, ...options })
-  onTestFinished(async () => {
-    await box.stop(100)
-    await store.close()
-  })
+  onTestFinished(() => box.stop(100))
   return { box, store }
 }
 
@@ -122,9 +119,9 @@ test('A59: a rollback whose process is killed goes on in another, and takes back
   }
   const killAndGoOn = async (killAt: string): Promise<void> => {
     const name = killAt.replaceAll(' ', '-')
-    const [path, ledgerPath] = [join(root, `${name}.db`), join(root, `${name}.ledger`)]
-    expect(await run(path, ledgerPath, killAt), killAt).toBe('SIGKILL')
-    expect(await run(path, ledgerPath, ''), killAt).toBe('0 ')
+    const [at, ledgerPath] = [await address(), join(root, `${name}.ledger`)]
+    expect(await run(at, ledgerPath, killAt), killAt).toBe('SIGKILL')
+    expect(await run(at, ledgerPath, ''), killAt).toBe('0 ')
     const entries = ledgerOf(ledgerPath).entries()
     const done = numbers(1, 20).map((n) => `do ${n}`)
     const undone = numbers(13, 20)
@@ -132,7 +129,7 @@ test('A59: a rollback whose process is killed goes on in another, and takes back
       .map((n) => `undo ${n}`)
     expect(toLines(entries), killAt).toEqual([...done, ...undone, ...done.slice(12)])
     expect(new Set(entries.map(({ key }) => key)).size, killAt).toBe(entries.length)
-    const store = await openSqlite(path)
+    const store = await opened(at)
     const events = await store.read('t')
     expect((await store.verify()).findings, killAt).toEqual([])
     await store.close()

@@ -13,11 +13,9 @@ import { defineTool } from '../src/core/tool.ts'
 import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
 import { startMockServer, type MockServer } from '../src/providers/mock-server.ts'
 import { scriptedModel, type Script, type ScriptAnswer } from '../src/providers/scripted.ts'
-import { systemRuntime } from '../src/runtime.ts'
-import { openStore } from '../src/store/open.ts'
 import type { Store } from '../src/store/store.ts'
 import { VirtualClock } from './clock.ts'
-import { address, test } from './engines.ts'
+import { address, opened, test } from './engines.ts'
 import { Effects } from './ledger.ts'
 import { until } from './until.ts'
 
@@ -438,8 +436,7 @@ describe('A37, D02: a commit that succeeds although the client sees an error', (
     turn === 1 ? { calls: [{ name: 'destroy', arguments: { what: 'x' } }] } : { calls: [{ name: 'OK' }] }
   const run = async (at: number): Promise<number> => {
     const before = effects.all.length
-    const real = await openStore(await address(), { runtime: systemRuntime })
-    onTestFinished(() => real.close())
+    const real = await opened()
     const { store, writes } = lying(real, at)
     const agent = agentOf(
       { ask: asks({ tools: [destroy] }), ask2: { human: { question: '?' }, on: { yes: 'done' } } },
@@ -726,8 +723,7 @@ describe('A45, T12: a breaker whose probe is followed by another call in the sam
 
   test('is closed also when the commit that says so is refused for another reason', async () => {
     const server = await downOnce()
-    const store = await openStore(await address(), { runtime: systemRuntime })
-    onTestFinished(() => store.close())
+    const store = await opened()
     const box = await open(agentOf({ ask: asks({ retry: { attempts: 1 } }) }), { store, ...over(server), quotas })
     await (await box.start('a', {}, { id: 't1' })).result()
     const { commit } = store
@@ -856,8 +852,7 @@ test('a place that is given back between a refusal and the place in the queue is
     concurrency: 1,
     execute: async (_, { taskId }) => new Promise((wake) => setTimeout(wake, holds[taskId], 'x')),
   })
-  const store = await openStore(await address(), { runtime: systemRuntime })
-  onTestFinished(() => store.close())
+  const store = await opened()
   const { commit } = store
   let began = 0
   store.commit = async (given) => {
@@ -902,8 +897,7 @@ test('A60: an answer that comes while nobody has the task is charged for what it
       return { ok: true, answer: { provider: 'p', modelId: 'm', content, finish: 'tool-calls', usage: said } }
     },
   }
-  const store = await openStore(await address(), { runtime: systemRuntime })
-  onTestFinished(() => store.close())
+  const store = await opened()
   const options = { store, models: { main: model }, prices: { main: price } }
   const one = await open(agentOf({ ask: asks() }), options)
   await one.start('a', {}, { id: 't' })
