@@ -18,7 +18,7 @@ export async function keepOrder(address: string): Promise<void> {
 }
 
 /** Every event of every task of a store that keeps the order, in the order in which it was written. */
-export async function history(box: Orchestrator, address: string): Promise<readonly Event[]> {
+export async function history(box: Pick<Orchestrator, 'store'>, address: string): Promise<readonly Event[]> {
   const logs = new Map<string, readonly Event[]>()
   const events: Event[] = []
   const order = await asOwner(address, (sql) => sql('SELECT taskId, seq FROM events ORDER BY rowid'))
