@@ -32,7 +32,7 @@ export const sqlite: TestEngine = { name: 'SQLite', address: async () => `sqlite
 export const postgres: TestEngine = { name: 'PostgreSQL', address: postgresAddress }
 export const engines: readonly TestEngine[] = [sqlite, postgres]
 
-/** The engine whose turn it is. Tests of a file run one after the other. */
+/** The engine whose turn it is. Tests of a file run one after the other; whoever runs once is on SQLite. */
 let turn: TestEngine = sqlite
 
 /** A store of its own for the running test, in the engine whose turn it is. */
@@ -54,9 +54,13 @@ function onEach(register: Register): Register {
   return (name, ...given) => {
     const body = given.pop() as (...args: unknown[]) => unknown
     for (const its of engines)
-      register(`${name} (${its.name})`, ...given, (...args: unknown[]) => {
+      register(`${name} (${its.name})`, ...given, async (...args: unknown[]) => {
         turn = its
-        return body(...args)
+        try {
+          await body(...args)
+        } finally {
+          turn = sqlite
+        }
       })
   }
 }
