@@ -391,10 +391,13 @@ describe('one budget', () => {
         ...ends,
       },
     })
+  // It takes its time, so that many hold something of the budget at once, however quick the store is.
   const ok: Script = () => ({
     calls: [{ name: 'OK', arguments: { said: 'x' } }],
     usage: { inputTokens: 100, outputTokens: 40 },
+    delayMs: 50,
   })
+
   test('what children spend and hold never passes the ceiling of the root, at any event; who finds no room waits for it', async () => {
     const store = await address()
     const agent = parent({ tokens: 3_300, soft: 0.99 })
@@ -1024,10 +1027,13 @@ test('a visit that is over calls its children off, and a parent that takes back 
 })
 
 describe('what a second look has found', () => {
+  // It takes its time, so that many hold something of the budget at once, however quick the store is.
   const ok: Script = () => ({
     calls: [{ name: 'OK', arguments: { said: 'x' } }],
     usage: { inputTokens: 100, outputTokens: 40 },
+    delayMs: 50,
   })
+
   const mail = { schema: z.string(), initial: '', trust: 'untrusted', privacy: 'private' } as const
   const shared = defineContext({
     mail,
