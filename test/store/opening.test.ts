@@ -49,6 +49,18 @@ test('a store opened again has what was committed', async () => {
   expect((await again.verify()).findings).toEqual([])
 })
 
+test('a store that many open at once is made once, and all of them have it', async () => {
+  for (let round = 0; round < 10; round += 1) {
+    const at = await address()
+    const stores = await Promise.all(Array.from({ length: 8 }, () => openStore(at, { runtime: systemRuntime })))
+    expect((await stores[0]!.commit(commit('t'))).ok).toBe(true)
+    for (const store of stores) {
+      expect((await store.task('t'))!.seq).toBe(4)
+      await store.close()
+    }
+  }
+})
+
 test('a payload is stored once, however often a task carries it', async () => {
   const at = await address()
   const store = await opened(at)
