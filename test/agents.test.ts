@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test as once } from 'vitest'
 import {
   check,
   createOrchestrator,
@@ -19,7 +19,7 @@ import * as quarantine from '../examples/patterns/quarantine.ts'
 import * as supervisor from '../examples/patterns/supervisor.ts'
 import { verdictOf } from '../src/core/join.ts'
 import { root } from './cli/signalbox.ts'
-import { folder } from './folder.ts'
+import { address, test } from './engines.ts'
 
 const flat = (code: string): string =>
   code
@@ -28,7 +28,7 @@ const flat = (code: string): string =>
     .join('\n')
     .trim()
 
-test('every block of AGENTS stands in the file that its section names', () => {
+once('every block of AGENTS stands in the file that its section names', () => {
   const [, ...sections] = readFileSync(join(root, 'docs/AGENTS.md'), 'utf8').split(/^## /m)
   const patterns = sections.filter((section) => section.includes('```ts'))
   expect(patterns.map((section) => section.split('\n')[0])).toEqual([
@@ -48,7 +48,7 @@ test('every block of AGENTS stands in the file that its section names', () => {
   }
 })
 
-test('a join is reached, or cannot be, as the table of AGENTS says', () => {
+once('a join is reached, or cannot be, as the table of AGENTS says', () => {
   const [, table] = readFileSync(join(root, 'docs/AGENTS.md'), 'utf8').split('## Many children')
   const rows = [...table!.matchAll(/^\| (?:`(\w+)`.*?)?\| `(\w+)`.*?\|/gm)].map(([, ...cells]) => cells)
   expect(rows.map(([, failures]) => failures)).toEqual(['failures', 'stop', 'skip', 'wait', 'skip', 'stop', 'wait'])
@@ -87,7 +87,7 @@ test('a join is reached, or cannot be, as the table of AGENTS says', () => {
 async function play(agent: Agent<any, any>, input: Record<string, unknown>, script: Script) {
   expect(check(agent)).toEqual([])
   const models = { main: scriptedModel(script), small: scriptedModel(script) }
-  const store = `sqlite:${join(folder(), 'store.db')}`
+  const store = await address()
   const box = await createOrchestrator({ store, agents: [agent], models, env: {} })
   onTestFinished(() => box.stop(100))
   const view = await (await box.start(agent.name, input, { id: 'a' })).rest()

@@ -1,4 +1,5 @@
-// The bench measures and asserts nothing; that it can still be run is asserted here, on a small scale.
+// The bench measures and asserts nothing; that it can still be run is asserted here, on a small scale, and on SQLite only:
+// it measures files.
 
 import { join } from 'node:path'
 import { expect, test } from 'vitest'

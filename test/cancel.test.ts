@@ -3,25 +3,22 @@
 
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import { defineAgent } from '../src/core/agent.ts'
 import { defineContext } from '../src/core/context.ts'
 import { defineTool } from '../src/core/tool.ts'
 import { createOrchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
-import { openSqlite } from '../src/store/sqlite/engine.ts'
+import { address, opened, test } from './engines.ts'
 import { folder } from './folder.ts'
 import { Effects } from './ledger.ts'
 import { ledgerOf, twenty } from './twenty.ts'
 import { until } from './until.ts'
 
-async function open(path: string, options: Omit<OrchestratorOptions, 'store'>) {
-  const store = await openSqlite(path)
+async function open(at: string, options: Omit<OrchestratorOptions, 'store'>) {
+  const store = await opened(at)
   const box = await createOrchestrator({ store, env: {}, ...options })
-  onTestFinished(async () => {
-    await box.stop(100)
-    await store.close()
-  })
+  onTestFinished(() => box.stop(100))
   return { box, store }
 }
 
@@ -32,9 +29,9 @@ const by = { by: 'ana', reason: 'not wanted' }
 test('A20: cancelled from a process without the agent, a task takes back twenty effects, each once, in reverse, and ends', async () => {
   const ledger = ledgerOf(join(folder(), 'ledger'))
   const agent = { ...twenty(ledger), onCancel: 'undo' as const }
-  const path = join(folder(), 'store.db')
-  const { box, store } = await open(path, { agents: [agent] })
-  const bare = await open(path, { work: false })
+  const at = await address()
+  const { box, store } = await open(at, { agents: [agent] })
+  const bare = await open(at, { work: false })
   const task = await box.start(agent, {}, { id: 't' })
   await task.rest()
   await bare.box.cancel('t', by)
@@ -85,7 +82,7 @@ test('A20: a tool that is at work is called off within a second, and is listed; 
       failed: { type: 'final', failure: true },
     },
   })
-  const { box } = await open(join(folder(), 'store.db'), { agents: [agent] })
+  const { box } = await open(await address(), { agents: [agent] })
   const task = await box.start(agent, {}, { id: 't' })
   await until(() => seen.started === 1)
   await box.cancel('t', by)
@@ -109,12 +106,12 @@ test('A20: a task whose process is killed while it takes back what it did goes o
   }
   for (const killAt of ['cancel inside 1', 'cancel after 1', 'undo before 1', 'undo after 4', 'settle inside 3']) {
     const name = killAt.replaceAll(' ', '-')
-    const [path, ledgerPath] = [join(root, `${name}.db`), join(root, `${name}.ledger`)]
-    expect(await run(path, ledgerPath, killAt), killAt).toBe('SIGKILL')
-    expect(await run(path, ledgerPath, ''), killAt).toBe('0 ')
+    const [at, ledgerPath] = [await address(), join(root, `${name}.ledger`)]
+    expect(await run(at, ledgerPath, killAt), killAt).toBe('SIGKILL')
+    expect(await run(at, ledgerPath, ''), killAt).toBe('0 ')
     const entries = ledgerOf(ledgerPath).entries()
     expect(entries.map(({ what, n }) => `${what} ${n}`)).toEqual(doneAndUndone)
-    const store = await openSqlite(path)
+    const store = await opened(at)
     expect(await store.task('t'), killAt).toMatchObject({ status: 'cancelled', outcome: 'cancelled' })
     expect((await store.verify()).findings, killAt).toEqual([])
     await store.close()

@@ -1,4 +1,5 @@
-// The README's first command does what the README says.
+// The README's first command does what the README says: on SQLite, for it needs no server. The same on both engines is in
+// cli/incident.test.ts and crash/crash.test.ts.
 
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'

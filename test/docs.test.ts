@@ -1,15 +1,16 @@
 // The documents say what the code says: the README's example compiles, the one of WRITING runs by its own commands, its
-// tables name every field, DATA names every event, and its recipe proves a real log.
+// tables name every field, DATA names every event, and its recipe proves a real log. What the documents tell to type is
+// typed as it stands there: on the store that is used where none is named.
 
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { delimiter, dirname, join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test as once } from 'vitest'
 import { engineExits } from '../src/core/agent.ts'
 import { severityOf, type ProblemCode } from '../src/core/problem.ts'
-import { openSqlite } from '../src/store/sqlite/engine.ts'
 import { root, signalbox, start } from './cli/signalbox.ts'
+import { opened, test } from './engines.ts'
 import { folder } from './folder.ts'
 import { playHistory } from './store/history.ts'
 
@@ -21,7 +22,7 @@ function inside(): string {
   return path
 }
 
-test('the example of the README compiles', () => {
+once('the example of the README compiles', () => {
   const [, code] = /```ts\n([\s\S]*?)```/.exec(readFileSync(join(root, 'README.md'), 'utf8'))!
   const path = inside()
   const helper = 'declare function searchLog(pattern: string, signal: AbortSignal): Promise<string[]>'
@@ -76,32 +77,35 @@ function freePort(): Promise<number> {
   })
 }
 
-test('the agent of WRITING compiles, and its own commands bring it to its end over HTTP, a person agreeing', async () => {
-  const cwd = project()
-  const tsc = spawnSync(join(root, 'node_modules/.bin/tsc'), ['-p', cwd], { encoding: 'utf8' })
-  expect(tsc.status, tsc.stdout).toBe(0)
+once(
+  'the agent of WRITING compiles, and its own commands bring it to its end over HTTP, a person agreeing',
+  async () => {
+    const cwd = project()
+    const tsc = spawnSync(join(root, 'node_modules/.bin/tsc'), ['-p', cwd], { encoding: 'utf8' })
+    expect(tsc.status, tsc.stdout).toBe(0)
 
-  const port = String(await freePort())
-  const [, play] = /`npx signalbox (mock-model [^`]*--port 4010)`/.exec(writing)!
-  await start(play!.replace('4010', port).split(' '), { cwd }).said('Answers at')
+    const port = String(await freePort())
+    const [, play] = /`npx signalbox (mock-model [^`]*--port 4010)`/.exec(writing)!
+    await start(play!.replace('4010', port).split(' '), { cwd }).said('Answers at')
 
-  const commands = block('sh', 'signalbox run').replaceAll('4010', port).trim().split('\n')
-  // What npx would find, without the time that it takes.
-  const script = ['npx() { "$@"; }', ...commands.flatMap((line) => [line, 'echo "exit $?"'])].join('\n')
-  const PATH = [join(cwd, 'node_modules/.bin'), process.env['PATH']].join(delimiter)
-  const ran = spawnSync('sh', ['-c', `exec 2>&1\n${script}`], { cwd, encoding: 'utf8', env: { PATH, NO_COLOR: '1' } })
-  const parts = ran.stdout.split(/^exit (\d+)\n/m)
-  const said = (command: string): string => parts[2 * commands.findIndex((line) => line.includes(command))]!
-  const codes = commands.map((_, index) => Number(parts[2 * index + 1]))
-  expect(codes, ran.stdout).toEqual(commands.map((line) => Number(/# exits with (\d)/.exec(line)?.[1] ?? 0)))
-  expect(said('check')).toMatch(/desk v1 is sound/)
-  expect(said('check')).not.toMatch(/^(error|warning)/m)
-  expect(said('inbox')).toContain('send_mail {"text":"Parcel 88 arrives on Monday.","to":"kim@example.com"}')
-  expect(said('show')).toMatch(/done: sent[^]*reply = .*\(untrusted, public\)/)
-  expect(said('log')).toContain('ana')
-  const letters = readFileSync(join(cwd, 'outbox.jsonl'), 'utf8').trim().split('\n')
-  expect(letters.map((line) => JSON.parse(line) as object)).toMatchObject([{ to: 'kim@example.com' }])
-})
+    const commands = block('sh', 'signalbox run').replaceAll('4010', port).trim().split('\n')
+    // What npx would find, without the time that it takes.
+    const script = ['npx() { "$@"; }', ...commands.flatMap((line) => [line, 'echo "exit $?"'])].join('\n')
+    const PATH = [join(cwd, 'node_modules/.bin'), process.env['PATH']].join(delimiter)
+    const ran = spawnSync('sh', ['-c', `exec 2>&1\n${script}`], { cwd, encoding: 'utf8', env: { PATH, NO_COLOR: '1' } })
+    const parts = ran.stdout.split(/^exit (\d+)\n/m)
+    const said = (command: string): string => parts[2 * commands.findIndex((line) => line.includes(command))]!
+    const codes = commands.map((_, index) => Number(parts[2 * index + 1]))
+    expect(codes, ran.stdout).toEqual(commands.map((line) => Number(/# exits with (\d)/.exec(line)?.[1] ?? 0)))
+    expect(said('check')).toMatch(/desk v1 is sound/)
+    expect(said('check')).not.toMatch(/^(error|warning)/m)
+    expect(said('inbox')).toContain('send_mail {"text":"Parcel 88 arrives on Monday.","to":"kim@example.com"}')
+    expect(said('show')).toMatch(/done: sent[^]*reply = .*\(untrusted, public\)/)
+    expect(said('log')).toContain('ana')
+    const letters = readFileSync(join(cwd, 'outbox.jsonl'), 'utf8').trim().split('\n')
+    expect(letters.map((line) => JSON.parse(line) as object)).toMatchObject([{ to: 'kim@example.com' }])
+  },
+)
 
 /** The fields that a declaration in the source has, those of its inner objects too. */
 function fieldsOf(file: string, type: string): string[] {
@@ -117,7 +121,7 @@ function codeUnder(heading: string): { readonly section: string; readonly words:
   return { section, words: new Set(words) }
 }
 
-test.each([
+once.each([
   ['An agent', { agent: ['AgentDefinition'], limits: ['Limits'] }],
   ['The context', { context: ['KeyDefinition'], label: ['Label'] }],
   [
@@ -162,7 +166,7 @@ test.each([
   expect(rows.filter((word) => !fields.includes(word))).toEqual([])
 })
 
-test('WRITING names every exit of the engine, and everything that a file may configure', () => {
+once('WRITING names every exit of the engine, and everything that a file may configure', () => {
   const { words } = codeUnder('States')
   expect(engineExits.filter((exit) => !words.has(exit))).toEqual([])
   const module = readFileSync(join(root, 'src/cli/module.ts'), 'utf8')
@@ -172,7 +176,7 @@ test('WRITING names every exit of the engine, and everything that a file may con
   expect(rows.sort()).toEqual(['agents', ...shapes, 'store'].sort())
 })
 
-test('the README names every command, and every document', () => {
+once('the README names every command, and every document', () => {
   const readme = readFileSync(join(root, 'README.md'), 'utf8')
   const main = readFileSync(join(root, 'src/cli/main.ts'), 'utf8')
   const commands = [...main.matchAll(/^import \{ \w+Command \} from '\.\/([\w-]+)\.ts'/gm)].map((match) => match[1]!)
@@ -183,13 +187,13 @@ test('the README names every command, and every document', () => {
   expect(documents.filter((name) => !readme.includes(`docs/${name}`))).toEqual([])
 })
 
-test('the diagram of the incident example is what graph draws', async () => {
+once('the diagram of the incident example is what graph draws', async () => {
   const [, diagram] = /```mermaid\n([\s\S]*?)```/.exec(readFileSync(join(root, 'examples/incident/README.md'), 'utf8'))!
   const { stdout } = await signalbox(['graph', join(root, 'examples/incident/agent.ts')])
   expect(diagram!.trim()).toBe(stdout.trim())
 })
 
-test('every command of a document, and of the head of an example, runs on the Node of the project', () => {
+once('every command of a document, and of the head of an example, runs on the Node of the project', () => {
   for (const file of [
     'README.md',
     ...['README.md', '503.ts', 'loop.ts', 'slow.ts'].map((name) => `examples/nights/${name}`),
@@ -198,7 +202,7 @@ test('every command of a document, and of the head of an example, runs on the No
   }
 })
 
-test('DATA names every event, every refusal and every class of failure', () => {
+once('DATA names every event, every refusal and every class of failure', () => {
   const data = readFileSync(join(root, 'docs/DATA.md'), 'utf8')
   const events = readFileSync(join(root, 'src/core/event.ts'), 'utf8')
   const types = [...events.matchAll(/^ {2}'(\w+\.\w+)': \{/gm)].map((match) => match[1]!)
@@ -214,7 +218,7 @@ test('DATA names every event, every refusal and every class of failure', () => {
   expect([...types, ...reasons, ...classes].filter((name) => !data.includes(`\`${name}\``))).toEqual([])
 })
 
-test('every claim of SECURITY, and every promise of ARCHITECTURE, names a test that is there', () => {
+once('every claim of SECURITY, and every promise of ARCHITECTURE, names a test that is there', () => {
   for (const document of ['docs/SECURITY.md', 'docs/ARCHITECTURE.md']) {
     const text = readFileSync(join(root, document), 'utf8')
     const claims = [...text.matchAll(/`(test\/[\w/.-]+\.ts)`((?:,? \*[^*]+\*)+)/g)].flatMap(([, file, names]) =>
@@ -226,7 +230,7 @@ test('every claim of SECURITY, and every promise of ARCHITECTURE, names a test t
   }
 })
 
-test('CHECK tells every problem that check may report, and no other, with its severity', () => {
+once('CHECK tells every problem that check may report, and no other, with its severity', () => {
   const table = [...readFileSync(join(root, 'docs/CHECK.md'), 'utf8').matchAll(/^\| `([A-Z_]+)`( \(warning\))? \|/gm)]
   const source = readFileSync(join(root, 'src/core/problem.ts'), 'utf8')
   const codes = [...source.matchAll(/^ {2}\| '([A-Z_]+)'$/gm)].map((match) => match[1]!)
@@ -241,8 +245,7 @@ test('the recipe of DATA proves a log, and finds an edit', async () => {
   const [, recipe] = /```js\n([\s\S]*?)```/.exec(readFileSync(join(root, 'docs/DATA.md'), 'utf8'))!
   const script = join(inside(), 'prove.mjs')
   writeFileSync(script, recipe!)
-  const store = await openSqlite(join(folder(), 'store.db'))
-  onTestFinished(() => store.close())
+  const store = await opened()
   await playHistory(store, 't', { hello: 'wörld' }, [4, 8, 15, 16, 23, 42, 99, 7, 3, 12, 31, 5, 77], ['v', { w: 1 }])
   const lines = (await store.readSealed('t')).map(({ data, ...event }) =>
     JSON.stringify({ ...event, data: JSON.parse(data) as unknown }),

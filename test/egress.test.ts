@@ -3,8 +3,7 @@
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test as once } from 'vitest'
 import { z } from 'zod'
 import { defineAgent } from '../src/core/agent.ts'
 import { defineContext } from '../src/core/context.ts'
@@ -13,7 +12,7 @@ import { defineTool, type ToolCall } from '../src/core/tool.ts'
 import { egressDoor } from '../src/egress.ts'
 import { createOrchestrator } from '../src/orchestrator.ts'
 import { scriptedModel } from '../src/providers/scripted.ts'
-import { folder } from './folder.ts'
+import { address, test } from './engines.ts'
 
 interface Listening {
   /** `127.0.0.1:PORT`. */
@@ -130,7 +129,7 @@ test('A53: a model that hands every kind of address to a tool reaches the listed
     { name: 'attach', arguments: { name: 'report.txt' } },
   ]
   const box = await createOrchestrator({
-    store: `sqlite:${join(folder(), 'store.db')}`,
+    store: await address(),
     agents: [agent],
     models: { main: scriptedModel([{ calls }, { calls: honest }, { calls: [{ name: 'OK', arguments: {} }] }]) },
     env: {},
@@ -166,7 +165,7 @@ test('A53: a model that hands every kind of address to a tool reaches the listed
 })
 
 describe('the door to the network', () => {
-  test('of a tool that lists no hosts is shut', async () => {
+  once('of a tool that lists no hosts is shut', async () => {
     const good = await listen()
     for (const hosts of [undefined, []]) {
       expect(await refusal(egressDoor('t', hosts, never)(`http://${good.host}/`))).toContain(
@@ -176,7 +175,7 @@ describe('the door to the network', () => {
     expect(good.heard).toEqual([])
   })
 
-  test('follows five redirects, and not a sixth', async () => {
+  once('follows five redirects, and not a sixth', async () => {
     const good = await listen(redirects)
     const door = egressDoor('t', [good.host], never)
     expect((await door(`http://${good.host}/hops/5`)).status).toBe(200)
@@ -185,7 +184,7 @@ describe('the door to the network', () => {
     expect(good.heard).toHaveLength(12)
   })
 
-  test('hands a redirect back, or refuses it, where that is asked for', async () => {
+  once('hands a redirect back, or refuses it, where that is asked for', async () => {
     const good = await listen(redirects)
     const door = egressDoor('t', [good.host], never)
     expect((await door(`http://${good.host}/hops/1`, { redirect: 'manual' })).status).toBe(302)
@@ -193,7 +192,7 @@ describe('the door to the network', () => {
     expect(good.heard).toHaveLength(2)
   })
 
-  test('tells another listed host nothing that was meant for the first', async () => {
+  once('tells another listed host nothing that was meant for the first', async () => {
     const [good, other] = [await listen(redirects), await listen()]
     const door = egressDoor('t', [good.host, other.host], never)
     const headers = { authorization: 'Bearer x', cookie: 'a=b', 'x-api-key': 'k', accept: 'text/plain' }
@@ -210,7 +209,7 @@ describe('the door to the network', () => {
     expect(other.heard).toHaveLength(2)
   })
 
-  test('sends again to the same host what can be sent again, with its headers', async () => {
+  once('sends again to the same host what can be sent again, with its headers', async () => {
     const good = await listen(redirects)
     const door = egressDoor('t', [good.host], never)
     const sent = { method: 'PUT', body: 'text', headers: { 'x-api-key': 'k' } }
@@ -221,21 +220,21 @@ describe('the door to the network', () => {
     expect(await refusal(door(to(good.host, '/x', 308), streamed))).toContain('cannot be sent again')
   })
 
-  test('does not speak to a host in the name of another', async () => {
+  once('does not speak to a host in the name of another', async () => {
     const good = await listen()
     const asked = egressDoor('t', [good.host], never)(`http://${good.host}/`, { headers: { Host: 'evil.example' } })
     expect(await refusal(asked)).toContain('in the name of another host')
     expect(good.heard).toEqual([])
   })
 
-  test('takes an address, and nothing that holds one', async () => {
+  once('takes an address, and nothing that holds one', async () => {
     const good = await listen()
     const door = egressDoor('t', [good.host], never)
     expect(await refusal(door(new Request(`http://${good.host}/`) as never))).toContain('neither a text nor a URL')
     expect((await door(new URL(`http://${good.host}/`))).status).toBe(200)
   })
 
-  test('shuts when the call is called off, and when the tool itself wants it', async () => {
+  once('shuts when the call is called off, and when the tool itself wants it', async () => {
     const silent = await listen(() => undefined)
     for (const which of [0, 1]) {
       const controllers = [new AbortController(), new AbortController()]

@@ -2,12 +2,13 @@
 
 import { join } from 'node:path'
 import { writeFileSync } from 'node:fs'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import { defineAgent } from '../src/core/agent.ts'
 import { defineContext } from '../src/core/context.ts'
 import { createOrchestrator, type Orchestrator } from '../src/orchestrator.ts'
 import { signalbox } from './cli/signalbox.ts'
+import { address, engine, engines, test } from './engines.ts'
 import { folder } from './folder.ts'
 
 const agent = defineAgent({
@@ -27,8 +28,8 @@ const agent = defineAgent({
   },
 })
 
-async function open(store = `sqlite:${join(folder(), 'store.db')}`): Promise<Orchestrator> {
-  const box = await createOrchestrator({ store, agents: [agent] })
+async function open(store?: string): Promise<Orchestrator> {
+  const box = await createOrchestrator({ store: store ?? (await address()), agents: [agent] })
   onTestFinished(() => box.stop(100))
   return box
 }
@@ -59,6 +60,15 @@ test('a task that has ended goes into another store as it was: log, payloads, co
   }
   expect((await other.verify()).findings).toEqual([])
   await expect(other.import(text)).rejects.toThrow('TASK_EXISTS')
+})
+
+test('a task goes from one engine to another as it was', async () => {
+  const { box, text } = await exported()
+  const other = await open(await engines.find(({ name }) => name !== engine())!.address())
+  await other.import(text)
+  expect(await other.export('t')).toBe(text)
+  expect(await other.show('t')).toEqual(await box.show('t'))
+  expect((await other.verify()).findings).toEqual([])
 })
 
 test('what was erased stays erased', async () => {
@@ -117,21 +127,22 @@ describe('a file that was touched is refused whole', () => {
 
 test('at the command line: out to a file that nobody else may read, in once, and not twice', async () => {
   const cwd = folder()
-  const box = await open(`sqlite:${join(cwd, 'one.db')}`)
+  const [one, two, three] = [await address(), await address(), await address()]
+  const box = await open(one)
   const task = await box.start(agent, { note: 'n' }, { id: 't' })
   await task.rest()
   await box.answer((await box.inbox())[0]!.item, { decision: 'yes', by: 'ana', reason: 'r' })
   await task.result()
   const run = (...args: string[]) => signalbox(args, { cwd })
-  expect((await run('export', 't', '--store', 'sqlite:one.db', '--out', 't.json')).code).toBe(0)
-  const again = await run('export', 't', '--store', 'sqlite:one.db', '--out', 't.json')
+  expect((await run('export', 't', '--store', one, '--out', 't.json')).code).toBe(0)
+  const again = await run('export', 't', '--store', one, '--out', 't.json')
   expect([again.code, again.stderr.split(' ')[0]]).toEqual([2, 'FLAG_INVALID'])
-  expect((await run('export', 'u', '--store', 'sqlite:one.db')).stderr).toContain('TASK_UNKNOWN')
-  const taken = await run('import', 't.json', '--store', 'sqlite:two.db', '--json')
+  expect((await run('export', 'u', '--store', one)).stderr).toContain('TASK_UNKNOWN')
+  const taken = await run('import', 't.json', '--store', two, '--json')
   expect(taken.json).toMatchObject([{ taskId: 't', status: 'done', outcome: 'done' }])
-  expect((await run('import', 't.json', '--store', 'sqlite:two.db')).stderr).toContain('TASK_EXISTS')
-  expect((await run('verify', '--store', 'sqlite:two.db')).code).toBe(0)
+  expect((await run('import', 't.json', '--store', two)).stderr).toContain('TASK_EXISTS')
+  expect((await run('verify', '--store', two)).code).toBe(0)
   writeFileSync(join(cwd, 'bad.json'), '{}')
-  const bad = await run('import', 'bad.json', '--store', 'sqlite:three.db', '--json')
+  const bad = await run('import', 'bad.json', '--store', three, '--json')
   expect([bad.code, bad.stderr.split(' ')[0]]).toEqual([2, 'EXPORT_INVALID'])
 })

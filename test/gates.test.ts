@@ -1,7 +1,6 @@
 // Places, rates and breakers under a virtual clock and over a real store: what many seconds do to those who wait.
 
-import { join } from 'node:path'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, type Agent, type State } from '../src/core/agent.ts'
 import { defineContext } from '../src/core/context.ts'
@@ -10,7 +9,7 @@ import { defineTool, type Tool } from '../src/core/tool.ts'
 import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
 import { scriptedModel } from '../src/providers/scripted.ts'
 import { VirtualClock } from './clock.ts'
-import { folder } from './folder.ts'
+import { address, test } from './engines.ts'
 
 const agentOf = (states: Record<string, State<any, any>>, change: object = {}): Agent<any, any> =>
   defineAgent({
@@ -27,7 +26,7 @@ async function open(agent: Agent<any, any>, options: Partial<OrchestratorOptions
   const clock = new VirtualClock()
   const faults: unknown[] = []
   const box = await createOrchestrator({
-    store: `sqlite:${join(folder(), 'store.db')}`,
+    store: await clock.open(await address()),
     agents: [agent],
     env: {},
     runtime: clock,

@@ -1,4 +1,5 @@
-// The three nights as a stranger runs them: each ends in seconds, and its table says what happened.
+// The three nights as a stranger runs them: each ends in seconds, and its table says what happened. They run on SQLite only,
+// as a stranger has no server; what they show is held to on both engines in scenarios.test.ts.
 
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'

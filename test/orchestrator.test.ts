@@ -1,14 +1,15 @@
 // The orchestrator over a real store: tasks run, are spoken to while they run, are called off, and are followed live.
 
-import { join } from 'node:path'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, type Agent } from '../src/core/agent.ts'
 import { defineContext } from '../src/core/context.ts'
 import { defineTool } from '../src/core/tool.ts'
 import { createOrchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
 import { scriptedModel, type Script } from '../src/providers/scripted.ts'
-import { folder } from './folder.ts'
+import { systemRuntime } from '../src/runtime.ts'
+import { openStore } from '../src/store/open.ts'
+import { address, test } from './engines.ts'
 import { until } from './until.ts'
 
 const context = defineContext({ goal: { schema: z.string(), initial: 'g' }, note: z.string().optional() })
@@ -55,7 +56,7 @@ const agentOf = (tool: ReturnType<typeof held>['tool'], change: object = {}) =>
 
 async function open(options: Omit<OrchestratorOptions, 'store'> & { store?: string }) {
   const box = await createOrchestrator({
-    store: `sqlite:${join(folder(), 'store.db')}`,
+    store: options.store ?? (await address()),
     models: { main: scriptedModel(script) },
     env: {},
     onFault: () => undefined,
@@ -152,7 +153,7 @@ describe('a task that a worker holds', () => {
 
   test('A20: is cancelled by another process too, within the time of a heartbeat', async () => {
     const { tool, seen } = held()
-    const store = `sqlite:${join(folder(), 'store.db')}`
+    const store = await address()
     const box = await open({ agents: [agentOf(tool)], store })
     const other = await open({ store })
     await box.start(agentOf(tool), {}, { id: 't' })
@@ -180,7 +181,7 @@ describe('a task that a worker holds', () => {
 
 test('a worker that stops lets its step end, and another goes on behind it', async () => {
   const { tool, seen } = held()
-  const store = `sqlite:${join(folder(), 'store.db')}`
+  const store = await address()
   const first = await open({ agents: [agentOf(tool)], store })
   await first.start(agentOf(tool), {}, { id: 't' })
   await until(() => seen.started === 1)
@@ -197,7 +198,7 @@ test('a worker that stops lets its step end, and another goes on behind it', asy
 
 test('a worker that must stop before its step ends calls it off, and another does it again at once', async () => {
   const { tool, seen } = held()
-  const store = `sqlite:${join(folder(), 'store.db')}`
+  const store = await address()
   const first = await open({ agents: [agentOf(tool)], store, leaseMs: 60_000 })
   await first.start(agentOf(tool), {}, { id: 't' })
   await until(() => seen.started === 1)
@@ -334,18 +335,19 @@ describe('before anything is written', () => {
     ['two agents of one name', (agent) => ({ agents: [agent, { ...agent, version: '2' } as never] }), 'CONFIG_INVALID'],
     ['a model nobody knows', (agent) => ({ agents: [agent], models: {} }), 'MODEL_UNKNOWN'],
   ])('%s is refused', async (_, options, code) => {
-    const path = join(folder(), 'store.db')
+    const store = await address()
     const { tool } = held()
     await expect(
       createOrchestrator({
-        store: `sqlite:${path}`,
+        store,
         models: { main: scriptedModel(script) },
         env: {},
         ...options(agentOf(tool)),
       }),
     ).rejects.toMatchObject({ code })
-    const { existsSync } = await import('node:fs')
-    expect(existsSync(path)).toBe(false)
+    await expect(openStore(store, { runtime: systemRuntime, create: false })).rejects.toMatchObject({
+      code: 'STORE_MISSING',
+    })
   })
 
   test.each<[string, string, unknown, object, string]>([

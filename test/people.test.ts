@@ -3,9 +3,7 @@
 
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { DatabaseSync } from 'node:sqlite'
-import { join } from 'node:path'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, type Agent, type State } from '../src/core/agent.ts'
 import { defineContext } from '../src/core/context.ts'
@@ -14,9 +12,12 @@ import { defineTool } from '../src/core/tool.ts'
 import { signatureOf } from '../src/notifier.ts'
 import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
 import { scriptedModel, type Script } from '../src/providers/scripted.ts'
+import { openPostgres } from '../src/store/postgres/engine.ts'
+import { openSqlite } from '../src/store/sqlite/engine.ts'
 import { VirtualClock } from './clock.ts'
-import { folder } from './folder.ts'
+import { address, engine, opened, test } from './engines.ts'
 import { Effects } from './ledger.ts'
+import { asOwner } from './owner.ts'
 import { until } from './until.ts'
 
 const ends = { done: { type: 'final' }, failed: { type: 'final', failure: true } } as const
@@ -62,11 +63,10 @@ async function open(
   return box
 }
 
-const inStore = (): string => `sqlite:${join(folder(), 'store.db')}`
 const say = (decision: string, by = 'ana') => ({ decision, by, reason: 'because' })
 
 test('A7, P02: two questions hours apart, with a restart before each answer: nothing before a question runs again', async () => {
-  const store = inStore()
+  const store = await address()
   let [asked, ran] = [0, 0]
   const agent = agentOf({
     think: { model: 'main', prompt: 'p', on: { OK: 'first' } },
@@ -89,7 +89,7 @@ test('A7, P02: two questions hours apart, with a restart before each answer: not
 })
 
 test('A15, H05: approved through one process, done by another worker that came later: asked once, done once', async () => {
-  const store = inStore()
+  const store = await address()
   const { effects, pay } = payment()
   const agent = agentOf({ act: { tool: pay, args: () => ({ to: 'bob', amount: 5 }), on: { DONE: 'done' } } })
   const first = await open(agent, { store, models: {} })
@@ -116,7 +116,7 @@ test('A15, H05: approved through one process, done by another worker that came l
 })
 
 test('A17, H04: of many people who decide at the same instant one wins; every other attempt is in the log', async () => {
-  const store = inStore()
+  const store = await address()
   const { effects, pay } = payment()
   const agent = agentOf({ act: { tool: pay, args: () => ({ to: 'bob', amount: 5 }), on: { DONE: 'done' } } })
   const box = await open(agent, { store, models: {} })
@@ -150,7 +150,7 @@ describe('A20: an operator ends a task', () => {
   ])('%s: it stops at once, nothing is done afterwards, and the log has the operator’s name', async (_, state) => {
     const agent = agentOf({ first: state as never })
     const hangs = { provider: 'p', modelId: 'm', call: () => new Promise<never>(() => undefined) }
-    const box = await open(agent, { store: inStore(), models: { main: hangs } })
+    const box = await open(agent, { store: await address(), models: { main: hangs } })
     const task = await box.start(agent, {}, { id: 't' })
     for (let tries = 0; (await box.store.read('t')).length < 3 && tries < 200; tries += 1)
       await new Promise((wake) => setTimeout(wake, 5))
@@ -170,7 +170,7 @@ describe('A20: an operator ends a task', () => {
 })
 
 test('A36, D04: a store that is away in every kind of state is waited for without a busy loop; what came meanwhile is not lost', async () => {
-  const path = join(folder(), 'store.db')
+  const at = await address()
   const effects = new Effects()
   const act = defineTool({
     name: 'act',
@@ -193,26 +193,29 @@ test('A36, D04: a store that is away in every kind of state is waited for withou
     await new Promise((wake) => setTimeout(wake, 60))
     return { calls: [{ name: 'OK' }] }
   }
-  const { openSqlite } = await import('../src/store/sqlite/engine.ts')
-  const store = await openSqlite(path, { lockTimeoutMs: 30 })
+  // One that gives up soon.
+  const store =
+    engine() === 'SQLite'
+      ? await openSqlite(at.slice('sqlite:'.length), { lockTimeoutMs: 30 })
+      : await openPostgres(at, { timeoutMs: 60 })
   onTestFinished(() => store.close())
   let faults = 0
   const box = await open(agent, { store, models: { main: scriptedModel(script) }, onFault: () => void (faults += 1) })
-  const outside = new DatabaseSync(path)
-  onTestFinished(() => outside.close())
-  const away = async (ms: number): Promise<void> => {
-    for (let tries = 0; ; tries += 1) {
-      try {
-        outside.exec('BEGIN IMMEDIATE')
-        break
-      } catch (thrown) {
-        if (tries > 100) throw thrown
-        await new Promise((wake) => setTimeout(wake, 2))
+  const lock = engine() === 'SQLite' ? 'BEGIN IMMEDIATE' : 'BEGIN; LOCK TABLE events, tasks, jobs, schedules'
+  const away = async (ms: number): Promise<void> =>
+    asOwner(at, async (sql) => {
+      for (let tries = 0; ; tries += 1) {
+        try {
+          await sql(lock)
+          break
+        } catch (thrown) {
+          if (tries > 100) throw thrown
+          await new Promise((wake) => setTimeout(wake, 2))
+        }
       }
-    }
-    await new Promise((wake) => setTimeout(wake, ms))
-    outside.exec('ROLLBACK')
-  }
+      await new Promise((wake) => setTimeout(wake, ms))
+      await sql('ROLLBACK')
+    })
   await Promise.all(['t1', 't2', 't3'].map((id) => box.start(agent, {}, { id })))
   // The store goes away again and again while the tasks go through their states, longer than any lease.
   for (const ms of [700, 500, 300, 300]) {
@@ -262,9 +265,7 @@ test('A36, D03: a store that is gone for a minute in each state is not run after
     rest: { wait: { delay: '10s' }, on: { DONE: 'ask' } },
     ask: { human: { question: '?' }, timeout: '1h', on: { yes: 'done', $timeout: 'done' } },
   })
-  const { openSqlite } = await import('../src/store/sqlite/engine.ts')
-  const real = await openSqlite(join(folder(), 'store.db'))
-  onTestFinished(() => real.close())
+  const real = await clock.open(await address())
   let goneUntilMs = 0
   const attempts: number[] = []
   const store = new Proxy(real, {
@@ -322,9 +323,7 @@ test('a call that is approved when no step is left keeps no worker busy while an
     { limits: { steps: 2 } },
   )
   const script: Script = () => ({ calls: [{ name: 'pay', arguments: { to: 'bob', amount: 5 } }, { name: 'slow' }] })
-  const { openSqlite } = await import('../src/store/sqlite/engine.ts')
-  const real = await openSqlite(join(folder(), 'store.db'))
-  onTestFinished(() => real.close())
+  const real = await opened()
   let commits = 0
   const store = new Proxy(real, {
     get(target, name) {
@@ -345,7 +344,7 @@ test('a call that is approved when no step is left keeps no worker busy while an
 })
 
 test('A51: what was read outside, summarised and kept is still untrusted in another task a day later, and its effect is gated', async () => {
-  const store = inStore()
+  const store = await address()
   const mail = defineTool({
     name: 'mail',
     description: 'd',
@@ -419,7 +418,7 @@ test('A51: what was read outside, summarised and kept is still untrusted in anot
   // A52: carried out of one store and into another it is what it was, and so is what is made of it there.
   const text = await box.export('monday')
   const elsewhere = await createOrchestrator({
-    store: inStore(),
+    store: await address(),
     agents: [reader, payer],
     env: {},
     models: { main: scriptedModel(script) },
@@ -481,7 +480,7 @@ describe('a webhook', () => {
   })
   test('is told what waits, signed; again when it fails, with the same id; anew when it goes to somebody else; never after it is closed', async () => {
     const { url, got } = await listen([503, 200])
-    const box = await open(agent, { store: inStore(), webhook: { url, secret } })
+    const box = await open(agent, { store: await address(), webhook: { url, secret } })
     await box.start(agent, {}, { id: 't' })
     await until(() => got.length === 2)
     for (const { headers, body } of got) {
@@ -535,7 +534,7 @@ describe('a webhook', () => {
       },
     }
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
-    const box = await open(hasty as never, { store: inStore(), webhook: { url, secret } })
+    const box = await open(hasty as never, { store: await address(), webhook: { url, secret } })
     await box.start('a', {}, { id: 't' })
     await until(() => got.includes('ben'))
     expect(got).toEqual(['ana', 'ben'])
@@ -543,7 +542,7 @@ describe('a webhook', () => {
 
   test('that refuses is not asked again, and one that was not reached is told by another process', async () => {
     const refusing = await listen([404])
-    const store = inStore()
+    const store = await address()
     const first = await open(agent, { store, webhook: { url: refusing.url, secret } })
     await first.start(agent, {}, { id: 'refused' })
     await until(() => refusing.got.length === 1)
@@ -567,7 +566,7 @@ describe('a webhook', () => {
     ['a file', { url: 'file:///etc/passwd', secret }],
     ['a short secret', { url: 'https://example.com', secret: 'short' }],
   ])('with %s is refused at start-up', async (_, webhook) => {
-    await expect(createOrchestrator({ store: inStore(), webhook })).rejects.toThrow('CONFIG_INVALID')
+    await expect(createOrchestrator({ store: await address(), webhook })).rejects.toThrow('CONFIG_INVALID')
   })
 })
 
@@ -593,7 +592,7 @@ test('A56: SQL and hostile names in every id, key, filter, name and text are dat
       ...ends,
     },
   })
-  const box = await open(agent, { store: inStore(), models: {} })
+  const box = await open(agent, { store: await address(), models: {} })
   await expect(box.start(agent, { constructor: 1 }, { id: hostile })).rejects.toThrow('INPUT_INVALID')
   const evil = JSON.parse(`{"__proto__":{"polluted":true},"${'a'.repeat(3)}'); --":1}`) as object
   await box.start(agent, { constructor: evil }, { id: 't', by: hostile })

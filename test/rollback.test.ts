@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import { defineAgent } from '../src/core/agent.ts'
 import { defineContext } from '../src/core/context.ts'
@@ -14,20 +14,20 @@ import { fold } from '../src/core/fold.ts'
 import { emptyTask } from '../src/core/task.ts'
 import { defineTool } from '../src/core/tool.ts'
 import { createOrchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
-import { openSqlite } from '../src/store/sqlite/engine.ts'
+import { address, engine, opened, test } from './engines.ts'
 import { folder } from './folder.ts'
 import { entryOf, ledgerOf, twenty } from './twenty.ts'
 import { until } from './until.ts'
 
 async function open(options: Omit<OrchestratorOptions, 'store'>) {
-  const store = await openSqlite(join(folder(), 'store.db'))
+  const store = await opened()
   const box = await createOrchestrator({ store, env: {}, ...options })
-  onTestFinished(async () => {
-    await box.stop(100)
-    await store.close()
-  })
+  onTestFinished(() => box.stop(100))
   return { box, store }
 }
+
+/** It takes four times as long in a server. */
+const runsOnPostgres = 4
 
 /** What can be seen of a task from outside, right after an event. */
 function seenAt(events: readonly Event[], seq: number): unknown {
@@ -107,7 +107,7 @@ test('I18: back to random points, again and again: the outside holds just what t
       const left = outside.filter(({ what, key }) => what === 'do' && !gone.has(key)).map(({ n }) => n)
       expect(left).toEqual((await box.show('t')).context['list'])
     }),
-    { numRuns: 12 },
+    { numRuns: engine() === 'SQLite' ? 12 : runsOnPostgres },
   )
 })
 
@@ -122,9 +122,9 @@ test('A59: a rollback whose process is killed goes on in another, and takes back
   }
   const killAndGoOn = async (killAt: string): Promise<void> => {
     const name = killAt.replaceAll(' ', '-')
-    const [path, ledgerPath] = [join(root, `${name}.db`), join(root, `${name}.ledger`)]
-    expect(await run(path, ledgerPath, killAt), killAt).toBe('SIGKILL')
-    expect(await run(path, ledgerPath, ''), killAt).toBe('0 ')
+    const [at, ledgerPath] = [await address(), join(root, `${name}.ledger`)]
+    expect(await run(at, ledgerPath, killAt), killAt).toBe('SIGKILL')
+    expect(await run(at, ledgerPath, ''), killAt).toBe('0 ')
     const entries = ledgerOf(ledgerPath).entries()
     const done = numbers(1, 20).map((n) => `do ${n}`)
     const undone = numbers(13, 20)
@@ -132,7 +132,7 @@ test('A59: a rollback whose process is killed goes on in another, and takes back
       .map((n) => `undo ${n}`)
     expect(toLines(entries), killAt).toEqual([...done, ...undone, ...done.slice(12)])
     expect(new Set(entries.map(({ key }) => key)).size, killAt).toBe(entries.length)
-    const store = await openSqlite(path)
+    const store = await opened(at)
     const events = await store.read('t')
     expect((await store.verify()).findings, killAt).toEqual([])
     await store.close()

@@ -1,8 +1,7 @@
 // The scenarios of limits and resilience, end to end: a real store, a real worker, and where the wire matters the scripted
 // model behind a real socket.
 
-import { join } from 'node:path'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, type Agent, type State } from '../src/core/agent.ts'
 import { defineContext } from '../src/core/context.ts'
@@ -14,10 +13,9 @@ import { defineTool } from '../src/core/tool.ts'
 import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
 import { startMockServer, type MockServer } from '../src/providers/mock-server.ts'
 import { scriptedModel, type Script, type ScriptAnswer } from '../src/providers/scripted.ts'
-import { openSqlite } from '../src/store/sqlite/engine.ts'
 import type { Store } from '../src/store/store.ts'
 import { VirtualClock } from './clock.ts'
-import { folder } from './folder.ts'
+import { address, opened, test } from './engines.ts'
 import { Effects } from './ledger.ts'
 import { until } from './until.ts'
 
@@ -63,7 +61,9 @@ async function serve(script: Script): Promise<MockServer> {
 
 async function open(agent: Agent<any, any>, options: Partial<OrchestratorOptions> = {}): Promise<Orchestrator> {
   const box = await createOrchestrator({
-    store: `sqlite:${join(folder(), 'store.db')}`,
+    store:
+      options.store ??
+      (await (options.runtime instanceof VirtualClock ? options.runtime.open(await address()) : address())),
     agents: [agent],
     env: {},
     onFault: () => undefined,
@@ -436,8 +436,7 @@ describe('A37, D02: a commit that succeeds although the client sees an error', (
     turn === 1 ? { calls: [{ name: 'destroy', arguments: { what: 'x' } }] } : { calls: [{ name: 'OK' }] }
   const run = async (at: number): Promise<number> => {
     const before = effects.all.length
-    const real = await openSqlite(join(folder(), 'store.db'))
-    onTestFinished(() => real.close())
+    const real = await opened()
     const { store, writes } = lying(real, at)
     const agent = agentOf(
       { ask: asks({ tools: [destroy] }), ask2: { human: { question: '?' }, on: { yes: 'done' } } },
@@ -469,7 +468,7 @@ describe('A45, T12: the circuit breaker of a model, shared by a store', () => {
     let well = false
     const server = await serve(() => (well ? { calls: [{ name: 'OK' }] } : { status: 503, body: 'down' }))
     const agent = agentOf({ ask: asks({ retry: { attempts: 1 }, timeout: '20s' }) }, {}, { $error: 'failed' })
-    const store = `sqlite:${join(folder(), 'store.db')}`
+    const store = await address()
     const quotas = { main: { breaker: { failures: 5, coolDown: '1500ms' as const } } }
     const box = await open(agent, { store, quotas, ...over(server), concurrency: 20 })
     const tasks = await Promise.all(Array.from({ length: 20 }, (_, index) => box.start('a', {}, { id: `t${index}` })))
@@ -554,7 +553,7 @@ describe('a tool that takes only so many calls', () => {
 
   test('at once: never more, over two workers of one store, first come first served, and all are done', async () => {
     const { tool, seen } = busy({ concurrency: 3 })
-    const store = `sqlite:${join(folder(), 'store.db')}`
+    const store = await address()
     const models = { main: scriptedModel([]) }
     const one = await open(actOf(tool), { store, models })
     const two = await open(actOf(tool), { store, models })
@@ -599,7 +598,7 @@ describe('a tool that takes only so many calls', () => {
 
   test('and whose worker goes away while it holds the only place: nobody waits for it for ever', async () => {
     const { tool, seen } = busy({ concurrency: 1 })
-    const store = `sqlite:${join(folder(), 'store.db')}`
+    const store = await address()
     const models = { main: scriptedModel([]) }
     const one = await open(actOf(tool), { store, models, leaseMs: 300, concurrency: 1 })
     const asked = await one.start('a', {}, { id: 't1' })
@@ -724,9 +723,7 @@ describe('A45, T12: a breaker whose probe is followed by another call in the sam
 
   test('is closed also when the commit that says so is refused for another reason', async () => {
     const server = await downOnce()
-    const path = join(folder(), 'store.db')
-    const store = await openSqlite(path)
-    onTestFinished(() => store.close())
+    const store = await opened()
     const box = await open(agentOf({ ask: asks({ retry: { attempts: 1 } }) }), { store, ...over(server), quotas })
     await (await box.start('a', {}, { id: 't1' })).result()
     const { commit } = store
@@ -855,8 +852,7 @@ test('a place that is given back between a refusal and the place in the queue is
     concurrency: 1,
     execute: async (_, { taskId }) => new Promise((wake) => setTimeout(wake, holds[taskId], 'x')),
   })
-  const store = await openSqlite(join(folder(), 'store.db'))
-  onTestFinished(() => store.close())
+  const store = await opened()
   const { commit } = store
   let began = 0
   store.commit = async (given) => {
@@ -901,8 +897,7 @@ test('A60: an answer that comes while nobody has the task is charged for what it
       return { ok: true, answer: { provider: 'p', modelId: 'm', content, finish: 'tool-calls', usage: said } }
     },
   }
-  const store = await openSqlite(join(folder(), 'store.db'))
-  onTestFinished(() => store.close())
+  const store = await opened()
   const options = { store, models: { main: model }, prices: { main: price } }
   const one = await open(agentOf({ ask: asks() }), options)
   await one.start('a', {}, { id: 't' })

@@ -3,8 +3,7 @@
 
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, type Agent, type State } from '../src/core/agent.ts'
 import { defineContext } from '../src/core/context.ts'
@@ -16,10 +15,10 @@ import {
   type OrchestratorOptions,
   type ScheduleOptions,
 } from '../src/orchestrator.ts'
-import { openSqlite } from '../src/store/sqlite/engine.ts'
 import type { ScheduleRow, Store } from '../src/store/store.ts'
 import { VirtualClock } from './clock.ts'
-import { folder } from './folder.ts'
+import { address, engine, opened, test } from './engines.ts'
+import { asOwner } from './owner.ts'
 
 const agentOf = (name: string, state: State<any, any>, note: z.ZodType = z.string().optional()): Agent<any, any> =>
   defineAgent({
@@ -53,7 +52,7 @@ async function open(
   options: Partial<OrchestratorOptions> = {},
 ): Promise<Orchestrator> {
   const box = await createOrchestrator({
-    store,
+    store: typeof store === 'string' ? await clock.open(store) : store,
     agents: [quick, slow],
     env: {},
     onFault: () => undefined,
@@ -64,7 +63,6 @@ async function open(
   return box
 }
 
-const inFile = (): string => `sqlite:${join(folder(), 'store.db')}`
 const said = { by: 'ana', reason: 'every day anew' }
 const daily = (more: Partial<ScheduleOptions> = {}): ScheduleOptions => ({
   agent: 'quick',
@@ -76,12 +74,13 @@ const row = async (box: Orchestrator, name = 'report'): Promise<ScheduleRow> =>
   (await box.schedules()).find((known) => known.name === name)!
 const ids = async (box: Orchestrator): Promise<string[]> => (await box.tasks()).map(({ taskId }) => taskId).sort()
 
-test.each([
-  ['in a file', inFile],
-  ['in memory', () => 'sqlite::memory:'],
+test.each<[string, () => string | Promise<string>]>([
+  ['in a database', address],
+  // There is nothing like it in a server, where it is one in a database once more.
+  ['in memory', () => (engine() === 'SQLite' ? 'sqlite::memory:' : address())],
 ])('a schedule %s starts a task at its time, which says whose it is, and tells what became of it', async (_, place) => {
   const clock = clockAt('2026-11-26T07:59:58Z')
-  const box = await open(clock, place())
+  const box = await open(clock, await place())
   await box.schedule('report', daily({ input: { note: 'n' } }))
   await pass(clock, 1_500)
   expect(await ids(box)).toEqual([])
@@ -133,7 +132,7 @@ describe('while the task before goes on', () => {
 
   test('an occurrence is skipped, and counted', async () => {
     const clock = clockAt('2026-11-26T08:00:00Z')
-    const box = await open(clock, inFile())
+    const box = await open(clock, await address())
     await box.schedule('report', everySecond(undefined))
     await pass(clock, 3_500)
     expect(await ids(box)).toEqual(['report.20261126T080001Z'])
@@ -145,7 +144,7 @@ describe('while the task before goes on', () => {
 
   test('each waits for its turn', async () => {
     const clock = clockAt('2026-11-26T08:00:00Z')
-    const store = inFile()
+    const store = await address()
     const box = await open(clock, store)
     await box.schedule('report', everySecond('queue'))
     await pass(clock, 3_500)
@@ -165,7 +164,7 @@ describe('while the task before goes on', () => {
 
   test('another is started all the same', async () => {
     const clock = clockAt('2026-11-26T08:00:00Z')
-    const box = await open(clock, inFile())
+    const box = await open(clock, await address())
     await box.schedule('report', everySecond('allow'))
     await pass(clock, 3_500)
     expect(await ids(box)).toEqual([1, 2, 3].map((n) => `report.20261126T08000${n}Z`))
@@ -174,7 +173,7 @@ describe('while the task before goes on', () => {
 })
 
 test('of what came while nobody was there only the latest is made up for, and the others are counted', async () => {
-  const store = inFile()
+  const store = await address()
   const clock = clockAt('2026-11-26T12:00:00Z')
   const desk = await open(clock, store, { work: false })
   await desk.schedule('report', daily())
@@ -202,7 +201,7 @@ test.each([
   ['comes twice, every half hour', '*/30 2 * * *', '2026-10-25T00:15:00Z', ['20261025T003000Z', '20261025T010000Z']],
 ])('in the night whose hour %s, tasks begin as often as the hour is there', async (_, cron, from, begun) => {
   const clock = clockAt(from)
-  const box = await open(clock, inFile())
+  const box = await open(clock, await address())
   await box.schedule('night', daily({ cron, timezone: 'Europe/Berlin' }))
   for (const _of of begun) {
     clock.advance((await row(box, 'night')).nextAtMs! - clock.now() - secondMs)
@@ -213,7 +212,7 @@ test.each([
 })
 
 test('two workers on one file start no occurrence twice, and none is lost', async () => {
-  const store = inFile()
+  const store = await address()
   const clock = clockAt('2026-11-26T08:00:00Z')
   const boxes = [await open(clock, store), await open(clock, store), await open(clock, store)]
   await boxes[0]!.schedule('a', daily({ cron: '* * * * * *', overlap: 'allow' }))
@@ -258,9 +257,8 @@ describe('a worker that dies when it starts an occurrence', () => {
   }
 
   test.each(['before', 'after'] as const)('%s it was written is replaced: it begins once', async (when) => {
-    const real = await openSqlite(join(folder(), 'store.db'))
-    onTestFinished(() => real.close())
     const clock = clockAt('2026-11-26T07:59:59Z')
+    const real = await clock.open(await address())
     const faults: unknown[] = []
     const box = await open(clock, failing(real, when), { onFault: (fault) => faults.push(fault) })
     await box.schedule('report', daily())
@@ -272,18 +270,17 @@ describe('a worker that dies when it starts an occurrence', () => {
   })
 
   test('by SIGKILL, before, inside or after the transaction, is replaced by another process: each begins once', async () => {
-    const root = folder()
-    const run = (path: string, killAt: string): Promise<string> => {
-      const child = spawn(process.execPath, [join(import.meta.dirname, 'crash/schedule-child.ts'), path, killAt])
+    const run = (at: string, killAt: string): Promise<string> => {
+      const child = spawn(process.execPath, [join(import.meta.dirname, 'crash/schedule-child.ts'), at, killAt])
       let errors = ''
       child.stderr.on('data', (chunk: Buffer) => (errors += String(chunk)))
       return new Promise((resolve) => child.once('close', (code, signal) => resolve(signal ?? `${code} ${errors}`)))
     }
     const killAndGoOn = async (killAt: string): Promise<void> => {
-      const path = join(root, `${killAt.replaceAll(' ', '-')}.db`)
-      expect(await run(path, killAt), killAt).toBe('SIGKILL')
-      expect(await run(path, ''), killAt).toBe('0 ')
-      const store = await openSqlite(path)
+      const at = await address()
+      expect(await run(at, killAt), killAt).toBe('SIGKILL')
+      expect(await run(at, ''), killAt).toBe('0 ')
+      const store = await opened(at)
       const [schedule] = await store.schedules({ removed: true })
       const tasks = await store.tasks()
       expect(tasks.length, killAt).toBe(schedule!.started)
@@ -297,7 +294,7 @@ describe('a worker that dies when it starts an occurrence', () => {
 
 describe('an occurrence that cannot begin', () => {
   test('because the agent takes other input by now is counted and told once, and the next one is to come', async () => {
-    const store = inFile()
+    const store = await address()
     const clock = clockAt('2026-11-26T07:59:59Z')
     const before = await open(clock, store, { work: false })
     await before.schedule('report', daily({ input: { note: 'n' } }))
@@ -317,15 +314,13 @@ describe('an occurrence that cannot begin', () => {
   })
 
   test('because this process cannot read when, is told, and keeps no other from its time', async () => {
-    const path = join(folder(), 'store.db')
+    const at = await address()
     const clock = clockAt('2026-11-26T07:59:59Z')
     const faults: unknown[] = []
-    const box = await open(clock, `sqlite:${path}`, { onFault: (fault) => faults.push(fault) })
+    const box = await open(clock, at, { onFault: (fault) => faults.push(fault) })
     await box.schedule('a', daily())
     await box.schedule('b', daily())
-    const db = new DatabaseSync(path)
-    db.exec(`UPDATE schedules SET timezone = 'Mars/Base' WHERE name = 'a'`)
-    db.close()
+    await asOwner(at, (sql) => sql(`UPDATE schedules SET timezone = 'Mars/Base' WHERE name = 'a'`))
     await pass(clock, 2 * secondMs)
     expect(await ids(box)).toEqual(['b.20261126T080000Z'])
     expect(faults[0]).toMatchObject({ code: 'SCHEDULE_INVALID' })
@@ -333,7 +328,7 @@ describe('an occurrence that cannot begin', () => {
 
   test('because somebody has taken the id of its task is counted, and theirs is left alone', async () => {
     const clock = clockAt('2026-11-26T07:59:59Z')
-    const box = await open(clock, inFile())
+    const box = await open(clock, await address())
     await box.start('slow', {}, { id: 'report.20261126T080000Z', by: 'ben' })
     await box.schedule('report', daily())
     await pass(clock, 2 * secondMs)
@@ -343,7 +338,7 @@ describe('an occurrence that cannot begin', () => {
 })
 
 test('only who works on any task of the agent starts its tasks', async () => {
-  const store = inFile()
+  const store = await address()
   const clock = clockAt('2026-11-26T07:59:59Z')
   const box = await open(clock, store, { work: false })
   await box.schedule('report', daily())
@@ -358,7 +353,7 @@ test('only who works on any task of the agent starts its tasks', async () => {
 
 test('a schedule that is removed starts nothing more; who ended it and why stays, and its name is free', async () => {
   const clock = clockAt('2026-11-26T07:59:59Z')
-  const box = await open(clock, inFile())
+  const box = await open(clock, await address())
   await box.schedule('report', daily({ agent: slow, input: { note: 'private' } }))
   await pass(clock, 2 * secondMs)
   await box.unschedule('report', { by: 'ben', reason: 'enough' })
@@ -388,13 +383,13 @@ describe('refused before anything is written:', () => {
     ['input that is no object', 'x', { input: [] }, 'INPUT_INVALID'],
     ['input that is not JSON', 'x', { input: { note: 1n } }, 'INPUT_INVALID'],
   ])('%s', async (_, name, change, says) => {
-    const box = await open(clockAt('2026-11-26T08:00:00Z'), inFile(), { work: false })
+    const box = await open(clockAt('2026-11-26T08:00:00Z'), await address(), { work: false })
     await expect(box.schedule(name, daily(change))).rejects.toThrow(says)
     expect(await box.schedules({ removed: true })).toEqual([])
   })
 
   test('a name that is taken, with the schedule that has it as it was', async () => {
-    const box = await open(clockAt('2026-11-26T08:00:00Z'), inFile(), { work: false })
+    const box = await open(clockAt('2026-11-26T08:00:00Z'), await address(), { work: false })
     await box.schedule('report', daily())
     const before = await box.schedules()
     await expect(box.schedule('report', daily({ cron: '@hourly' }))).rejects.toThrow('SCHEDULE_EXISTS')
@@ -405,7 +400,7 @@ describe('refused before anything is written:', () => {
 test('no secret is in a schedule', async () => {
   const secret = 'hunter2-hunter2-hunter2'
   const clock = clockAt('2026-11-26T07:59:59Z')
-  const box = await open(clock, inFile(), { secrets: { PASSWORD: secret } })
+  const box = await open(clock, await address(), { secrets: { PASSWORD: secret } })
   const says = { by: secret, reason: `because ${secret}` }
   await box.schedule('report', daily({ ...says, input: { note: `it is ${secret}` } }))
   await pass(clock, 2 * secondMs)
@@ -417,7 +412,7 @@ test('no secret is in a schedule', async () => {
 
 test('an agent with a ceiling on money is scheduled where no price is known, since no work is done there', async () => {
   const dear = { ...quick, name: 'dear', limits: { cost: usd(1) } } as Agent<any, any>
-  const box = await open(clockAt('2026-11-26T08:00:00Z'), inFile(), { agents: [dear], work: false })
+  const box = await open(clockAt('2026-11-26T08:00:00Z'), await address(), { agents: [dear], work: false })
   await box.schedule('report', daily({ agent: dear }))
   expect(await row(box)).toMatchObject({ agent: 'dear' })
 })

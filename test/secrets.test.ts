@@ -5,8 +5,8 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { dirname, join } from 'node:path'
+import { describe, expect, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, type Agent, type State } from '../src/core/agent.ts'
 import { defineContext } from '../src/core/context.ts'
@@ -16,11 +16,11 @@ import { defineTool } from '../src/core/tool.ts'
 import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
 import { startMockServer } from '../src/providers/mock-server.ts'
 import { scriptedModel, type Script } from '../src/providers/scripted.ts'
-import { openSqlite } from '../src/store/sqlite/engine.ts'
 import type { Store } from '../src/store/store.ts'
-import { root, signalbox } from './cli/signalbox.ts'
-import { folder } from './folder.ts'
+import { root, signalbox, storeOf, workplace } from './cli/signalbox.ts'
+import { address, engine, opened, test } from './engines.ts'
 import { keysOf } from './keys.ts'
+import { asOwner } from './owner.ts'
 
 const made = (number: number): string =>
   Array.from(
@@ -73,8 +73,22 @@ function expectClean(what: string, text: string): void {
   ).toEqual([])
 }
 
-const filesOf = (path: string): [string, string][] =>
-  readdirSync(path).map((name) => [name, readFileSync(join(path, name), 'latin1')])
+/** All that a store holds: every byte of its files, or every row of every table. The files of a server are not ours alone. */
+async function contentOf(at: string): Promise<[string, string][]> {
+  if (at.startsWith('sqlite:')) {
+    const path = dirname(at.slice('sqlite:'.length))
+    return readdirSync(path)
+      .filter((name) => name.includes('.db'))
+      .map((name) => [name, readFileSync(join(path, name), 'latin1')])
+  }
+  return asOwner(at, async (sql) => {
+    const tables = await sql('SELECT tablename AS name FROM pg_tables WHERE schemaname = current_schema()')
+    const content: [string, string][] = []
+    for (const { name } of tables)
+      content.push([String(name), JSON.stringify(await sql(`SELECT * FROM "${String(name)}"`))])
+    return content
+  })
+}
 
 const ends = { done: { type: 'final' }, failed: { type: 'final', failure: true } } as const
 const agentOf = (states: Record<string, State<any, any>>): Agent<any, any> =>
@@ -92,7 +106,7 @@ const agentOf = (states: Record<string, State<any, any>>): Agent<any, any> =>
 
 async function open(agent: Agent<any, any>, options: Partial<OrchestratorOptions> = {}): Promise<Orchestrator> {
   const box = await createOrchestrator({
-    store: `sqlite:${join(folder(), 'store.db')}`,
+    store: options.store ?? (await address()),
     agents: [agent],
     models: { main: scriptedModel([]) },
     env: {},
@@ -105,7 +119,7 @@ async function open(agent: Agent<any, any>, options: Partial<OrchestratorOptions
 
 test('A54: of more than fifty canaries none is in any byte of the store, the log, an error or a model request, unless declared', async () => {
   expect(Object.keys(secrets).length + Object.keys(keys).length).toBeGreaterThanOrEqual(50)
-  const cwd = folder()
+  const at = await address()
   const heard: string[] = []
   const outside = createServer((request, response) => {
     heard.push(`${request.url} ${JSON.stringify(request.headers)}`)
@@ -213,7 +227,7 @@ test('A54: of more than fifty canaries none is in any byte of the store, the log
   }
   const environment = { TOKEN: secrets['FROM_ENV'] }
   const faults: string[] = []
-  const store = await openSqlite(join(cwd, 'store.db'))
+  const store = await opened(at)
   let refusals = 0
   const flaky: Store = new Proxy(store, {
     get(target, name) {
@@ -240,9 +254,9 @@ test('A54: of more than fifty canaries none is in any byte of the store, the log
   await failing(box.start(agent, { note: 1 }, { id: secrets['API']! }))
   await failing(box.show(aloud()))
   await failing(createOrchestrator({ store, agents: [agent], secrets, models: { main: aloud() } }))
+  await box.signal('t', { name: aloud(), data: everything(), by: 'b' })
   await box.answer(item, { decision: 'yes', by: aloud(), reason: aloud(), data: { note: everything() } })
   await box.signal('t', { name: 'go', data: { list: [everything()] }, by: aloud(), key: aloud() })
-  await box.signal('t', { name: aloud(), data: everything(), by: 'b' })
   const view = await task.result()
   expect(view.outcome).toBe('done')
 
@@ -275,21 +289,22 @@ test('A54: of more than fifty canaries none is in any byte of the store, the log
     'a view',
     JSON.stringify([view, await box.inbox(), await box.tasks(), await store.inbox({ taskId: 't' })]),
   )
-  for (const [name, bytes] of filesOf(cwd)) if (bytes !== '') expectClean(name, bytes)
-  expect(filesOf(cwd).map(([name]) => name)).toContain('store.db-wal')
+  const content = await contentOf(at)
+  for (const [name, bytes] of content) if (bytes !== '') expectClean(name, bytes)
+  expect(content.map(([name]) => name)).toContain(engine() === 'SQLite' ? 'store.db-wal' : 'payloads')
   for (const command of [
     ['log', 't', '--json'],
     ['log', 't', '--json', '--raw'],
     ['show', 't', '--json'],
   ]) {
-    const { code, stdout, stderr } = await signalbox([...command, '--store', `sqlite:${join(cwd, 'store.db')}`])
+    const { code, stdout, stderr } = await signalbox([...command, '--store', at])
     expect(code).toBe(0)
     expectClean(command.join(' '), stdout + stderr)
   }
   await box.stop()
   expect((await store.verify()).findings).toEqual([])
   await store.close()
-  for (const [name, bytes] of filesOf(cwd)) expectClean(name, bytes)
+  for (const [name, bytes] of await contentOf(at)) expectClean(name, bytes)
   // The needles can be found: they are in what went in, but for a password that is only there in base64.
   const raw = Object.values(secrets).flatMap((secret) => needlesOf(secret).slice(0, secret.length - 11))
   expect([...raw, ...keyNeedles].filter((needle) => !aloud().includes(needle)).length).toBeLessThanOrEqual(1)
@@ -313,7 +328,7 @@ describe('at the command line', () => {
   `
   const [token, { keys: cli }] = [made(7), keysOf(7)]
   const run = async (args: readonly string[], env: Record<string, string> = { MY_TOKEN: token }) => {
-    const cwd = folder()
+    const cwd = await workplace()
     writeFileSync(join(cwd, 'agent.ts'), module)
     const ran = await signalbox(['run', 'agent.ts', '--json', ...args], { cwd, env })
     return { ...ran, said: ran.stdout + ran.stderr, cwd }
@@ -323,12 +338,9 @@ describe('at the command line', () => {
     const { code, json, said, cwd } = await run(['--input', '{"goal":"a"}'])
     expect(code).toBe(0)
     expect(json.at(-1).context.seen).toMatchObject({ same: true, length: 24, token: 'secret://TOKEN' })
-    for (const text of [
-      said,
-      ...filesOf(cwd)
-        .filter(([name]) => name !== 'agent.ts')
-        .map(([, bytes]) => bytes),
-    ]) {
+    const content = await contentOf(storeOf(cwd))
+    expect(content.length).toBeGreaterThan(0)
+    for (const text of [said, ...content.map(([, bytes]) => bytes)]) {
       expect(needlesOf(token).filter((needle) => text.includes(needle))).toEqual([])
     }
   })
@@ -347,7 +359,7 @@ describe('at the command line', () => {
   })
 
   test('what a person says to a task is logged without the secrets of a module that is named', async () => {
-    const cwd = folder()
+    const cwd = await workplace()
     writeFileSync(
       join(cwd, 'agent.ts'),
       module

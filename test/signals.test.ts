@@ -1,16 +1,14 @@
 // Signals over a real store: over restarts, from another process that knows no machine, and to one of a thousand tasks that
 // wait. SCENARIO A62; by values in test/core/signals.test.ts.
 
-import { join } from 'node:path'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, type State } from '../src/core/agent.ts'
 import { defineContext } from '../src/core/context.ts'
 import { usd } from '../src/core/price.ts'
 import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
-import { openSqlite } from '../src/store/sqlite/engine.ts'
 import type { Store } from '../src/store/store.ts'
-import { folder } from './folder.ts'
+import { address, opened, test } from './engines.ts'
 
 const paid = z.object({ amount: z.number() })
 const agentOf = (states: Record<string, State<any, any>>) =>
@@ -27,9 +25,9 @@ const waiting: State<any, any> = { wait: { signal: 'paid' }, on: { DONE: { targe
 const simple = agentOf({ first: waiting })
 const asking = agentOf({ ask: { human: { question: '?' }, on: { go: 'first' } }, first: waiting })
 
-/** Another process: a connection of its own to the same file. */
-async function open(path: string, options: Omit<OrchestratorOptions, 'store'>, wrap = (store: Store): Store => store) {
-  const store = wrap(await openSqlite(path))
+/** Another process: a connection of its own to the same store. */
+async function open(at: string, options: Omit<OrchestratorOptions, 'store'>, wrap = (store: Store): Store => store) {
+  const store = wrap(await opened(at))
   const box = await createOrchestrator({ store, env: {}, ...options })
   const close = async (): Promise<void> => {
     await box.stop(100)
@@ -48,13 +46,13 @@ const say = (amount: unknown, key?: string) => ({
 
 describe('a signal', () => {
   test('that comes early, or twice with one key, is kept and counts once, also when the orchestrator is another by then', async () => {
-    const path = join(folder(), 'store.db')
-    const first = await open(path, { agents: [asking] })
+    const at = await address()
+    const first = await open(at, { agents: [asking] })
     await (await first.box.start(asking, {}, { id: 't' })).rest()
     await first.box.signal('t', say(1, 'k'))
     await first.close()
 
-    const second = await open(path, { agents: [asking] })
+    const second = await open(at, { agents: [asking] })
     await second.box.signal('t', say(2, 'k'))
     const [item] = await second.box.inbox()
     await second.box.answer(item!.item, { decision: 'go', by: 'ana', reason: 'r' })
@@ -65,9 +63,9 @@ describe('a signal', () => {
   })
 
   test('that does not fit is refused by whoever has the agent, and by the task where nobody had', async () => {
-    const path = join(folder(), 'store.db')
-    const { box } = await open(path, { agents: [simple] })
-    const bare = await open(path, { work: false })
+    const at = await address()
+    const { box } = await open(at, { agents: [simple] })
+    const bare = await open(at, { work: false })
     const task = await box.start(simple, {}, { id: 't' })
     await task.rest()
     const { seq } = await box.show('t')
@@ -86,7 +84,7 @@ test('who only signals needs no price, also where money has a ceiling', async ()
   const first: State<any, any> = { wait: { signal: 'paid' }, on: { DONE: 'think' } }
   const costly = agentOf({ first, think: { model: 'm', prompt: 'p', on: { OK: 'done' } } })
   const agents = [{ ...costly, limits: { cost: usd(1) } }]
-  const { box } = await open(join(folder(), 'store.db'), { agents, work: false })
+  const { box } = await open(await address(), { agents, work: false })
   await box.start('shop', {}, { id: 't' })
   await expect(box.signal('t', say('much'))).rejects.toMatchObject({ code: 'INPUT_INVALID' })
   await box.signal('t', say(1))
@@ -124,14 +122,14 @@ describe('A62: a thousand tasks that wait for a signal', () => {
   test('are asked after no more often than ten are, and one goes on within a second of a signal from another process', async () => {
     const rates = new Map<number, { polls: number; others: Record<string, number> }>()
     for (const number of [10, 1_000]) {
-      const path = join(folder(), 'store.db')
+      const at = await address()
       const counts = new Map<string, number>()
-      const { box } = await open(path, { agents: [simple] }, (store) => counted(store, counts))
+      const { box } = await open(at, { agents: [simple] }, (store) => counted(store, counts))
       await startMany(box, number)
       rates.set(number, await idle(counts))
       if (number === 10) continue
 
-      const other = await open(path, { agents: [simple], work: false })
+      const other = await open(at, { agents: [simple], work: false })
       await other.box.signal('t500', say(5))
       expect(await other.box.task('t500').result()).toMatchObject({ outcome: 'done' })
       const events = await other.box.store.read('t500')

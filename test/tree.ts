@@ -1,28 +1,28 @@
 // A tree of tasks as its store has it: the events of all of them in the order in which they were written, and what the
 // ledger of the tree said at each.
 
-import { DatabaseSync } from 'node:sqlite'
 import { expect } from 'vitest'
 import type { Event } from '../src/core/event.ts'
 import { evolve } from '../src/core/fold.ts'
 import { emptyTask, type Task } from '../src/core/task.ts'
 import type { Orchestrator } from '../src/orchestrator.ts'
+import { asOwner } from './owner.ts'
 
-/** The order in which events were written, over all tasks of a store in a file. */
-export function order(path: string): readonly { taskId: string; seq: number }[] {
-  const db = new DatabaseSync(path, { readOnly: true })
-  try {
-    return db.prepare('SELECT taskId, seq FROM events ORDER BY rowid').all() as { taskId: string; seq: number }[]
-  } finally {
-    db.close()
-  }
+/**
+ * From here on a store remembers in which order events are written, over all tasks: in a file they lie in it anyway, in a
+ * server they are given numbers. The tasks of a tree write one after the other, so that no number is out of turn.
+ */
+export async function keepOrder(address: string): Promise<void> {
+  if (address.startsWith('sqlite:')) return
+  await asOwner(address, (sql) => sql('ALTER TABLE events ADD COLUMN rowid BIGSERIAL'))
 }
 
-/** Every event of every task of a store, in the order in which it was written. */
-export async function history(box: Orchestrator, path: string): Promise<readonly Event[]> {
+/** Every event of every task of a store that keeps the order, in the order in which it was written. */
+export async function history(box: Pick<Orchestrator, 'store'>, address: string): Promise<readonly Event[]> {
   const logs = new Map<string, readonly Event[]>()
   const events: Event[] = []
-  for (const { taskId, seq } of order(path)) {
+  const order = await asOwner(address, (sql) => sql('SELECT taskId, seq FROM events ORDER BY rowid'))
+  for (const { taskId, seq } of order as { taskId: string; seq: number }[]) {
     if (!logs.has(taskId)) logs.set(taskId, await box.store.read(taskId))
     events.push(logs.get(taskId)![seq - 1]!)
   }

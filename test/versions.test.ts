@@ -1,8 +1,7 @@
 // One log, several versions: an engine that meets what only a newer one can read, and a worker that meets tasks of another
 // definition of its agent.
 
-import { join } from 'node:path'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, type Agent } from '../src/core/agent.ts'
 import { compileChecked } from '../src/core/check.ts'
@@ -16,10 +15,9 @@ import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from 
 import { definitionOf } from '../src/outfit.ts'
 import { systemRuntime } from '../src/runtime.ts'
 import { genesis, hashOf } from '../src/store/log.ts'
-import { openSqlite } from '../src/store/sqlite/engine.ts'
 import type { Store } from '../src/store/store.ts'
-import { signalbox } from './cli/signalbox.ts'
-import { folder } from './folder.ts'
+import { signalbox, storeOf, workplace } from './cli/signalbox.ts'
+import { address, opened, test } from './engines.ts'
 import { until } from './until.ts'
 
 const agent = defineAgent({
@@ -36,7 +34,7 @@ const agent = defineAgent({
 async function open(options: Partial<OrchestratorOptions> = {}) {
   const faults: { fault: unknown; taskId: string | undefined }[] = []
   const onFault = (fault: unknown, taskId?: string): void => void faults.push({ fault, taskId })
-  const store = `sqlite:${join(folder(), 'store.db')}`
+  const store = options.store ?? (await address())
   const box = await createOrchestrator({ store, agents: [agent], env: {}, onFault, ...options })
   onTestFinished(() => box.stop(100))
   return { box, faults }
@@ -139,9 +137,8 @@ describe('A13: a log that a newer engine has written to', () => {
   })
 
   test('is refused at the command line with nothing told of it, and can still be seen as it was hashed', async () => {
-    const cwd = folder()
-    const store = await openSqlite(join(cwd, 'signalbox.db'))
-    onTestFinished(() => store.close())
+    const cwd = await workplace()
+    const store = await opened(storeOf(cwd))
     const { box } = await open({ store, work: false })
     await box.start(agent, {}, { id: 't' })
     await writeNewer(store, 't')
@@ -181,8 +178,7 @@ describe('a worker that has another definition of an agent', () => {
   const yes = { decision: 'yes', by: 'ana', reason: 'r' }
 
   async function shared() {
-    const store = await openSqlite(join(folder(), 'store.db'))
-    onTestFinished(() => store.close())
+    const store = await opened()
     const worker = async (agents: readonly Agent<any, any>[], more: Partial<OrchestratorOptions> = {}) =>
       open({ store, agents, leaseMs: 60, ...more })
     return { store, worker }

@@ -2,7 +2,7 @@
 // before it ends, and that takes a worker.
 
 import type { Command } from 'commander'
-import { secretsOption, storeCommand, withStore, type Leave } from './command.ts'
+import { secretsOption, storeCommand, withStore, type Leave, sameStore } from './command.ts'
 import type { TaskStatus } from '../core/task.ts'
 import type { Orchestrator } from '../orchestrator.ts'
 import { exitCodes, printJson, tell, whoami } from './terminal.ts'
@@ -24,7 +24,7 @@ export function cancelCommand(leave: Leave): Command {
           return (await box.show(taskId)).status
         }
         const status = await withStore(flags.store, cancel, flags.secretsOf)
-        const store = flags.store === undefined ? '' : ` --store ${flags.store}`
+        const store = sameStore(flags.store)
         const first = `A worker takes back what it did, or: signalbox run FILE --id ${taskId}${store}`
         tell(status === 'cancelled' ? `Cancelled ${taskId}.` : `Recorded: ${taskId} is cancelled. ${first}`)
         if (flags.json) printJson({ taskId, by, reason: flags.reason, status })

@@ -30,6 +30,16 @@ export function storeOption(): Option {
   return new Option('--store <address>', `sqlite:PATH or postgres://… (default: ${defaultStore})`)
 }
 
+/** The flag that names a store again, in a command that is told to somebody: a password is not told. */
+export function sameStore(address: string | undefined): string {
+  if (address === undefined) return ''
+  if (!/^postgres(ql)?:/.test(address) || !URL.canParse(address)) return ` --store ${address}`
+  const url = new URL(address)
+  url.password = ''
+  url.searchParams.delete('password')
+  return ` --store '${url.href}'`
+}
+
 /** A command on a store that exists. */
 export function storeCommand(name: string, description: string): Command {
   return command(name, description).addOption(storeOption())

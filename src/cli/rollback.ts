@@ -4,7 +4,7 @@
 import type { Command } from 'commander'
 import { head } from '../core/json.ts'
 import type { RollbackPlan } from '../orchestrator.ts'
-import { storeCommand, withStore, type Leave } from './command.ts'
+import { storeCommand, withStore, type Leave, sameStore } from './command.ts'
 import { exitCodes, paint, printJson, tell, whoami } from './terminal.ts'
 
 interface RollbackFlags {
@@ -32,7 +32,7 @@ export function rollbackCommand(leave: Leave): Command {
 }
 
 function say(taskId: string, { to, state, undo, without }: RollbackPlan, address: string | undefined): void {
-  const store = address === undefined ? '' : ` --store ${address}`
+  const store = sameStore(address)
   const run = `signalbox run FILE --id ${taskId}${store}`
   tell(`Recorded: ${taskId} goes back to event ${to} (${state}). A worker takes it there, or: ${run}`)
   if (undo.length > 0) tell('Will be taken back, in this order:')

@@ -11,7 +11,7 @@ import { usd } from '../core/price.ts'
 import { createOrchestrator, type Orchestrator, type StartOptions } from '../orchestrator.ts'
 import type { TaskView } from '../view.ts'
 import { systemRuntime } from '../runtime.ts'
-import { command, defaultStore, storeOption, type Leave } from './command.ts'
+import { command, defaultStore, storeOption, type Leave, sameStore } from './command.ts'
 import { chooseAgent, loadModule } from './module.ts'
 import {
   exitCodes,
@@ -179,7 +179,7 @@ async function follow(
   await live
   await tellAll(telling.signal)
   if (ended !== 'interrupted') return conclude(ended, flags)
-  const [agent, store] = [flags.agent ? ` --agent ${flags.agent}` : '', flags.store ? ` --store ${flags.store}` : '']
+  const [agent, store] = [flags.agent ? ` --agent ${flags.agent}` : '', sameStore(flags.store)]
   tell(`Go on with: signalbox run ${file}${agent} --id ${id}${store}`)
   return exitCodes.interrupted
 }
@@ -188,7 +188,7 @@ function conclude(view: TaskView, flags: RunFlags): number {
   const { taskId, status, state, outcome, context, tree, treeUsage: usage, inbox } = view
   const tasks = tree.length > 1 ? `${tree.length} tasks, ` : ''
   tell(`${status === 'waiting' ? `${sayStatus(view, tree)}, in` : `${status} in`} ${state}: ${tasks}${sayUsage(usage)}`)
-  const store = flags.store === undefined ? '' : ` --store ${flags.store}`
+  const store = sameStore(flags.store)
   for (const { item, options } of inbox) {
     tell(
       paint(

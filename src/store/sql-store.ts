@@ -485,12 +485,14 @@ function* askFirst(made: Made): Tx<Done> {
 
 function* refusal(commit: Commit): Tx<Refused | undefined> {
   const { task, head, lease, schedule } = commit
+  // What many tasks share before what is one task's own: whoever holds it calls up others, whose jobs must then be free or
+  // with somebody who waits for nothing.
+  if (task.tree) yield* run('holdTree', task.tree.root)
+  yield* holdGates(commit)
   yield* run('holdJob', task.id)
   const row = yield* one<Head & { lease: string | null }>('holdHead', task.id)
   if (row && lease !== undefined && row.lease !== lease) return { ok: false, reason: 'lease-lost' }
   if (row ? row.seq !== head.seq || row.hash !== head.hash : head.seq !== 0) return { ok: false, reason: 'conflict' }
-  if (task.tree) yield* run('holdTree', task.tree.root)
-  yield* holdGates(commit)
   const full = yield* gatesRefusal(commit)
   if (full) return { ok: false, reason: 'gates', full }
   if (task.tree && (yield* kinRefuses(commit))) return { ok: false, reason: 'kin' }

@@ -2,9 +2,9 @@
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
-import { folder } from '../folder.ts'
-import { root, signalbox } from './signalbox.ts'
+import { expect, test as once } from 'vitest'
+import { test } from '../engines.ts'
+import { root, signalbox, storeOf, workplace } from './signalbox.ts'
 
 const old = `
   import { defineAgent, defineContext } from '${join(root, 'dist/index.js')}'
@@ -19,14 +19,15 @@ const taking = next.replace(
 )
 const strict = taking.replace('goal: z.string()', 'goal: z.string().max(3)')
 
-function files(): { cwd: string } {
-  const cwd = folder()
+async function files(): Promise<{ cwd: string }> {
+  const cwd = await workplace()
   for (const [name, text] of Object.entries({ old, next, taking, strict })) writeFileSync(join(cwd, `${name}.ts`), text)
   return { cwd }
 }
 
-test('the same definition has nothing to do, one without migrate keeps no tasks, one with it takes them', async () => {
-  const at = files()
+// Looks at files only.
+once('the same definition has nothing to do, one without migrate keeps no tasks, one with it takes them', async () => {
+  const at = await files()
   const check = (file: string) => signalbox(['check', file, '--against', 'old.ts', '--json'], at)
   const [same, without, takes] = [await check('old.ts'), await check('next.ts'), await check('taking.ts')]
   expect([same.code, same.json[0].against]).toMatchObject([0, [{ name: 'clerk', changed: false, problems: [] }]])
@@ -45,7 +46,7 @@ test('the same definition has nothing to do, one without migrate keeps no tasks,
 })
 
 test('with a store it is tried on the tasks that are running, and nothing is written', async () => {
-  const at = files()
+  const at = await files()
   for (const [id, goal] of [
     ['a', 'x'],
     ['b', 'much too long'],
@@ -54,7 +55,7 @@ test('with a store it is tried on the tasks that are running, and nothing is wri
     expect(ran.code).toBe(3)
   }
   const check = (file: string) =>
-    signalbox(['check', file, '--against', 'old.ts', '--store', 'sqlite:signalbox.db', '--json'], at)
+    signalbox(['check', file, '--against', 'old.ts', '--store', storeOf(at.cwd), '--json'], at)
   const takes = await check('taking.ts')
   expect([takes.code, takes.json[0].against[0].tasks]).toEqual([0, [{ state: 'ask', moved: 2, later: 0, stay: 0 }]])
   const some = await check('strict.ts')

@@ -2,7 +2,7 @@
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, test as once } from 'vitest'
 import { defineAgent } from '../../src/core/agent.ts'
 import { defineContext } from '../../src/core/context.ts'
 import { costOf } from '../../src/core/price.ts'
@@ -11,9 +11,9 @@ import { turnsOf } from '../../src/cli/turns.ts'
 import { startMockServer } from '../../src/providers/mock-server.ts'
 import type { ScriptAnswer } from '../../src/providers/scripted.ts'
 import type { LoggedEvent } from '../../src/store/store.ts'
-import { folder } from '../folder.ts'
+import { test } from '../engines.ts'
 import { call, Play, used } from '../play.ts'
-import { root, signalbox } from './signalbox.ts'
+import { root, signalbox, workplace } from './signalbox.ts'
 
 /** The sum of the money in lines about turns and steps, in millionths of a dollar. */
 function sumOf(lines: string): number {
@@ -31,7 +31,7 @@ test('every line that says a charge says tokens, price and estimate; the lines o
   ]
   const server = await startMockServer(({ number }) => answers[number - 1]!)
   try {
-    const cwd = folder()
+    const cwd = await workplace()
     const text = `
       import { defineAgent, defineContext, defineTool } from '${join(root, 'dist/index.js')}'
       import { z } from '${join(root, 'node_modules/zod/index.js')}'
@@ -73,33 +73,37 @@ test('every line that says a charge says tokens, price and estimate; the lines o
   }
 })
 
-test('what was lost with its worker and what came late stands in the lines too, also where it takes something back', () => {
-  const price = { inputUsdPerMillion: 3, outputUsdPerMillion: 15 }
-  const agent = defineAgent({
-    name: 'a',
-    version: '1',
-    context: defineContext({}),
-    initial: 'ask',
-    on: { $error: 'done', $timeout: 'done' },
-    states: { ask: { model: 'main', prompt: 'p', on: { OK: 'done' } }, done: { type: 'final' } },
-  })
-  const play = new Play(
-    agent,
-    {},
-    { price: (_, usage) => ({ costMicros: costOf(price, usage), source: 'configured' }) },
-  )
-  const lost = play.open
-  play.crash()
-  const answer = { provider: 'p', modelId: 'm', content: [call('OK')], finish: 'tool-calls' as const, usage: used() }
-  play.late({ kind: 'model', answer }, lost)
-  play.model([call('OK')])
-  const lines = play.log.map((event) => say(event as LoggedEvent) ?? '')
-  expect(sumOf(lines.join('\n'))).toBe(play.task.usage.costMicros)
-  expect(lines.find((line) => line.includes('its worker went away'))).toMatch(
-    /4096 out, \$\d\.\d{6} \(configured\), estim/,
-  )
-  expect(lines.find((line) => line.includes('answered late'))).toMatch(/-\$\d\.\d{6} \(configured\)/)
-  expect(turnsOf(play.log)).toMatchObject([
-    { attempts: 2, costMicros: play.task.usage.costMicros, inputTokens: 20, outputTokens: 10, estimated: false },
-  ])
-})
+// By values, without a store.
+once(
+  'what was lost with its worker and what came late stands in the lines too, also where it takes something back',
+  () => {
+    const price = { inputUsdPerMillion: 3, outputUsdPerMillion: 15 }
+    const agent = defineAgent({
+      name: 'a',
+      version: '1',
+      context: defineContext({}),
+      initial: 'ask',
+      on: { $error: 'done', $timeout: 'done' },
+      states: { ask: { model: 'main', prompt: 'p', on: { OK: 'done' } }, done: { type: 'final' } },
+    })
+    const play = new Play(
+      agent,
+      {},
+      { price: (_, usage) => ({ costMicros: costOf(price, usage), source: 'configured' }) },
+    )
+    const lost = play.open
+    play.crash()
+    const answer = { provider: 'p', modelId: 'm', content: [call('OK')], finish: 'tool-calls' as const, usage: used() }
+    play.late({ kind: 'model', answer }, lost)
+    play.model([call('OK')])
+    const lines = play.log.map((event) => say(event as LoggedEvent) ?? '')
+    expect(sumOf(lines.join('\n'))).toBe(play.task.usage.costMicros)
+    expect(lines.find((line) => line.includes('its worker went away'))).toMatch(
+      /4096 out, \$\d\.\d{6} \(configured\), estim/,
+    )
+    expect(lines.find((line) => line.includes('answered late'))).toMatch(/-\$\d\.\d{6} \(configured\)/)
+    expect(turnsOf(play.log)).toMatchObject([
+      { attempts: 2, costMicros: play.task.usage.costMicros, inputTokens: 20, outputTokens: 10, estimated: false },
+    ])
+  },
+)

@@ -2,9 +2,9 @@
 
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { expect, test } from 'vitest'
-import { folder } from '../folder.ts'
-import { mockModel, root, signalbox, start } from './signalbox.ts'
+import { expect } from 'vitest'
+import { test } from '../engines.ts'
+import { mockModel, root, signalbox, start, workplace } from './signalbox.ts'
 
 const agent = join(root, 'examples/incident/agent.ts')
 const script = join(root, 'examples/incident/script.ts')
@@ -15,7 +15,7 @@ test.each(logs.filter((log) => existsSync(log)))(
   '%s is worked through to resolved, and the log holds all of it',
   { timeout: 60_000 },
   async (log) => {
-    const cwd = folder()
+    const cwd = await workplace()
     const env = await mockModel(script)
     const input = JSON.stringify({ log })
     const waiting = await signalbox(['run', agent, '--id', 't', '--input', input, '--json'], { cwd, env })
@@ -98,7 +98,7 @@ test.each(logs.filter((log) => existsSync(log)))(
 )
 
 test('a rejected approval ends unresolved, with exit code 1 and nothing restarted', { timeout: 60_000 }, async () => {
-  const cwd = folder()
+  const cwd = await workplace()
   const env = await mockModel(script)
   await signalbox(['run', agent, '--id', 't', '--input', JSON.stringify({ log: logs[0] })], { cwd, env })
   const { json } = await signalbox(['inbox', '--json'], { cwd })
@@ -113,7 +113,7 @@ test(
   'a worker process does what another process asks, is followed live, and drains on SIGTERM',
   { timeout: 60_000 },
   async () => {
-    const cwd = folder()
+    const cwd = await workplace()
     mkdirSync(join(cwd, 'w'))
     const env = await mockModel(script)
     const started = start(['run', agent, '--id', 't', '--lease', '1s', '--input', JSON.stringify({ log: logs[0] })], {

@@ -3,17 +3,17 @@
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { startMockServer } from '../../src/providers/mock-server.ts'
-import { folder } from '../folder.ts'
-import { root, signalbox, start } from './signalbox.ts'
+import { test } from '../engines.ts'
+import { root, signalbox, start, workplace } from './signalbox.ts'
 
 const index = join(root, 'dist/index.js')
 const zod = join(root, 'node_modules/zod/index.js')
 
 /** A folder with an agent in it whose state `work` is given. */
-function folderWith(work: string, config = ''): string {
-  const cwd = folder()
+async function folderWith(work: string, config = ''): Promise<string> {
+  const cwd = await workplace()
   const text = `
     import { defineAgent, defineContext, defineTool, usd } from '${index}'
     import { z } from '${zod}'
@@ -37,7 +37,7 @@ test('a budget pauses a task at its soft line; a named human raises it, and the 
       : { calls: [{ name: 'OK' }], usage }
   })
   try {
-    const cwd = folderWith(model, `, prices: { main: { inputUsdPerMillion: 1, outputUsdPerMillion: 5 } }`)
+    const cwd = await folderWith(model, `, prices: { main: { inputUsdPerMillion: 1, outputUsdPerMillion: 5 } }`)
     const env = { SIGNALBOX_BASE_URL: server.url, SIGNALBOX_MODEL: 'mock' }
     const begun = await signalbox(['run', 'agent.ts', '--id', 't', '--input', '{}', '--cost', '0.0030', '--json'], {
       cwd,
@@ -75,7 +75,7 @@ test('a budget pauses a task at its soft line; a named human raises it, and the 
 })
 
 test('money has a ceiling and a model has no price: nothing is started, and the error says how to give one', async () => {
-  const cwd = folderWith(model)
+  const cwd = await folderWith(model)
   const env = { SIGNALBOX_BASE_URL: 'http://127.0.0.1:9/v1', SIGNALBOX_MODEL: 'mock' }
   const ran = await signalbox(['run', 'agent.ts', '--cost', '1'], { cwd, env })
   expect(ran.code).toBe(2)
@@ -89,7 +89,7 @@ test('breakers are shown, and closed by a named human only', async () => {
   const server = await startMockServer(() => (down ? { status: 503, body: 'down' } : { calls: [{ name: 'OK' }] }))
   try {
     const quotas = `, quotas: { main: { breaker: { failures: 1, coolDown: '1h' } } }`
-    const cwd = folderWith(model.replace('tools', 'retry: { attempts: 1 }, tools'), quotas)
+    const cwd = await folderWith(model.replace('tools', 'retry: { attempts: 1 }, tools'), quotas)
     const env = { SIGNALBOX_BASE_URL: server.url, SIGNALBOX_MODEL: 'mock' }
     const first = await signalbox(['run', 'agent.ts', '--id', 'first', '--input', '{}'], { cwd, env })
     expect(first.code).toBe(1)
@@ -126,7 +126,7 @@ test('a worker whose loop stands still keeps nobody waiting: another takes the t
     if (process.env.STAND_STILL) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 6_000)
     return 'OK'
   }, timeout: '500ms', on: { OK: 'done' } }`
-  const cwd = folderWith(standing)
+  const cwd = await folderWith(standing)
   const first = start(['run', 'agent.ts', '--id', 't', '--input', '{}', '--lease', '1s'], {
     cwd,
     env: { STAND_STILL: '1' },

@@ -2,11 +2,11 @@
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import type { Json } from '../../src/core/json.ts'
 import { startMockServer } from '../../src/providers/mock-server.ts'
-import { folder } from '../folder.ts'
-import { root, signalbox } from './signalbox.ts'
+import { test } from '../engines.ts'
+import { root, signalbox, workplace } from './signalbox.ts'
 
 const module = `
   import { defineAgent, defineContext, defineTool, rules } from '${join(root, 'dist/index.js')}'
@@ -35,7 +35,7 @@ test('an approval is shown whole, decided by those who may, edited, refused by a
     return { calls: [answers[turn - 1]!] }
   })
   try {
-    const cwd = folder()
+    const cwd = await workplace()
     writeFileSync(join(cwd, 'agents.ts'), module)
     const env = { SIGNALBOX_BASE_URL: server.url, SIGNALBOX_MODEL: 'mock' }
     const begun = await signalbox(['run', 'agents.ts', '--agent', 'reader', '--id', 't', '--input', '{}'], { cwd, env })

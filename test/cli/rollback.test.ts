@@ -3,9 +3,9 @@
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
-import { folder } from '../folder.ts'
-import { root, signalbox } from './signalbox.ts'
+import { expect, test as once } from 'vitest'
+import { engine, test } from '../engines.ts'
+import { root, signalbox, workplace } from './signalbox.ts'
 
 const text = `
   import { appendFileSync } from 'node:fs'
@@ -26,7 +26,7 @@ const text = `
 `
 
 test('A59: rollback tells its plan, asks about what cannot be taken back, and the task is back and goes on', async () => {
-  const cwd = folder()
+  const cwd = await workplace()
   writeFileSync(join(cwd, 'agent.ts'), text)
   const run = (...args: string[]): ReturnType<typeof signalbox> => signalbox(args, { cwd })
   const who = ['--by', 'ana', '--reason', 'wrong day']
@@ -46,7 +46,10 @@ test('A59: rollback tells its plan, asks about what cannot be taken back, and th
   expect(told.stderr).toContain('step 2: mail {"n":2}')
   // Nothing asks yet: which command makes it ask, and where it is seen then, is said.
   expect((await run('inbox')).stderr).toContain('Nothing waits.')
-  expect(told.stderr).toContain(
+  // The store is named as it was given, but for its password.
+  const [store] = / --store '[^']*'/.exec(told.stderr) ?? ['']
+  expect([store !== '', /:\/\/\w+:/.test(store)]).toEqual([engine() === 'PostgreSQL', false])
+  expect(told.stderr.replaceAll(store, '')).toContain(
     'Run it (signalbox run FILE --id t, or a worker), then see what it asks: signalbox inbox --task t',
   )
 
@@ -72,8 +75,9 @@ test('A59: rollback tells its plan, asks about what cannot be taken back, and th
   expect((await run('verify')).code).toBe(0)
 })
 
-test('graph draws checkpoints and where failures lead', async () => {
-  const cwd = folder()
+// Has no store.
+once('graph draws checkpoints and where failures lead', async () => {
+  const cwd = await workplace()
   writeFileSync(join(cwd, 'agent.ts'), text)
   const { stdout } = await signalbox(['graph', 'agent.ts'], { cwd })
   expect(stdout).toContain('state "plan (tool, checkpoint planned)" as plan')
@@ -82,7 +86,7 @@ test('graph draws checkpoints and where failures lead', async () => {
 })
 
 test('cancel says that what the task did is taken back first; a run does that, and the task has ended', async () => {
-  const cwd = folder()
+  const cwd = await workplace()
   writeFileSync(
     join(cwd, 'agent.ts'),
     text.replace("onFailure: 'rollback',", "onCancel: 'undo', onFailure: 'rollback',"),

@@ -2,9 +2,9 @@
 
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
-import { folder } from '../folder.ts'
-import { root, signalbox, start } from './signalbox.ts'
+import { expect, test as once } from 'vitest'
+import { test } from '../engines.ts'
+import { root, signalbox, start, workplace } from './signalbox.ts'
 
 const module = `
   import { defineAgent, defineContext } from '${join(root, 'dist/index.js')}'
@@ -14,8 +14,8 @@ const module = `
     states: { tell: { run: () => 'TOLD', on: { TOLD: 'done' } }, done: { type: 'final' }, failed: { type: 'final', failure: true } } })
 `
 
-function folderWith(text: string): string {
-  const cwd = folder()
+async function folderWith(text: string): Promise<string> {
+  const cwd = await workplace()
   writeFileSync(join(cwd, 'agents.ts'), text)
   return cwd
 }
@@ -23,7 +23,7 @@ const add = (name: string, ...more: readonly string[]): string[] => ['schedule',
 const input = ['--input', '{"goal":"x"}']
 
 test('a schedule is added with who and why, listed, asked when it comes round, and removed; a worker starts its tasks', async () => {
-  const cwd = folderWith(module)
+  const cwd = await folderWith(module)
   const run = (...args: readonly string[]) => signalbox([...args, '--json'], { cwd })
   const said = ['--by', 'ana', '--reason', 'the boss wants it']
   const flags = ['--cron', '0 8 * * 1-5', '--timezone', 'Europe/Berlin', '--overlap', 'queue']
@@ -64,7 +64,8 @@ test('a schedule is added with who and why, listed, asked when it comes round, a
   })
 })
 
-test.each<[string, readonly string[], number, string]>([
+// What is wrong before a store is opened.
+once.each<[string, readonly string[], number, string]>([
   ['no command of its own', ['schedule'], 2, 'Usage: signalbox schedule'],
   ['a command that does not exist', ['schedule', 'lst'], 2, "unknown command 'lst'"],
   ['no expression', add('x', ...input), 2, "required option '--cron"],
@@ -87,7 +88,7 @@ test.each<[string, readonly string[], number, string]>([
   ['no input where some is needed', add('x', '--cron', '@daily'), 2, 'goal is missing'],
   ['no store to look at', ['schedule', 'list'], 2, 'STORE_MISSING'],
 ])('%s gets one clear error, and no store is made', async (_, args, code, says) => {
-  const cwd = folderWith(module)
+  const cwd = await folderWith(module)
   const ran = await signalbox(args, { cwd })
   expect(ran.stderr).toContain(says)
   expect([ran.code, ran.stdout]).toEqual([code, ''])
@@ -95,7 +96,7 @@ test.each<[string, readonly string[], number, string]>([
 })
 
 test('a name that is taken, and one that is not there, are said', async () => {
-  const cwd = folderWith(module)
+  const cwd = await folderWith(module)
   expect((await signalbox(add('x', ...input, '--cron', '@daily'), { cwd })).code).toBe(0)
   const again = await signalbox([...add('x', ...input, '--cron', '@hourly'), '--json'], { cwd })
   expect([again.code, again.json[0].error.code]).toEqual([2, 'SCHEDULE_EXISTS'])

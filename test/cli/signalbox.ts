@@ -1,8 +1,10 @@
 // Runs the command line as a user would: the built program, in a process of its own.
 
 import { spawn, type ChildProcess } from 'node:child_process'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { onTestFinished } from 'vitest'
+import { address, engine } from '../engines.ts'
+import { folder } from '../folder.ts'
 
 export const root = resolve(import.meta.dirname, '../..')
 const bin = resolve(root, 'bin/signalbox.js')
@@ -22,12 +24,38 @@ export interface Running {
   said(text: string): Promise<string>
 }
 
+const stores = new Map<string, string>()
+/** What has no `--store`, or only together with something else. */
+const storeless = new Set(['check', 'graph', 'keygen', 'mock-model'])
+
+/** A folder to work in. Where a command names no store it is the one of the folder, in the engine whose turn it is. */
+export async function workplace(): Promise<string> {
+  const cwd = folder()
+  if (engine() !== 'SQLite') stores.set(cwd, await address())
+  return cwd
+}
+
+/** The address of the store of a folder. */
+export function storeOf(cwd: string): string {
+  return stores.get(cwd) ?? `sqlite:${join(cwd, 'signalbox.db')}`
+}
+
+function storeFor(args: readonly string[], cwd: string | undefined): readonly string[] {
+  const store = cwd === undefined ? undefined : stores.get(cwd)
+  const [name = ''] = args
+  const isPlain = name === '' || name.startsWith('-') || storeless.has(name) || args.includes('--store')
+  return store === undefined || isPlain ? [] : ['--store', store]
+}
+
 export function start(
   args: readonly string[],
   { cwd, env = {} }: { cwd?: string; env?: Record<string, string> } = {},
 ): Running {
   const { SIGNALBOX_BASE_URL: _url, SIGNALBOX_MODEL: _model, ...own } = process.env
-  const child = spawn(process.execPath, [bin, ...args], { cwd, env: { ...own, NO_COLOR: '1', ...env } })
+  const child = spawn(process.execPath, [bin, ...args, ...storeFor(args, cwd)], {
+    cwd,
+    env: { ...own, NO_COLOR: '1', ...env },
+  })
   const timer = setTimeout(() => child.kill('SIGKILL'), 50_000)
   onTestFinished(() => void child.kill('SIGKILL'))
   let [stdout, stderr] = ['', '']

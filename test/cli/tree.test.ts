@@ -2,10 +2,10 @@
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { startMockServer } from '../../src/providers/mock-server.ts'
-import { folder } from '../folder.ts'
-import { root, signalbox, start } from './signalbox.ts'
+import { test } from '../engines.ts'
+import { root, signalbox, start, workplace } from './signalbox.ts'
 
 const module = `
   import { defineAgent, defineContext } from '${join(root, 'dist/index.js')}'
@@ -28,7 +28,7 @@ test('a team is told as it works, waits where its children do, and is summed up:
     usage: { inputTokens: 100, outputTokens: 20 },
   }))
   try {
-    const cwd = folder()
+    const cwd = await workplace()
     writeFileSync(join(cwd, 'team.ts'), module)
     const env = { SIGNALBOX_BASE_URL: server.url, SIGNALBOX_MODEL: 'mock' }
     const run = (...args: string[]) => signalbox(['run', 'team.ts', '--json', ...args], { cwd, env })
@@ -115,7 +115,7 @@ test('a team is told as it works, waits where its children do, and is summed up:
 test('another process follows a tree while it grows', async () => {
   const server = await startMockServer(() => ({ calls: [{ name: 'OK' }], delayMs: 100 }))
   try {
-    const cwd = folder()
+    const cwd = await workplace()
     writeFileSync(join(cwd, 'team.ts'), module)
     const env = { SIGNALBOX_BASE_URL: server.url, SIGNALBOX_MODEL: 'mock' }
     const running = start(['run', 'team.ts', '--id', 't', '--input', '{"words":["a","b","c"]}'], { cwd, env })

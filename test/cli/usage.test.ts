@@ -3,9 +3,11 @@
 import { DatabaseSync } from 'node:sqlite'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test as once } from 'vitest'
+import { test } from '../engines.ts'
 import { folder } from '../folder.ts'
-import { root, signalbox, start } from './signalbox.ts'
+import { withoutTriggers } from '../owner.ts'
+import { root, signalbox, start, storeOf, workplace } from './signalbox.ts'
 
 const index = join(root, 'dist/index.js')
 const zod = join(root, 'node_modules/zod/index.js')
@@ -19,12 +21,15 @@ const sound = `
 const unsound = sound.replace("initial: 'pause'", "initial: 'nowhere'")
 
 /** A folder with these files in it. */
-function folderWith(files: Record<string, string>): string {
-  const cwd = folder()
+function folderWith(files: Record<string, string>, cwd = folder()): string {
   for (const [name, text] of Object.entries(files)) writeFileSync(join(cwd, name), text)
   return cwd
 }
 
+/** The same, with a store in the engine whose turn it is. */
+const engineFolderWith = async (files: Record<string, string>): Promise<string> => folderWith(files, await workplace())
+
+// What goes wrong before a store is there, or with the file of one, goes wrong once.
 describe('one clear error for', () => {
   const files = {
     'ok.ts': sound,
@@ -40,7 +45,7 @@ describe('one clear error for', () => {
   }
   const input = ['--input', '{"goal":"x"}']
 
-  test.each<[string, readonly string[], number, string]>([
+  once.each<[string, readonly string[], number, string]>([
     ['no command', [], 2, 'Usage'],
     ['a command that does not exist', ['rnu'], 2, 'Did you mean run'],
     ['a flag that does not exist', ['tasks', '--nope'], 2, 'unknown option'],
@@ -115,7 +120,7 @@ describe('one clear error for', () => {
     expect(readFileSync(join(cwd, 'text.db'), 'utf8')).toBe(files['text.db'])
   })
 
-  test('a store of another program, which is left as it was', async () => {
+  once('a store of another program, which is left as it was', async () => {
     const cwd = folderWith({ 'ok.ts': sound })
     const db = new DatabaseSync(join(cwd, 'other.db'))
     db.exec('CREATE TABLE users (name TEXT)')
@@ -128,7 +133,7 @@ describe('one clear error for', () => {
   })
 })
 
-test('check names what is wrong and exits 1, or says that the machine is sound and exits 0', async () => {
+once('check names what is wrong and exits 1, or says that the machine is sound and exits 0', async () => {
   const cwd = folderWith({ 'ok.ts': sound, 'bad.ts': unsound })
   const good = await signalbox(['check', 'ok.ts', '--json'], { cwd })
   expect([good.code, good.json[0].ok]).toEqual([0, true])
@@ -137,7 +142,7 @@ test('check names what is wrong and exits 1, or says that the machine is sound a
   expect(bad.stderr).toContain('INITIAL_UNKNOWN waiter.initial: There is no state nowhere.')
 })
 
-test('check prints the worst case of every state and of the task, with prices, and a path that leaks', async () => {
+once('check prints the worst case of every state and of the task, with prices, and a path that leaks', async () => {
   const leaking = `
     import { defineAgent, defineContext, defineTool, usd } from '${index}'
     import { z } from '${zod}'
@@ -169,7 +174,7 @@ test('check prints the worst case of every state and of the task, with prices, a
   expect(task).toMatch(/^the task +9 +9 +100,000 +/)
 })
 
-test('graph draws the machine for mermaid', async () => {
+once('graph draws the machine for mermaid', async () => {
   const ran = await signalbox(['graph', join(root, 'examples/incident/agent.ts')])
   expect(ran.code).toBe(0)
   expect(ran.stdout).toContain('stateDiagram-v2')
@@ -177,7 +182,7 @@ test('graph draws the machine for mermaid', async () => {
 })
 
 test('a task that waits for a signal is signalled and goes on; one that is cancelled is over', async () => {
-  const cwd = folderWith({ 'ok.ts': sound })
+  const cwd = await engineFolderWith({ 'ok.ts': sound })
   const run = (id: string, ...more: string[]) => signalbox(['run', 'ok.ts', '--id', id, '--json', ...more], { cwd })
   expect((await run('a', '--input', '{"goal":"x"}')).code).toBe(3)
   expect((await signalbox(['signal', 'a', 'go', '--data', '{}', '--key', 'k'], { cwd })).code).toBe(0)
@@ -194,7 +199,7 @@ test('a task that waits for a signal is signalled and goes on; one that is cance
 })
 
 test('a task of another definition is left alone, by name', async () => {
-  const cwd = folderWith({ 'ok.ts': sound })
+  const cwd = await engineFolderWith({ 'ok.ts': sound })
   await signalbox(['run', 'ok.ts', '--id', 'a', '--input', '{"goal":"x"}'], { cwd })
   writeFileSync(join(cwd, 'ok.ts'), sound.replace("signal: 'go'", "signal: 'other'"))
   const ran = await signalbox(['run', 'ok.ts', '--id', 'a'], { cwd })
@@ -202,24 +207,22 @@ test('a task of another definition is left alone, by name', async () => {
 })
 
 test('verify exits 1 and names the event when somebody edited the log', async () => {
-  const cwd = folderWith({ 'ok.ts': sound })
+  const cwd = await engineFolderWith({ 'ok.ts': sound })
   await signalbox(['run', 'ok.ts', '--id', 'a', '--input', '{"goal":"x"}'], { cwd })
-  const db = new DatabaseSync(join(cwd, 'signalbox.db'))
-  db.exec(`DROP TRIGGER events_no_update; UPDATE events SET atMs = 0 WHERE seq = 2`)
-  db.close()
+  await withoutTriggers(storeOf(cwd), (sql) => sql(`UPDATE events SET atMs = 0 WHERE seq = 2`))
   const ran = await signalbox(['verify', '--json'], { cwd })
   expect(ran.code).toBe(1)
   expect(ran.json[0]).toMatchObject({ ok: false, findings: [{ taskId: 'a', seq: 2, kind: 'edited' }] })
   expect((await signalbox(['verify', 'nope'], { cwd })).code).toBe(2)
 })
 
-test('a reader that goes away early is not a failure', async () => {
+once('a reader that goes away early is not a failure', async () => {
   const { child, ended } = start(['log', '--help'])
   child.stdout!.destroy()
   expect((await ended).stderr).toBe('')
 })
 
-test('an older Node is told what to do, before anything is loaded', async () => {
+once('an older Node is told what to do, before anything is loaded', async () => {
   const { spawnSync } = await import('node:child_process')
   const code = `Object.defineProperty(process.versions, 'node', { value: '20.1.0' }); await import(${JSON.stringify(join(root, 'bin/signalbox.js'))})`
   const ran = spawnSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' })
@@ -228,7 +231,7 @@ test('an older Node is told what to do, before anything is loaded', async () => 
 })
 
 test('a task that exists goes on with the input that it was started with, or none; with another nothing is done', async () => {
-  const cwd = folderWith({
+  const cwd = await engineFolderWith({
     'ok.ts': sound,
     'two.ts': `${sound}\nexport const other = defineAgent({ ...waiter, name: 'other' })`,
   })
@@ -252,7 +255,7 @@ test('tasks are listed by their status, and show says why one did not end well',
   const asked = `model: 'main', prompt: 'p', retry: { attempts: 2 }, on: { OK: 'ended', NO: 'gone', $error: 'gone' }`
   const people = `human: { question: 'go on?' }, on: { yes: 'ended', no: 'gone' }`
   const prices = `\nexport default { prices: { main: { inputUsdPerMillion: 100, outputUsdPerMillion: 100 } } }`
-  const cwd = folderWith({
+  const cwd = await engineFolderWith({
     'model.ts': model.replace('MODEL', asked) + prices,
     'human.ts': model.replace('MODEL', people),
     'throws.mjs': `export default ({ number }) => { if (number < 3) throw new RangeError('no such line'); return { calls: [{ name: 'NO' }] } }`,
@@ -294,13 +297,13 @@ test('tasks are listed by their status, and show says why one did not end well',
   expect(new Set(listed.json.map(({ taskId }) => taskId))).toEqual(new Set(['asked', 'chosen', 'dead', 'thrown']))
 })
 
-test('help marks what is required', async () => {
+once('help marks what is required', async () => {
   const { stdout } = await signalbox(['answer', '--help'])
   for (const flag of ['decision', 'by', 'reason']) expect(stdout).toMatch(new RegExp(`--${flag} .*\\(required\\)`))
   expect(stdout).not.toMatch(/--(data|hash|store|json) .*\(required\)/)
 })
 
-test('every command explains itself', async () => {
+once('every command explains itself', async () => {
   const help = await signalbox(['--help'])
   expect(help.code).toBe(0)
   for (const name of [

@@ -3,11 +3,11 @@
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test as once } from 'vitest'
 import { fold } from '../../src/core/fold.ts'
 import { emptyTask } from '../../src/core/task.ts'
 import { createOrchestrator } from '../../src/orchestrator.ts'
-import { openSqlite } from '../../src/store/sqlite/engine.ts'
+import { address, engine, opened, test } from '../engines.ts'
 import { told } from './corpus.ts'
 
 const names = readdirSync(import.meta.dirname)
@@ -18,7 +18,7 @@ const read = (name: string): string => readFileSync(join(import.meta.dirname, na
 test.each(names)(
   'A13: the log %s comes to the same head, and to the same task after each of its events',
   async (name) => {
-    const store = await openSqlite(':memory:')
+    const store = await opened(engine() === 'SQLite' ? 'sqlite::memory:' : await address())
     const box = await createOrchestrator({ store, work: false })
     onTestFinished(async () => {
       await box.stop()
@@ -40,7 +40,7 @@ test.each(names)(
 
 test('A13: a log that is folded in two parts is the task that it is when folded at once', async () => {
   for (const name of names) {
-    const store = await openSqlite(':memory:')
+    const store = await opened(engine() === 'SQLite' ? 'sqlite::memory:' : await address())
     const box = await createOrchestrator({ store, work: false })
     const { taskId } = await box.import(read(`${name}.json`))
     const events = await store.read(taskId)
@@ -52,7 +52,7 @@ test('A13: a log that is folded in two parts is the task that it is when folded 
   }
 })
 
-test('the corpus holds every type of event that this engine writes', () => {
+once('the corpus holds every type of event that this engine writes', () => {
   const types = new Set(names.flatMap((name) => read(`${name}.json`).match(/(?<="type": ")[\w.]+/g) ?? []))
   const catalogue = readFileSync(join(import.meta.dirname, '../../src/core/format.ts'), 'utf8')
   const known = [...catalogue.matchAll(/^ {2}'([\w.]+)': true/gm)].map((match) => match[1]!)

@@ -14,9 +14,9 @@ import { defineTool } from '../../src/core/tool.ts'
 import { createOrchestrator } from '../../src/orchestrator.ts'
 import { systemRuntime, type Probe } from '../../src/runtime.ts'
 import { createKeys } from '../../src/store/key.ts'
-import { openSqlite } from '../../src/store/sqlite/engine.ts'
+import { openStore } from '../../src/store/open.ts'
 
-const [, , path, ledgerPath, killAt] = process.argv as unknown as [string, string, string, string, string]
+const [, , address, ledgerPath, killAt] = process.argv as unknown as [string, string, string, string, string]
 
 const say = (line: object): void => void writeSync(1, `${JSON.stringify(line)}\n`)
 const places: Record<string, number> = {}
@@ -164,7 +164,7 @@ function prove(messages: readonly Message[]): void {
 }
 
 const runtime = { ...systemRuntime, probe }
-const store = await openSqlite(path, { probe })
+const store = await openStore(address, { runtime })
 store.watch(({ taskId, seq }) => say({ acknowledged: [taskId, seq] }))
 const options = { store, models: { main: model }, agents: [long, brief, moving], runtime, leaseMs: 300 }
 
@@ -211,9 +211,9 @@ await box.unschedule('leap', said)
 await box.task('moving').result()
 // Then something is erased, and what there is is signed: once, or once more where the process died in between.
 await box.erase('cancelled', { by: 'ana', reason: 'asked for' })
-const keyPath = `${path}.key`
+const keyPath = `${ledgerPath}.key`
 if (!existsSync(keyPath)) writeFileSync(keyPath, createKeys().privateKey)
-await box.checkpoint({ key: readFileSync(keyPath, 'utf8'), anchors: `${path}.anchors` })
+await box.checkpoint({ key: readFileSync(keyPath, 'utf8'), anchors: `${ledgerPath}.anchors` })
 say({
   ended: await Promise.all(['long', 'hurried', 'cancelled', 'moving'].map(async (id) => (await box.show(id)).outcome)),
   places,

@@ -5,11 +5,11 @@
 // node rollback-child.ts STORE LEDGER BACK|cancel 'POINT PHASE N'
 
 import { systemRuntime, type Probe } from '../../src/runtime.ts'
-import { openSqlite } from '../../src/store/sqlite/engine.ts'
+import { openStore } from '../../src/store/open.ts'
 import { createOrchestrator } from '../../src/orchestrator.ts'
 import { entryOf, ledgerOf, twenty } from '../twenty.ts'
 
-const [path, ledgerPath, back, killAt] = process.argv.slice(2) as [string, string, string, string]
+const [address, ledgerPath, back, killAt] = process.argv.slice(2) as [string, string, string, string]
 
 const places: Record<string, number> = {}
 let backwards = false
@@ -20,7 +20,7 @@ const visit = (place: string): void => {
 }
 const probe: Probe = (point, phase) => visit(`${point} ${phase}`)
 
-const store = await openSqlite(path, { probe })
+const store = await openStore(address, { runtime: { ...systemRuntime, probe } })
 const agent = { ...twenty(ledgerOf(ledgerPath), (phase) => visit(`undo ${phase}`)), onCancel: 'undo' as const }
 const box = await createOrchestrator({ store, agents: [agent], runtime: { ...systemRuntime, probe }, leaseMs: 300 })
 const task = await box.start(agent, {}, { id: 't' })

@@ -8,9 +8,9 @@ import { defineContext } from '../../src/core/context.ts'
 import { isFault } from '../../src/core/fault.ts'
 import { createOrchestrator } from '../../src/orchestrator.ts'
 import { systemRuntime, type Probe } from '../../src/runtime.ts'
-import { openSqlite } from '../../src/store/sqlite/engine.ts'
+import { openStore } from '../../src/store/open.ts'
 
-const [path, killAt] = process.argv.slice(2) as [string, string]
+const [address, killAt] = process.argv.slice(2) as [string, string]
 
 const places: Record<string, number> = {}
 const probe: Probe = (point, phase) => {
@@ -32,7 +32,7 @@ const quick = defineAgent({
   },
 })
 
-const store = await openSqlite(path, { probe })
+const store = await openStore(address, { runtime: { ...systemRuntime, probe } })
 const box = await createOrchestrator({ store, agents: [quick], runtime: { ...systemRuntime, probe }, leaseMs: 300 })
 const said = { by: 'ana', reason: 'often' }
 try {

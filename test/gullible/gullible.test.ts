@@ -1,12 +1,11 @@
 // Prompt injection against the house: a model that obeys every order it reads, in an office full of planted orders. Nothing
 // here rests on the model's judgement. SCENARIOS M24, T08 and A53; issue: the attacker's arguments never leave unseen.
 
-import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import { keyOf, type Json } from '../../src/core/json.ts'
 import { createOrchestrator, type Orchestrator } from '../../src/orchestrator.ts'
 import { scriptedModel } from '../../src/providers/scripted.ts'
-import { folder } from '../folder.ts'
+import { address, test } from '../engines.ts'
 import { disguises, gullible, type Order } from './model.ts'
 import { carriers, Office, type Carrier } from './office.ts'
 
@@ -132,7 +131,7 @@ async function work(
   const office = new Office()
   const plans = new Map(Object.entries(honest))
   const box = await createOrchestrator({
-    store: `sqlite:${join(folder(), 'store.db')}`,
+    store: await address(),
     agents: office.agents(strict),
     models: { main: scriptedModel(gullible(plans)) },
     // Every task asks a colleague: each needs a place for the colleague's task beside its own.

@@ -2,10 +2,12 @@
 //
 // node claimant.ts STORE NAME
 
+import { openPostgres } from '../../src/store/postgres/engine.ts'
 import { openSqlite } from '../../src/store/sqlite/engine.ts'
 
-const [, , path, name] = process.argv as unknown as [string, string, string, string]
-const store = await openSqlite(path, { lockTimeoutMs: 60_000 })
+const [, , address, name] = process.argv as unknown as [string, string, string, string]
+const [, path] = /^sqlite:(.+)$/.exec(address) ?? []
+const store = path === undefined ? await openPostgres(address) : await openSqlite(path, { lockTimeoutMs: 60_000 })
 process.stdout.write('ready\n')
 await new Promise((go) => process.stdin.once('data', go))
 const got: string[] = []

@@ -1,17 +1,16 @@
-// SCENARIOS A43: two processes claim from one file at the same time, ten thousand tasks, each to one of them only.
+// SCENARIOS A43: two processes claim from one store at the same time, ten thousand tasks, each to one of them only.
 
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { start } from '../../src/core/start.ts'
 import { genesis } from '../../src/store/log.ts'
-import { openSqlite } from '../../src/store/sqlite/engine.ts'
-import { folder } from '../folder.ts'
+import { address, opened, test } from '../engines.ts'
 import { machine } from './history.ts'
 
 test('A43: of 10,000 simultaneous claims of two processes each has one winner', { timeout: 120_000 }, async () => {
-  const path = join(folder(), 'store.db')
-  const store = await openSqlite(path)
+  const at = await address()
+  const store = await opened(at)
   const ids = Array.from({ length: 10_000 }, (_, number) => `t${number}`)
   await Promise.all(
     ids.map((taskId) => {
@@ -24,7 +23,7 @@ test('A43: of 10,000 simultaneous claims of two processes each has one winner', 
     }),
   )
   const claimants = ['one', 'two'].map((name) =>
-    spawn(process.execPath, [join(import.meta.dirname, 'claimant.ts'), path, name]),
+    spawn(process.execPath, [join(import.meta.dirname, 'claimant.ts'), at, name]),
   )
   await Promise.all(claimants.map((child) => new Promise((ready) => child.stdout.once('data', ready))))
   const told = claimants.map(async (child) => {

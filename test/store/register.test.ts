@@ -1,10 +1,9 @@
 // The register: what is erased is gone and the chain holds; what an attacker with full access to the database does is
-// found by anchors kept elsewhere, and is not found without them. Each attack is done on the real file, triggers dropped.
+// found by anchors kept elsewhere, and is not found without them. Each attack is done on the real database, by who owns it.
 
-import { DatabaseSync } from 'node:sqlite'
 import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import { defineAgent } from '../../src/core/agent.ts'
 import { defineContext } from '../../src/core/context.ts'
@@ -17,9 +16,12 @@ import { systemRuntime } from '../../src/runtime.ts'
 import { createKeys, keysOf, signerOf } from '../../src/store/key.ts'
 import { canonical, genesis, hashOf } from '../../src/store/log.ts'
 import { anchorLine, nextCheckpoint, readAnchors, type Checkpoint, type TaskHead } from '../../src/store/register.ts'
+import { openPostgres } from '../../src/store/postgres/engine.ts'
 import { openSqlite } from '../../src/store/sqlite/engine.ts'
 import type { SealedEvent, Store } from '../../src/store/store.ts'
+import { address, engine, opened, test } from '../engines.ts'
 import { folder } from '../folder.ts'
+import { asOwner, withoutTriggers, type Sql } from '../owner.ts'
 import { machine } from './history.ts'
 
 const keys = createKeys()
@@ -27,15 +29,17 @@ const others = createKeys()
 
 /** A store with its anchors beside it, and a clock that moves by a second whenever it is read. */
 interface Place {
-  readonly path: string
+  readonly address: string
   readonly anchors: string
   nowMs: number
 }
 
-function place(): Place {
-  const root = folder()
-  return { path: join(root, 'store.db'), anchors: join(root, 'anchors.jsonl'), nowMs: 1_000_000 }
+async function place(): Promise<Place> {
+  return { address: await address(), anchors: join(folder(), 'anchors.jsonl'), nowMs: 1_000_000 }
 }
+
+/** The file of a store that is in one. */
+const pathOf = (at: Place): string => at.address.slice('sqlite:'.length)
 
 async function within<T>(at: Place, act: (box: Awaited<ReturnType<typeof open>>) => Promise<T>): Promise<T> {
   const box = await open(at)
@@ -48,7 +52,7 @@ async function within<T>(at: Place, act: (box: Awaited<ReturnType<typeof open>>)
 
 function open(at: Place) {
   const runtime = { ...systemRuntime, now: () => (at.nowMs += 1_000) }
-  return createOrchestrator({ store: `sqlite:${at.path}`, work: false, runtime })
+  return createOrchestrator({ store: at.address, work: false, runtime })
 }
 
 async function begin(store: Store, taskId: string, secret: string, nowMs = 1_000_000): Promise<void> {
@@ -84,85 +88,91 @@ const signals = (at: Place, taskId: string, count: number): Promise<void> =>
 
 /** Two tasks; a checkpoint; `a` goes on by three events and `b` by one; a checkpoint. */
 async function anchored(): Promise<Place> {
-  const at = place()
+  const at = await place()
   await within(at, async ({ store }) => {
     await begin(store, 'a', 'one')
     await begin(store, 'b', 'two')
   })
   await checkpoint(at)
-  copyFileSync(at.path, `${at.path}.backup`)
+  await backUp(at)
   await signals(at, 'a', 3)
   await signals(at, 'b', 1)
   await checkpoint(at)
   return at
 }
 
-function attack(at: Place, change: (db: DatabaseSync) => void): void {
-  const db = new DatabaseSync(at.path)
-  for (const { name } of db.prepare(`SELECT name FROM sqlite_schema WHERE type = 'trigger'`).all())
-    db.exec(`DROP TRIGGER "${name as string}"`)
-  change(db)
-  db.close()
+/** Copies of all tables, beside them; of a file, of all of it. */
+async function backUp(at: Place): Promise<void> {
+  if (engine() === 'SQLite') return copyFileSync(pathOf(at), `${pathOf(at)}.backup`)
+  await asOwner(at.address, async (sql) => {
+    for (const table of await tablesOf(sql)) await sql(`CREATE TABLE "backup_${table}" AS TABLE "${table}"`)
+  })
 }
 
+async function restore(at: Place): Promise<void> {
+  if (engine() === 'SQLite') {
+    for (const end of ['-wal', '-shm']) rmSync(pathOf(at) + end, { force: true })
+    return copyFileSync(`${pathOf(at)}.backup`, pathOf(at))
+  }
+  await attack(at, async (sql) => {
+    for (const table of await tablesOf(sql))
+      await sql(`DELETE FROM "${table}"; INSERT INTO "${table}" SELECT * FROM "backup_${table}"`)
+  })
+}
+
+async function tablesOf(sql: Sql): Promise<string[]> {
+  const tables = await sql('SELECT tablename AS name FROM pg_tables WHERE schemaname = current_schema()')
+  return tables.map(({ name }) => String(name)).filter((name) => !name.startsWith('backup_'))
+}
+
+const attack = (at: Place, change: (sql: Sql) => Promise<unknown>): Promise<unknown> =>
+  withoutTriggers(at.address, change)
+
 /** Hashes a task's chain anew, from an event on, and makes its row fit: what somebody who knows the form can do. */
-function rehash(db: DatabaseSync, taskId: string): void {
-  const rows = db
-    .prepare(
-      `SELECT taskId, seq, atMs AS at, type, data, costMicros, prevHash, hash FROM events WHERE taskId = ? ORDER BY seq`,
-    )
-    .all(taskId) as unknown as SealedEvent[]
+async function rehash(sql: Sql, taskId: string): Promise<void> {
+  const rows = (await sql(
+    `SELECT taskId, seq, atMs AS at, type, data, costMicros, prevHash, hash FROM events WHERE taskId = '${taskId}' ORDER BY seq`,
+  )) as unknown as SealedEvent[]
   let { hash } = genesis
   for (const row of rows) {
     const prevHash = hash
     hash = hashOf({ ...row, prevHash })
-    db.prepare('UPDATE events SET prevHash = ?, hash = ? WHERE taskId = ? AND seq = ?').run(
-      prevHash,
-      hash,
-      taskId,
-      row.seq,
+    await sql(
+      `UPDATE events SET prevHash = '${prevHash}', hash = '${hash}' WHERE taskId = '${taskId}' AND seq = ${row.seq}`,
     )
   }
-  db.prepare('UPDATE tasks SET seq = ?, hash = ?, updatedAtMs = ? WHERE taskId = ?').run(
-    rows.at(-1)!.seq,
-    hash,
-    rows.at(-1)!.at,
-    taskId,
-  )
+  const { seq, at } = rows.at(-1)!
+  await sql(`UPDATE tasks SET seq = ${seq}, hash = '${hash}', updatedAtMs = ${at} WHERE taskId = '${taskId}'`)
 }
 
 /** Makes every checkpoint fit the log as it is now; signed with a key, if there is one. */
-function recheckpoint(db: DatabaseSync, key = others.privateKey): void {
-  db.exec(
+async function recheckpoint(sql: Sql, key = others.privateKey): Promise<void> {
+  await sql(
     `UPDATE checkpointHeads SET hash = coalesce((SELECT hash FROM events WHERE events.taskId = checkpointHeads.taskId AND events.seq = checkpointHeads.seq), hash)`,
   )
   let last: Checkpoint | undefined
-  for (const row of db.prepare('SELECT number, atMs AS at, tasks, events FROM checkpoints ORDER BY number').all()) {
+  for (const row of await sql('SELECT number, atMs AS at, tasks, events FROM checkpoints ORDER BY number')) {
     const { number, at, tasks, events } = row as unknown as Checkpoint
-    const heads = db
-      .prepare('SELECT taskId, seq, hash FROM checkpointHeads WHERE number = ?')
-      .all(number) as unknown as TaskHead[]
-    last = nextCheckpoint(last, { at, tasks, events, heads }, signerOf(key))
-    db.prepare('UPDATE checkpoints SET prevRoot = ?, root = ?, signature = ? WHERE number = ?').run(
-      last.prevRoot,
-      last.root,
-      last.signature,
-      number,
+    const heads = await sql(`SELECT taskId, seq, hash FROM checkpointHeads WHERE number = ${number}`)
+    last = nextCheckpoint(last, { at, tasks, events, heads: heads as unknown as TaskHead[] }, signerOf(key))
+    const { prevRoot, root, signature } = last
+    await sql(
+      `UPDATE checkpoints SET prevRoot = '${prevRoot}', root = '${root}', signature = '${signature}' WHERE number = ${number}`,
     )
   }
 }
 
-const edit = (db: DatabaseSync): void =>
-  db.exec(
+const edit = (sql: Sql): Promise<unknown> =>
+  sql(
     `UPDATE events SET data = replace(data, '"by":"test"', '"by":"boss"') WHERE taskId = 'a' AND type = 'signal.received'`,
   )
-const cut = (db: DatabaseSync): void => {
-  db.exec(`DELETE FROM events WHERE taskId = 'a' AND seq > 5`)
-  rehash(db, 'a')
+const cut = async (sql: Sql): Promise<void> => {
+  await sql(`DELETE FROM events WHERE taskId = 'a' AND seq > 5`)
+  await rehash(sql, 'a')
 }
-const removed = (db: DatabaseSync): void => {
+const removed = async (sql: Sql): Promise<void> => {
   for (const table of ['events', 'payloads', 'tasks', 'context', 'jobs'])
-    db.exec(`DELETE FROM ${table} WHERE taskId = 'b'`)
+    await sql(`DELETE FROM ${table} WHERE taskId = 'b'`)
 }
 
 describe('anchors', () => {
@@ -179,7 +189,7 @@ describe('anchors', () => {
   })
 
   // Each of these leaves a chain, a head and rows that fit, so that without anchors nothing is found.
-  test.each<[string, (at: Place) => Promise<void> | void, object]>([
+  test.each<[string, (at: Place) => Promise<unknown>, object]>([
     [
       'a tail that was cut together with its head',
       (at) => attack(at, cut),
@@ -193,43 +203,43 @@ describe('anchors', () => {
     [
       'a task that was removed, and from what was signed, too',
       (at) =>
-        attack(at, (db) => {
-          removed(db)
-          db.exec(`DELETE FROM checkpointHeads WHERE taskId = 'b'`)
-          recheckpoint(db)
+        attack(at, async (sql) => {
+          await removed(sql)
+          await sql(`DELETE FROM checkpointHeads WHERE taskId = 'b'`)
+          await recheckpoint(sql)
         }),
       { kind: 'removed', anchor: 1 },
     ],
     [
       'a chain that was computed anew after an edit',
       (at) =>
-        attack(at, (db) => {
-          edit(db)
-          rehash(db, 'a')
+        attack(at, async (sql) => {
+          await edit(sql)
+          await rehash(sql, 'a')
         }),
       { kind: 'rewritten', taskId: 'a', seq: 5, anchor: 2 },
     ],
     [
       'a chain that was computed anew with every checkpoint, by one without the key',
       (at) =>
-        attack(at, (db) => {
-          edit(db)
-          db.exec(`DELETE FROM checkpointHeads WHERE taskId = 'b' AND number = 2`)
-          rehash(db, 'a')
-          recheckpoint(db)
+        attack(at, async (sql) => {
+          await edit(sql)
+          await sql(`DELETE FROM checkpointHeads WHERE taskId = 'b' AND number = 2`)
+          await rehash(sql, 'a')
+          await recheckpoint(sql)
         }),
       { kind: 'rewritten', taskId: 'a', seq: 5, anchor: 2 },
     ],
     [
       'checkpoints that were thrown away',
-      (at) => attack(at, (db) => db.exec('DELETE FROM checkpoints; DELETE FROM checkpointHeads')),
+      (at) => attack(at, (sql) => sql('DELETE FROM checkpoints; DELETE FROM checkpointHeads')),
       { kind: 'forked', anchor: 1 },
     ],
     ['an older backup that was put back', restore, { kind: 'restored', taskId: null, anchor: 2 }],
     [
       'an older backup that was put back and has gone on',
       async (at) => {
-        restore(at)
+        await restore(at)
         await signals(at, 'b', 1)
       },
       { kind: 'forked', taskId: 'b', seq: 5, anchor: 2 },
@@ -237,7 +247,7 @@ describe('anchors', () => {
     [
       'an older backup that has gone on and was signed with the same key, to another file',
       async (at) => {
-        restore(at)
+        await restore(at)
         await signals(at, 'b', 1)
         await checkpoint({ ...at, anchors: `${at.anchors}.other` })
       },
@@ -252,28 +262,23 @@ describe('anchors', () => {
     expect(findings[0]!.problem).toContain(`anchor ${findings[0]!.anchor}`)
   })
 
-  function restore(at: Place): void {
-    for (const end of ['-wal', '-shm']) rmSync(at.path + end, { force: true })
-    copyFileSync(`${at.path}.backup`, at.path)
-  }
-
   test('also find it when only the last of them was kept', async () => {
     const at = await anchored()
     writeFileSync(at.anchors, readFileSync(at.anchors, 'utf8').split('\n')[1]!)
     expect((await verify(at)).findings).toEqual([])
-    attack(at, removed)
+    await attack(at, removed)
     expect((await verify(at)).findings).toMatchObject([{ kind: 'removed', taskId: 'b', anchor: 2 }])
   })
 
   test('of many tasks name each one that was touched, and no other', async () => {
-    const at = place()
+    const at = await place()
     await within(at, async ({ store }) => {
       for (let number = 0; number < 30; number += 1) await begin(store, `t${number}`, 'x')
     })
     await checkpoint(at)
-    attack(at, (db) => {
-      db.exec(`UPDATE events SET atMs = atMs - 5 WHERE taskId IN ('t3', 't17') AND seq = 4`)
-      for (const id of ['t3', 't17']) rehash(db, id)
+    await attack(at, async (sql) => {
+      await sql(`UPDATE events SET atMs = atMs - 5 WHERE taskId IN ('t3', 't17') AND seq = 4`)
+      for (const id of ['t3', 't17']) await rehash(sql, id)
     })
     const { findings } = await verify(at)
     expect(findings.map(({ taskId, kind }) => `${taskId} ${kind}`).sort()).toEqual(['t17 rewritten', 't3 rewritten'])
@@ -338,7 +343,7 @@ describe('a checkpoint', () => {
 
   test('of an older copy is refused beside the anchors of the newer one, and nothing is signed', async () => {
     const at = await anchored()
-    copyFileSync(`${at.path}.backup`, at.path)
+    await restore(at)
     await signals(at, 'a', 1)
     await expect(checkpoint(at)).rejects.toMatchObject({ code: 'ANCHORS_AHEAD' })
     await checkpoint({ ...at, anchors: `${at.anchors}.other` })
@@ -348,15 +353,13 @@ describe('a checkpoint', () => {
 
   test('the database refuses to change or remove one', async () => {
     const at = await anchored()
-    const db = new DatabaseSync(at.path)
-    onTestFinished(() => db.close())
     for (const sql of [
       `UPDATE checkpoints SET root = 'x'`,
       'DELETE FROM checkpoints',
       `UPDATE checkpointHeads SET hash = 'x'`,
       'DELETE FROM checkpointHeads',
     ])
-      expect(() => db.exec(sql)).toThrow('never')
+      await expect(asOwner(at.address, (run) => run(sql))).rejects.toThrow(/never|append-only/)
   })
 
   test('a key that is not a private Ed25519 key is a fault by name', async () => {
@@ -390,20 +393,32 @@ describe('an erased payload', () => {
     await within(at, ({ store }) => say(store, taskId, end, 5))
   }
 
-  const holds = (at: Place, text = secret): string[] =>
-    ['', '-wal', '-shm'].filter((end) => existsSync(at.path + end) && readFileSync(at.path + end).includes(text))
+  /** Where a text is: in which files of a store, '' for the first; in a server, in which tables, '' for those of the log. */
+  const holds = async (at: Place, text = secret): Promise<string[]> => {
+    if (engine() === 'SQLite') {
+      const path = pathOf(at)
+      return ['', '-wal', '-shm'].filter((end) => existsSync(path + end) && readFileSync(path + end).includes(text))
+    }
+    const found = await asOwner(at.address, async (sql) => {
+      const names: string[] = []
+      for (const name of await tablesOf(sql))
+        if (JSON.stringify(await sql(`TABLE "${name}"`)).includes(text)) names.push(name)
+      return names
+    })
+    return [...new Set(found.map((name) => (['events', 'payloads'].includes(name) ? '' : name)))]
+  }
   const erase = (at: Place, taskId: string, seq?: number) =>
     within(at, (box) => box.erase(taskId, { by: 'ana', reason: 'asked for', ...(seq === undefined ? {} : { seq }) }))
 
   test('is gone from every file of the store, is read as erased, and the chain and every row hold', async () => {
-    const at = place()
+    const at = await place()
     await told(at)
-    expect(holds(at)).toEqual([''])
+    expect(await holds(at)).toEqual([''])
     await checkpoint(at)
     const { erased } = await erase(at, 't')
     expect(erased).toBeGreaterThan(5)
-    expect(holds(at)).toEqual([])
-    expect(holds(at, 'asked for')).toEqual([''])
+    expect(await holds(at)).toEqual([])
+    expect(await holds(at, 'asked for')).toEqual([''])
     await within(at, async (box) => {
       const { store } = box
       const events = await store.read('t')
@@ -420,20 +435,19 @@ describe('an erased payload', () => {
   })
 
   test('is also gone while others use the store', async () => {
-    const at = place()
+    const at = await place()
     await told(at)
-    const other = await openSqlite(at.path)
-    onTestFinished(() => other.close())
+    const other = await opened(at.address)
     await other.read('t')
     expect(await erase(at, 't')).toMatchObject({ wiped: true })
-    expect(holds(at)).toEqual([])
+    expect(await holds(at)).toEqual([])
     await begin(other, 'later', 'more')
     expect((await other.verify()).findings).toEqual([])
   })
 
   test('is gone wherever pages were split, spilled and filled again around it, large and small', async () => {
-    const at = place()
-    const store = await openSqlite(at.path)
+    const at = await place()
+    const store = await opened(at.address)
     const canary = (task: number, number: number): string => `canary-${task}-${number}-`
     for (let task = 0; task < 6; task += 1) await begin(store, `t${task}`, canary(task, 0))
     for (let number = 1; number < 40; number += 1) {
@@ -446,12 +460,12 @@ describe('an erased payload', () => {
     for (let task = 0; task < 6; task += 1) await say(store, `t${task}`, end, 50)
     await store.close()
     for (const task of [0, 3, 5]) await erase(at, `t${task}`)
-    for (const task of [0, 1, 3, 5]) expect(holds(at, `canary-${task}-`)).toEqual(task === 1 ? [''] : [])
+    for (const task of [0, 1, 3, 5]) expect(await holds(at, `canary-${task}-`)).toEqual(task === 1 ? [''] : [])
     expect((await verifyAlone(at)).findings).toEqual([])
   })
 
   test('of one event takes its equals in the same task with it, and leaves the others', async () => {
-    const at = place()
+    const at = await place()
     await told(at)
     const { erased } = await erase(at, 't', 1)
     // The input; the goal and a signal hold the same text, not the same value.
@@ -469,9 +483,8 @@ describe('an erased payload', () => {
   })
 
   test('what comes late and is the same again is stored again, and not taken for known', async () => {
-    const at = place()
-    const store = await openSqlite(at.path)
-    onTestFinished(() => store.close())
+    const at = await place()
+    const store = await opened(at.address)
     await begin(store, 't', 'x')
     await say(store, 't', signal(secret), 2)
     await say(store, 't', end, 3)
@@ -483,13 +496,11 @@ describe('an erased payload', () => {
   })
 
   test('the hash that is left says nothing about it: the same value never has the same', async () => {
-    const at = place()
+    const at = await place()
     await within(at, async ({ store }) => {
       for (const id of ['a', 'b']) await begin(store, id, 'yes')
     })
-    const db = new DatabaseSync(at.path)
-    onTestFinished(() => db.close())
-    const rows = db.prepare(`SELECT hash, salt FROM payloads WHERE body = '"yes"'`).all()
+    const rows = await asOwner(at.address, (sql) => sql(`SELECT hash, salt FROM payloads WHERE body = '"yes"'`))
     expect(rows.length).toBe(2)
     expect(new Set(rows.map(({ hash }) => hash)).size).toBe(2)
     expect(rows.every(({ salt }) => /^[0-9a-f]{32}$/.test(salt as string))).toBe(true)
@@ -498,7 +509,11 @@ describe('an erased payload', () => {
   test('the salts of a simulated world come from it, and so do its hashes', async () => {
     const head = async (): Promise<string> => {
       let number = 0
-      const store = await openSqlite(place().path, { salt: () => String((number += 1)) })
+      const salt = (): string => String((number += 1))
+      const at = await place()
+      const store = await (engine() === 'SQLite'
+        ? openSqlite(pathOf(at), { salt })
+        : openPostgres(at.address, { salt }))
       onTestFinished(() => store.close())
       await begin(store, 't', 'x')
       return (await store.task('t'))!.hash
@@ -507,9 +522,8 @@ describe('an erased payload', () => {
   })
 
   test('is no input for another task, and does not make the same start a different one', async () => {
-    const at = place()
-    const store = await openSqlite(at.path)
-    onTestFinished(() => store.close())
+    const at = await place()
+    const store = await opened(at.address)
     const ask = defineAgent({
       name: 'ask',
       version: '1',
@@ -527,19 +541,19 @@ describe('an erased payload', () => {
   })
 
   test('is found by its hash also where hashes look like what is to be redacted', async () => {
-    const at = place()
+    const at = await place()
     await told(at)
     const redact = { patterns: [/[0-9a-f]{64}/] }
-    const box = await createOrchestrator({ store: `sqlite:${at.path}`, work: false, redact })
+    const box = await createOrchestrator({ store: at.address, work: false, redact })
     onTestFinished(() => box.stop())
     await box.erase('t', { by: 'ana', reason: `not ${'a'.repeat(64)}` })
     expect((await box.store.read('t')).at(-1)!.data).toMatchObject({ reason: 'not [redacted: pattern-1]' })
     expect((await box.verify()).findings).toEqual([])
-    expect(holds(at)).toEqual([])
+    expect(await holds(at)).toEqual([])
   })
 
   test('of a task that has not ended stays, and nothing is written', async () => {
-    const at = place()
+    const at = await place()
     await within(at, ({ store }) => begin(store, 't', secret))
     await expect(erase(at, 't')).rejects.toMatchObject({ code: 'TASK_RUNNING' })
     await expect(erase(at, 'nobody')).rejects.toMatchObject({ code: 'TASK_UNKNOWN' })
@@ -556,40 +570,38 @@ describe('an erased payload', () => {
     ],
     [
       'another in the place of one',
-      `INSERT OR REPLACE INTO payloads SELECT taskId, seq, hash, salt, '"other"' FROM payloads`,
+      `INSERT INTO payloads SELECT taskId, seq, hash, salt, '"other"' FROM payloads WHERE true ON CONFLICT (taskId, seq, hash) DO UPDATE SET body = excluded.body`,
       'never changed',
     ],
   ])('the database itself refuses %s', async (_, sql, says) => {
-    const at = place()
+    const at = await place()
     await told(at, 't')
     await told(at, 'gone')
     await erase(at, 'gone')
-    const db = new DatabaseSync(at.path)
-    onTestFinished(() => db.close())
-    expect(() => db.exec(sql)).toThrow(says)
+    await expect(asOwner(at.address, (run) => run(sql))).rejects.toThrow(says)
   })
 
-  test.each<[string, (db: DatabaseSync) => void, string]>([
+  test.each<[string, (sql: Sql) => Promise<unknown>, string]>([
     [
       'a payload that was taken out without a word',
-      (db) => db.exec(`UPDATE payloads SET body = NULL, salt = NULL WHERE taskId = 't-beside' AND seq = 1`),
+      (sql) => sql(`UPDATE payloads SET body = NULL, salt = NULL WHERE taskId = 't-beside' AND seq = 1`),
       'no event says',
     ],
     [
       'a payload that is there although it was erased',
-      (db) => db.exec(`UPDATE payloads SET body = '"x"', salt = '00' WHERE taskId = 't' AND seq = 1`),
+      (sql) => sql(`UPDATE payloads SET body = '"x"', salt = '00' WHERE taskId = 't' AND seq = 1`),
       'though event',
     ],
     [
       'a salt that was changed',
-      (db) => db.exec(`UPDATE payloads SET salt = '00' WHERE taskId = 't-beside' AND seq = 1`),
+      (sql) => sql(`UPDATE payloads SET salt = '00' WHERE taskId = 't-beside' AND seq = 1`),
       'was edited',
     ],
   ])('verify names %s', async (_, change, says) => {
-    const at = place()
+    const at = await place()
     await told(at)
     await erase(at, 't')
-    attack(at, change)
+    await attack(at, change)
     const { findings } = await verifyAlone(at)
     expect(findings).toMatchObject([{ kind: 'payload', seq: 1, problem: expect.stringContaining(says) as string }])
   })
@@ -613,7 +625,7 @@ describe('a row that does not follow from the log is named', () => {
     ['a breaker that is gone', 'DELETE FROM breakers', 'older than the log'],
     ['a job that is gone', 'DELETE FROM jobs', 'jobs has no row d'],
   ])('%s', async (_, sql, says) => {
-    const at = place()
+    const at = await place()
     await within(at, async ({ store }) => {
       await begin(store, 't', 'x')
       await say(
@@ -629,17 +641,17 @@ describe('a row that does not follow from the log is named', () => {
       )
     })
     expect((await verifyAlone(at)).findings).toEqual([])
-    attack(at, (db) => db.exec(sql))
+    await attack(at, (run) => run(sql))
     const { findings } = await verifyAlone(at)
     expect(findings).toMatchObject([{ taskId: 't', kind: 'derived' }])
     expect(findings[0]!.problem).toContain(says)
   })
 
   test.each(['ghost', 't'])('also of a task that has no log at all, as if %s had written it', async (writer) => {
-    const at = place()
+    const at = await place()
     await within(at, ({ store }) => begin(store, 't', 'x'))
-    attack(at, (db) =>
-      db.exec(
+    await attack(at, (sql) =>
+      sql(
         `INSERT INTO context SELECT 'ghost', key, version, '${writer}', payloadSeq, payloadHash, trust, privacy FROM context`,
       ),
     )

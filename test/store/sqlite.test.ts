@@ -1,4 +1,5 @@
-// The store's contract on SQLite, and what is SQLite's alone: files that are not ours, not whole, or not free.
+// The store's contract on SQLite, and what is SQLite's alone: files that are not ours, not whole, or not to be written. What
+// every engine meets is in opening.test.ts.
 
 import { DatabaseSync } from 'node:sqlite'
 import { spawn } from 'node:child_process'
@@ -6,9 +7,6 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { start } from '../../src/core/start.ts'
-import { draft, emit } from '../../src/core/draft.ts'
-import { fold } from '../../src/core/fold.ts'
-import { emptyTask } from '../../src/core/task.ts'
 import { genesis } from '../../src/store/log.ts'
 import { migrations } from '../../src/store/sqlite/schema.ts'
 import { derivedTables } from '../../src/store/statements.ts'
@@ -62,55 +60,6 @@ test('a new store is SQLite in WAL with synchronous=FULL, and says whose it is',
   db.close()
 })
 
-test('a store opened again has what was committed', async () => {
-  const file = path()
-  const store = await openSqlite(file)
-  await store.commit(commit('t'))
-  await store.close()
-  const again = await openSqlite(file)
-  onTestFinished(() => again.close())
-  expect((await again.task('t'))!.seq).toBe(4)
-  expect((await again.verify()).findings).toEqual([])
-})
-
-test('a payload is stored once, however often a task carries it', async () => {
-  const file = path()
-  const store = await openSqlite(file)
-  onTestFinished(() => store.close())
-  const { events, task } = start(
-    machine,
-    { taskId: 't', definition: 'd', input: { goal: 'same', last: 'same' }, by: 'test', seed: 1 },
-    1,
-  )
-  await store.commit({ point: 'start', head: genesis, events, task })
-  const db = new DatabaseSync(file)
-  expect(db.prepare(`SELECT count(*) AS count FROM payloads WHERE body = '"same"'`).get()!['count']).toBe(1)
-  db.close()
-})
-
-test('a payload that comes again is not stored again, and is read where it first was, also by another process', async () => {
-  const file = path()
-  const store = await openSqlite(file)
-  await store.commit(commit('t'))
-  const text = 'a long result '.repeat(100)
-  for (let round = 0; round < 5; round += 1) {
-    const events = await store.read('t')
-    const work = draft(fold(emptyTask('t'), events), 5)
-    emit(work, 'signal.received', { name: 'go', data: text, by: 'test' })
-    const { seq, hash } = events.at(-1)!
-    await store.commit({ point: 'signal', head: { seq, hash }, events: work.events, task: work.task })
-  }
-  await store.close()
-  const again = await openSqlite(file)
-  onTestFinished(() => again.close())
-  const signals = (await again.read('t')).filter(({ type }) => type === 'signal.received')
-  expect(signals.map(({ data }) => (data as { data: unknown }).data)).toEqual(Array.from({ length: 5 }, () => text))
-  expect((await again.verify()).findings).toEqual([])
-  const db = new DatabaseSync(file)
-  expect(db.prepare('SELECT count(*) AS count FROM payloads WHERE length(body) > 1000').get()!['count']).toBe(1)
-  db.close()
-})
-
 test.each([
   [
     'a file that is no database',
@@ -152,13 +101,6 @@ test('a store of an earlier version is brought up to date, with all that is in i
   expect((await store.verify()).findings).toEqual([])
 })
 
-test('a store whose migration is not the one we have is refused', async () => {
-  const file = path()
-  await (await openSqlite(file)).close()
-  foreign(file, `UPDATE migrations SET checksum = 'other'`)
-  await expect(openSqlite(file)).rejects.toMatchObject({ code: 'STORE_ALTERED' })
-})
-
 test('a folder that does not exist, or a store that is only to be looked at, is not made', async () => {
   await expect(openSqlite(join(folder(), 'no', 'store.db'))).rejects.toMatchObject({ code: 'STORE_MISSING' })
   await expect(openSqlite(path(), { create: false })).rejects.toMatchObject({ code: 'STORE_MISSING' })
@@ -178,36 +120,6 @@ test('a damaged store is a fault, at the latest when the damage is read', async 
     return damaged.verify()
   }
   await expect(look()).rejects.toMatchObject({ code: 'STORE_CORRUPT' })
-})
-
-test('A38: a store that another process holds is waited for, without holding up this one', async () => {
-  const file = path()
-  const store = await openSqlite(file)
-  onTestFinished(() => store.close())
-  const other = new DatabaseSync(file)
-  other.exec('BEGIN IMMEDIATE')
-  let ticks = 0
-  const ticking = setInterval(() => (ticks += 1), 5)
-  setTimeout(() => other.exec('COMMIT'), 300)
-  const committed = await store.commit(commit('t'))
-  clearInterval(ticking)
-  other.close()
-  expect(committed.ok).toBe(true)
-  expect(ticks).toBeGreaterThan(10)
-})
-
-test('A38: a store that stays locked is a fault after the time that was set, and nothing is written', async () => {
-  const file = path()
-  const store = await openSqlite(file, { lockTimeoutMs: 200 })
-  onTestFinished(() => store.close())
-  const other = new DatabaseSync(file)
-  other.exec('BEGIN IMMEDIATE')
-  await expect(store.commit(commit('t'))).rejects.toMatchObject({ code: 'STORE_LOCKED' })
-  await expect(openSqlite(file, { lockTimeoutMs: 100 }).then((free) => free.close())).resolves.toBeUndefined()
-  other.exec('COMMIT')
-  other.close()
-  expect(await store.task('t')).toBeUndefined()
-  expect((await store.commit(commit('t'))).ok).toBe(true)
 })
 
 test('a store that cannot be written is a fault by name', async () => {
@@ -235,13 +147,6 @@ test('a store that cannot be written is a fault by name', async () => {
   child.stderr.on('data', (chunk: Buffer) => (said += String(chunk)))
   await new Promise((ended) => child.once('close', ended))
   expect(said.trim()).toMatch(/^STORE_(READ_ONLY|MISSING)$/)
-})
-
-test('what is asked of a closed store is a fault', async () => {
-  const store = await openSqlite(path())
-  await store.close()
-  await expect(store.commit(commit('t'))).rejects.toMatchObject({ code: 'STORE_CLOSED' })
-  await expect(store.task('t')).rejects.toMatchObject({ code: 'STORE_CLOSED' })
 })
 
 function foreign(file: string, sql: string): void {

@@ -125,7 +125,9 @@ const fewMax = 8
 function together(rows: ReadonlyMap<KindName, readonly (readonly Value[])[]>, assumed: List['rows']): Sent {
   const lists: List[] = names.flatMap((name) => {
     const its = rows.get(name)
-    return its ? [{ name, types: kinds[name].types, rows: its }] : []
+    // Tasks are held in one order by everybody.
+    const sorted = name === 'updateTask' ? its?.toSorted(byTask) : its
+    return sorted ? [{ name, types: kinds[name].types, rows: sorted }] : []
   })
   if (assumed.length > 0) lists.push({ name: 'assumed', types: assumedTypes, rows: assumed })
   const counted = lists.map((list) => `${list.name} ${list.rows.length}`).join()
@@ -141,6 +143,10 @@ function together(rows: ReadonlyMap<KindName, readonly (readonly Value[])[]>, as
   if (updated) values.push(updated.length)
   if (assumed.length > 0) values.push(assumed.filter(([, lease]) => lease !== null).length)
   return { ...made, values }
+}
+
+function byTask([a]: readonly Value[], [b]: readonly Value[]): number {
+  return String(a) < String(b) ? -1 : 1
 }
 
 function jsonOf(rows: List['rows']): string {
@@ -167,10 +173,10 @@ function textOf(lists: readonly List[], few: boolean): string {
   if (assumed !== undefined) {
     parts.push(
       `assumed AS MATERIALIZED (SELECT * FROM ${assumed} AS r)`,
-      `leased AS MATERIALIZED (SELECT 1 FROM jobs, assumed WHERE "taskId" = p1 AND lease = p2 FOR UPDATE OF jobs)`,
+      `held AS MATERIALIZED (SELECT lease = p2 AS ours FROM jobs, assumed WHERE "taskId" = p1 ORDER BY "taskId" FOR UPDATE OF jobs)`,
     )
     checks.push(
-      `(SELECT count(*) FROM leased) = CAST(${param()} AS bigint)`,
+      `(SELECT count(*) FROM held WHERE ours) = CAST(${param()} AS bigint)`,
       quoted(
         `NOT EXISTS (SELECT 1 FROM assumed, json_array_elements_text(CAST(p3 AS json)) AS admitted(key) JOIN breakers ON breakers.key = admitted.key WHERE status <> 'closed' OR pausedUntilMs > p4)`,
       ),
@@ -178,8 +184,8 @@ function textOf(lists: readonly List[], few: boolean): string {
   }
   for (const { name } of lists) {
     if (name === 'assumed') continue
-    // The lease is looked at first, so that nobody who waits for it holds anything else.
-    const first = assumed !== undefined && name === 'updateTask' ? ' AND (SELECT count(*) FROM leased) >= 0' : ''
+    // The jobs are held first, as by everyone else, so that nobody who waits for one holds a task.
+    const first = assumed !== undefined && name === 'updateTask' ? ' AND (SELECT count(*) FROM held) >= 0' : ''
     parts.push(`"${name}" AS (${kinds[name].sql(sources.get(name)!).replace(/(?= RETURNING 1$)/, first)})`)
   }
   // What does not hold is an error, so that all of it is taken back.

@@ -49,7 +49,8 @@ export async function migrate(
   for (const migration of made) migrated(migration)
 }
 
-async function isUpToDate(client: PoolClient, { schema, shown }: Address, create: boolean): Promise<boolean> {
+async function isUpToDate(client: PoolClient, address: Address, create: boolean): Promise<boolean> {
+  const { schema, shown } = address
   const applied = await appliedIn(client, schema)
   if (applied === undefined) {
     const taken = await client.query(
@@ -57,6 +58,8 @@ async function isUpToDate(client: PoolClient, { schema, shown }: Address, create
       [schema],
     )
     if (taken.rows.length > 0) {
+      // Another process may have made the store between the two looks.
+      if (await appliedIn(client, schema)) return isUpToDate(client, address, create)
       throw new Fault(
         'STORE_NOT_OURS',
         `The schema ${schema} of ${shown} holds tables of another program.`,
