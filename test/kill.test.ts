@@ -4,7 +4,7 @@
 
 import { spawn, type ChildProcess } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { createServer as createHttp } from 'node:http'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
@@ -14,7 +14,6 @@ import { createOrchestrator } from '../src/orchestrator.ts'
 import { folder } from './folder.ts'
 import { admin, ownServer } from './postgres.ts'
 import { startProxy } from './proxy.ts'
-import { until } from './until.ts'
 
 const file = join(import.meta.dirname, 'workers/campaign.ts')
 // As the workers load it. What is imported here has another text, and with it another definition.

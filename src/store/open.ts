@@ -25,7 +25,7 @@ export async function openStore(address: string, { runtime, create = true, migra
     ...(runtime.probe === undefined ? {} : { probe: runtime.probe }),
     ...(migrated === undefined ? {} : { migrated }),
   }
-  if (isPostgres(address)) return openPostgres(address, options)
+  if (isPostgres(address)) return openPostgres(address, { ...options, random: () => runtime.random() })
   const [, path] = /^sqlite:(.+)$/.exec(address) ?? []
   if (path !== undefined) return openSqlite(path, options)
   throw new Fault(

@@ -20,9 +20,9 @@ const timeoutDefaultMs = 30_000
  * Reads `postgres://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME&timeout=DURATION`; every part but the first may be left out.
  * The timeout is how long a statement, a lock, or a transaction that does nothing may take. Throws STORE_UNSUPPORTED.
  */
-export function readAddress(address: string): Address {
+export function readAddress(address: string, given?: number): Address {
   const url = parse(address)
-  const timeoutMs = readTimeout(url.searchParams.get('timeout'))
+  const timeoutMs = given ?? readTimeout(url.searchParams.get('timeout'))
   const schema = url.searchParams.get('schema') ?? schemaDefault
   if (!/^[a-z_][a-z0-9_]{0,62}$/.test(schema)) {
     throw invalid(`a schema is named by small letters, digits and _, and ${JSON.stringify(schema)} is not`)

@@ -3,7 +3,7 @@
 // nothing to ask is one statement, and those of many tasks are one together; it says what it takes for granted, and if
 // that does not hold it is done again, slowly.
 
-import type { Probe, WritePoint } from '../../runtime.ts'
+import { systemRuntime, type Probe, type WritePoint } from '../../runtime.ts'
 import type { Engine, WriteOptions } from '../engine.ts'
 import { SqlStore, type SqlOptions } from '../sql-store.ts'
 import type { Store } from '../store.ts'
@@ -20,6 +20,10 @@ import { askAlone, send, transact, type Mode } from './session.ts'
 export interface PostgresOptions extends SqlOptions {
   /** Connections at most, besides the one that listens. Default 10. */
   readonly connections?: number
+  /** How long a statement, a lock or a transaction that does nothing may take. Default: as the address says, or 30 s. */
+  readonly timeoutMs?: number
+  /** From 0 to 1: how long who was beaten waits, so that two do not meet again. */
+  readonly random?: () => number
 }
 
 /** How often a transaction is tried while others are at the same rows. */
@@ -28,7 +32,7 @@ const pauseMaxMs = 50
 
 /** Opens the store at `postgres://…`, brought up to date. Throws PEER_MISSING or a Fault that starts with `STORE_`. */
 export async function openPostgres(address: string, options: PostgresOptions = {}): Promise<Store> {
-  const at = readAddress(address)
+  const at = readAddress(address, options.timeoutMs)
   const pg = await loadPg()
   const connections = new Connections(pg, at, options.connections ?? 10)
   try {
@@ -38,11 +42,7 @@ export async function openPostgres(address: string, options: PostgresOptions = {
     throw toFault(thrown, at.shown)
   }
   const herald = new Herald(pg, at, connections)
-  return new SqlStore(
-    new PostgresEngine(connections, herald, at.shown, options.probe ?? (() => undefined)),
-    at.shown,
-    options.salt,
-  )
+  return new SqlStore(new PostgresEngine(connections, herald, at.shown, options), at.shown, options.salt)
 }
 
 class PostgresEngine implements Engine {
@@ -52,12 +52,19 @@ class PostgresEngine implements Engine {
   readonly #lanes: Lanes
   readonly #probe: Probe
   readonly #shown: string
+  readonly #random: () => number
 
-  constructor(connections: Connections, herald: Herald, shown: string, probe: Probe) {
+  constructor(
+    connections: Connections,
+    herald: Herald,
+    shown: string,
+    { probe = () => undefined, random = systemRuntime.random }: PostgresOptions,
+  ) {
     this.#connections = connections
     this.#herald = herald
     this.#shown = shown
     this.#probe = probe
+    this.#random = random
     this.#lanes = new Lanes((work) => connections.use(work), probe)
   }
 
@@ -93,7 +100,7 @@ class PostgresEngine implements Engine {
       } catch (thrown) {
         if (tries >= triesMax || !isBeaten(thrown)) throw thrown
       }
-      const pauseMs = Math.random() * Math.min(pauseMaxMs, 2 ** tries)
+      const pauseMs = this.#random() * Math.min(pauseMaxMs, 2 ** tries)
       await new Promise((wake) => setTimeout(wake, pauseMs))
     }
   }
