@@ -15,7 +15,7 @@ export class Gates {
     this.#store = store
   }
 
-  /** The gate of a key. What was decided here and is being committed counts already: commits keep their order. */
+  /** The gate of a key. What was decided here and is being committed counts already. */
   get(key: string): Gate {
     return this.#proposed.get(key) ?? this.#known.get(key) ?? openGate
   }
@@ -30,6 +30,18 @@ export class Gates {
     for (const [key, { version, breaker }] of gates) this.#proposed.set(key, { version, breaker })
   }
 
+  /** What was proposed is committed. */
+  accept(gates: ReadonlyMap<string, Gate>): void {
+    this.#learn(new Map([...gates].map(([key, { version, breaker }]) => [key, { version, breaker }])))
+  }
+
+  /** What was read before something was committed here may be heard of after it: a gate never goes back. */
+  #learn(gates: ReadonlyMap<string, Gate>): void {
+    const known = new Map(this.#known)
+    for (const [key, gate] of gates) if (gate.version >= (known.get(key)?.version ?? 0)) known.set(key, gate)
+    this.#known = known
+  }
+
   /** Drops what was decided here and could not be committed. */
   forget(): void {
     this.#proposed = new Map()
@@ -37,7 +49,7 @@ export class Gates {
 
   /** Reads the gates anew. */
   async refresh(): Promise<void> {
-    this.#known = gatesOf(await this.#store.gates())
+    this.#learn(gatesOf(await this.#store.gates()))
     this.#proposed = new Map()
   }
 }

@@ -372,6 +372,7 @@ export class Worker {
         continue
       }
       session.head = committed.head
+      this.#gates.accept(work.gates)
       if (commit.progress) {
         delivered = 1
         if (this.#suspect === claim.taskId) this.#suspect = undefined
