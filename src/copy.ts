@@ -7,7 +7,7 @@
 // is there already is left alone. Schedules come last, so that nothing is started before everything is there.
 
 import { isDeepStrictEqual } from 'node:util'
-import { Fault, messageOf } from './core/fault.ts'
+import { Fault, isFault, messageOf } from './core/fault.ts'
 import { unseal, verifyChain } from './store/log.ts'
 import { inMemory } from './store/payloads.ts'
 import type { Checkpoint } from './store/register.ts'
@@ -240,9 +240,9 @@ async function takeIn(
   }
 }
 
-/** Does the database have no place for a value? PostgreSQL, of U+0000 in a name or in what a person said, which SQLite takes. */
+/** Is there no place for a text of it? An older Signalbox let SQLite keep U+0000 in a name, or in what a person said. */
 function isUnfit(thrown: unknown): boolean {
-  return /^22...$/.test(String((thrown as { code?: unknown } | undefined)?.code))
+  return isFault(thrown, 'TEXT_INVALID')
 }
 
 function bytesOf({ events, payloads }: WholeTask): number {

@@ -27,6 +27,7 @@ import { signalbox, start } from './cli/signalbox.ts'
 import { told } from './corpus/corpus.ts'
 import { engines, postgres, sqlite, type TestEngine } from './engines.ts'
 import { folder } from './folder.ts'
+import { withoutTriggers } from './owner.ts'
 import { machine, playHistory } from './store/history.ts'
 import { until } from './until.ts'
 
@@ -398,6 +399,32 @@ test('a task that was tampered with is not copied, and is named', async () => {
   db.close()
   await expect(copy(one, two)).rejects.toMatchObject({ code: 'COPY_UNPROVED', data: { taskId: 'b', seq: 2 } })
   expect((await (await open(two)).tasks()).some(({ taskId }) => taskId === 'b')).toBe(false)
+})
+
+test('a task that an older Signalbox let have what no database takes now is named, and the others come over', async () => {
+  const [one, two] = [await sqlite.address(), await postgres.address()]
+  const from = await open(one)
+  for (const taskId of ['a', 'b', 'c']) await put(from, taskId)
+  const asked = {
+    item: 'b.5',
+    kind: 'question',
+    state: 'ask',
+    question: 'q',
+    options: ['yes'],
+    assignee: 'a b',
+  } as const
+  await goOn(from, 'b', (work) => emit(work, 'human.asked', asked))
+  // As it was written then: U+0000 in a name, and hashes that fit.
+  const last = (await from.readSealed('b')).at(-1)!
+  const then = { ...last, data: last.data.replace('"a b"', String.raw`"a\u0000b"`) }
+  const hash = hashOf(then)
+  await withoutTriggers(one, (sql) =>
+    sql(
+      `UPDATE events SET data = '${then.data}', hash = '${hash}' WHERE taskId = 'b' AND seq = ${then.seq}; UPDATE tasks SET hash = '${hash}' WHERE taskId = 'b'`,
+    ),
+  )
+  await expect(copy(one, two)).rejects.toMatchObject({ code: 'COPY_UNFIT', data: { tasks: ['b'] } })
+  expect((await (await open(two)).tasks()).map(({ taskId }) => taskId)).toEqual(['a'])
 })
 
 test('what the other database would not take is taken by none', async () => {
