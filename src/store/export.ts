@@ -3,7 +3,8 @@
 
 import { z } from 'zod'
 import { Fault, messageOf } from '../core/fault.ts'
-import { unseal, verifyChain, type Place } from './log.ts'
+import { unseal, verifyChain } from './log.ts'
+import { inMemory } from './payloads.ts'
 import type { WholeTask } from './store.ts'
 
 const format = 'signalbox-export-1'
@@ -41,10 +42,9 @@ export function readExport(text: string): WholeTask {
   const { taskId, events, payloads } = parse(text)
   const foreign = events.find((event) => event.taskId !== taskId)
   if (foreign) throw invalid(`event ${foreign.seq} is of another task, ${foreign.taskId}`)
-  const byPlace = new Map(payloads.map((payload) => [keyOf(payload), payload]))
   const { seq, hash: last } = events.at(-1)!
   try {
-    const { finding } = verifyChain(taskId, events, { seq, hash: last }, (place) => byPlace.get(keyOf(place)))
+    const { finding } = verifyChain(taskId, events, { seq, hash: last }, inMemory(payloads))
     if (finding) throw invalid(finding.problem)
     for (const event of events) unseal(event, () => undefined)
   } catch (thrown) {
@@ -65,10 +65,6 @@ function parse(text: string): WholeTask {
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
   throw invalid(`${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`.trim())
-}
-
-function keyOf({ seq, hash: of }: Place): string {
-  return `${seq} ${of}`
 }
 
 function invalid(problem: string): Fault {

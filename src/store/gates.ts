@@ -3,13 +3,12 @@
 
 import type { Take } from '../core/draft.ts'
 import type { Event } from '../core/event.ts'
+import { noLimit } from './statements.ts'
 import type { Commit } from './store.ts'
 import { all, one, run, type Tx } from './tx.ts'
 
 /** Who has not come this long after it was to be looked for has lost its turn: its worker is gone. */
 const staleMs = 10_000
-/** More than there can be. */
-const everyone = Number.MAX_SAFE_INTEGER
 
 /** The gates at which a commit asks for room, gives some back, or changes a breaker. Nobody else does so at the same time. */
 export function* holdGates({ events, gates }: Commit): Tx<void> {
@@ -112,7 +111,7 @@ export function* writeGate(event: Event): Tx<void> {
 export function* wakeWaiting(events: readonly Event[]): Tx<void> {
   for (const { type, data, at: nowMs } of events) {
     if (type === 'breaker.changed' && data.status !== 'half-open') {
-      yield* run('wakeWaiting', data.key, nowMs, everyone)
+      yield* run('wakeWaiting', data.key, nowMs, noLimit)
     } else if (type === 'slot.freed') {
       yield* run('wakeWaiting', data.key, nowMs, Math.max(1, yield* room(data.key, nowMs)))
     } else if (type === 'step.queued' && data.reason === 'busy') {

@@ -2,11 +2,12 @@
 
 import { Fault } from '../core/fault.ts'
 import type { Runtime } from '../runtime.ts'
+import type { Migrated, Migration } from './migration.ts'
 import { readAddress } from './postgres/connection.ts'
 import { openPostgres } from './postgres/engine.ts'
 import { migrations as postgresMigrations, rolesSql } from './postgres/schema.ts'
 import { openSqlite } from './sqlite/engine.ts'
-import { migrations as sqliteMigrations, type Migrated, type Migration } from './sqlite/schema.ts'
+import { migrations as sqliteMigrations } from './sqlite/schema.ts'
 import type { Store } from './store.ts'
 
 /** How to open a store. */

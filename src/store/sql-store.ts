@@ -20,8 +20,8 @@ import { taskRow } from './rows.ts'
 import { randomSalts } from './salt.ts'
 import { addSchedule, changeSchedule, removeSchedule, schedulesOf, takeInSchedules } from './schedules.ts'
 import { Shadow } from './shadow.ts'
-import type { Migrated } from './sqlite/schema.ts'
-import { derivedTables } from './statements.ts'
+import type { Migrated } from './migration.ts'
+import { derivedTables, noLimit } from './statements.ts'
 import type {
   Claim,
   ClaimRequest,
@@ -67,8 +67,6 @@ export interface SqlOptions {
 /** How many payloads are remembered as stored. */
 const recentMax = 4_096
 const forgottenMs = 86_400_000
-/** More than there can be. */
-const noLimit = Number.MAX_SAFE_INTEGER
 
 /** Whatever became of what a commit was decided on. */
 type Refused = Exclude<Committed, { readonly ok: true }>

@@ -4,6 +4,9 @@
 
 import { changingColumns, taskColumns } from './rows.ts'
 
+/** Where a statement is to find all: more than there can be. */
+export const noLimit = Number.MAX_SAFE_INTEGER
+
 /** What engines say differently. */
 export interface Dialect {
   /** A query for the texts in a JSON list. */

@@ -48,6 +48,33 @@ export function* together<T extends readonly (readonly unknown[])[]>(
   return (yield asked.map(([name, ...params]) => call(name, params, 'all'))) as T
 }
 
+/** Plays a transaction to its end where each call is answered at once. */
+export function play<T>(tx: Tx<T>, answer: (call: Call) => unknown): T {
+  let { done, value } = tx.next()
+  while (!done) {
+    const asked = value as Call | readonly Call[]
+    ;({ done, value } = tx.next('name' in asked ? answer(asked) : asked.map(answer)))
+  }
+  return value as T
+}
+
+/** The same where answers take their time. `ask` is given all that is asked at once; `keep` may take a call that nobody waits for. */
+export async function playOn<T>(
+  tx: Tx<T>,
+  ask: (calls: readonly Call[]) => Promise<readonly unknown[]>,
+  keep: (call: Call) => boolean,
+): Promise<T> {
+  let { done, value } = tx.next()
+  while (!done) {
+    const asked = value as Call | readonly Call[]
+    let answer: unknown
+    if (!('name' in asked)) answer = await ask(asked)
+    else if (!keep(asked)) [answer] = await ask([asked])
+    ;({ done, value } = tx.next(answer))
+  }
+  return value as T
+}
+
 /** Throws TEXT_INVALID for a text that one engine would change or cut, and another refuse. Inside JSON such a thing is escaped. */
 function call(name: StatementName, params: readonly Value[], want: Call['want']): Call {
   for (const value of params) {

@@ -14,7 +14,7 @@ import { Herald } from './herald.ts'
 import { Lanes } from './lanes.ts'
 import { migrate } from './migrate.ts'
 import { Connections, loadPg } from './pool.ts'
-import { askAlone, send, transact, type Mode } from './session.ts'
+import { askAlone, transact, type Mode } from './session.ts'
 
 /** How to open a store in PostgreSQL. */
 export interface PostgresOptions extends SqlOptions {
@@ -108,9 +108,7 @@ class PostgresEngine implements Engine {
   async read<T>(body: () => Tx<T>, { steady = false }: { readonly steady?: boolean } = {}): Promise<T> {
     try {
       return await this.#connections.use((client) =>
-        steady
-          ? transact(client, 'steady read', body(), () => undefined)
-          : askAlone(async (sent) => (await send(client, [sent]))[0]!, body()),
+        steady ? transact(client, 'steady read', body(), () => undefined) : askAlone(client, body()),
       )
     } catch (thrown) {
       throw toFault(thrown, this.#shown)

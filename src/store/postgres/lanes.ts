@@ -4,10 +4,10 @@
 import type { PoolClient } from 'pg'
 import { assert } from '../../core/fault.ts'
 import type { Probe, WritePoint } from '../../runtime.ts'
-import type { Call, Tx } from '../tx.ts'
-import { batch, type Sent } from './batch.ts'
+import { play, type Call, type Tx } from '../tx.ts'
+import { batch } from './batch.ts'
 import { isGone } from './fault.ts'
-import { send } from './session.ts'
+import { begins, commit, send } from './session.ts'
 
 /** A commit on its way. */
 interface Passenger {
@@ -72,7 +72,7 @@ export class Lanes {
       const made = group.map(({ body }) => collect(body()))
       const sent = batch(made.flatMap(({ calls }) => calls))
       await this.#use(async (client) => {
-        const sending = send(client, sent.length === 1 ? sent : [begin, ...sent, commit])
+        const sending = send(client, sent.length === 1 ? sent : [begins.write, ...sent, commit])
         for (const { point } of group) this.#probe(point, 'inside')
         await sending
       })
@@ -91,18 +91,12 @@ function halves<T>(group: readonly T[]): readonly (readonly T[])[] {
   return [group.slice(0, middle), group.slice(middle)]
 }
 
-const begin: Sent = { name: 'begin write', text: 'BEGIN', values: [] }
-const commit: Sent = { name: 'commit', text: 'COMMIT', values: [] }
-
 /** What a transaction runs, and what it comes to. */
 function collect<T>(tx: Tx<T>): { readonly calls: readonly Call[]; readonly value: T } {
   const calls: Call[] = []
-  let { done, value } = tx.next()
-  while (!done) {
-    const call = value as Call
+  const value = play(tx, (call) => {
     assert(call.want === 'run', 'what takes everything for granted asks nothing')
     calls.push(call)
-    ;({ done, value } = tx.next())
-  }
-  return { calls, value: value as T }
+  })
+  return { calls, value }
 }

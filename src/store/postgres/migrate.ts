@@ -4,7 +4,7 @@
 import type { PoolClient } from 'pg'
 import { Fault } from '../../core/fault.ts'
 import type { Address } from './connection.ts'
-import type { Migrated, Migration } from '../sqlite/schema.ts'
+import { alteredStore, newerStore, type Migrated, type Migration } from '../migration.ts'
 import { migrations } from './schema.ts'
 
 /** Any number, but always the same: it names the lock that one migration at a time holds. */
@@ -75,22 +75,10 @@ async function isUpToDate(client: PoolClient, address: Address, create: boolean)
   }
   const newest = Math.max(0, ...applied.keys())
   const last = migrations.at(-1)!.version
-  if (newest > last) {
-    throw new Fault(
-      'STORE_NEWER',
-      `${shown} was written by a newer Signalbox (schema ${newest}, this one knows ${last}).`,
-      'Update Signalbox; this store was not touched.',
-    )
-  }
-  for (const { version, name, checksum } of migrations) {
-    const there = applied.get(version)
-    if (there !== undefined && there !== checksum) {
-      throw new Fault(
-        'STORE_ALTERED',
-        `Migration ${version} (${name}) of ${shown} is not the one this Signalbox has.`,
-        'Use the version that made the store, or restore a backup.',
-      )
-    }
+  if (newest > last) throw newerStore(shown, newest, last)
+  for (const migration of migrations) {
+    const there = applied.get(migration.version)
+    if (there !== undefined && there !== migration.checksum) throw alteredStore(shown, migration)
   }
   return migrations.every(({ version }) => applied.has(version))
 }

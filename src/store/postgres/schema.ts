@@ -4,8 +4,7 @@
 // for those who read all of them in order (see `feed`). The triggers are for whoever comes past us: none of them runs when
 // a task goes on.
 
-import { sha256 } from '../log.ts'
-import type { Migration } from '../sqlite/schema.ts'
+import { checked, type Checked, type Migration } from '../migration.ts'
 import { quoted } from './dialect.ts'
 
 const text = 'text COLLATE "C"'
@@ -149,14 +148,11 @@ const postgresMigrations: readonly Migration[] = [
   },
 ]
 
-/** The migrations of PostgreSQL, with their checksums. */
-export const migrations: readonly (Migration & { readonly checksum: string })[] = postgresMigrations.map(
-  (migration) => ({
-    ...migration,
-    sql: quoted(migration.sql).replaceAll('TEXT', text),
-    checksum: sha256(migration.sql.replaceAll(/\s+/g, ' ').trim()),
-  }),
-)
+/** The migrations of PostgreSQL, with their checksums, which are of the texts as they stand above. */
+export const migrations: readonly Checked[] = checked(postgresMigrations).map((migration) => ({
+  ...migration,
+  sql: quoted(migration.sql).replaceAll('TEXT', text),
+}))
 
 /** What a worker may do with a table beyond reading it. */
 type Rights = 'INSERT' | 'INSERT, UPDATE' | 'INSERT, UPDATE, DELETE'

@@ -3,26 +3,30 @@
 
 import type { PoolClient, QueryResult } from 'pg'
 import { assert } from '../../core/fault.ts'
-import type { Call, Tx } from '../tx.ts'
+import { playOn, type Call, type Tx } from '../tx.ts'
 import { batch, single, type Sent } from './batch.ts'
 import { codeOf } from './fault.ts'
 
 /** What a transaction begins with. */
 export type Mode = 'write' | 'steady write' | 'steady read'
 
-const begins: Readonly<Record<Mode, string>> = {
-  write: 'BEGIN',
-  'steady write': 'BEGIN ISOLATION LEVEL REPEATABLE READ',
-  'steady read': 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
+const beginOf = (mode: Mode, text: string): Sent => ({ name: `begin ${mode}`, text, values: [] })
+
+/** How each begins. */
+export const begins: Readonly<Record<Mode, Sent>> = {
+  write: beginOf('write', 'BEGIN'),
+  'steady write': beginOf('steady write', 'BEGIN ISOLATION LEVEL REPEATABLE READ'),
+  'steady read': beginOf('steady read', 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'),
 }
+/** How every transaction that comes to its end is ended. */
+export const commit: Sent = { name: 'commit', text: 'COMMIT', values: [] }
 
 /** Runs a transaction to its end, and commits it. Throws what the database says; then it is taken back, or lost with the connection. */
 export async function transact<T>(client: PoolClient, mode: Mode, tx: Tx<T>, inside: () => void): Promise<T> {
-  const begin: Sent = { name: `begin ${mode}`, text: begins[mode], values: [] }
   const kept: Call[] = []
   let begun = false
   const flush = (...asked: Sent[]): Promise<QueryResult[]> => {
-    const sent = [...(begun ? [] : [begin]), ...batch(kept.splice(0)), ...asked]
+    const sent = [...(begun ? [] : [begins[mode]]), ...batch(kept.splice(0)), ...asked]
     begun = true
     return send(client, sent)
   }
@@ -31,20 +35,12 @@ export async function transact<T>(client: PoolClient, mode: Mode, tx: Tx<T>, ins
     return calls.map((call, index) => answerOf(call, results.at(index - calls.length)!))
   }
   try {
-    let { done, value } = tx.next()
-    while (!done) {
-      const asked = value as Call | readonly Call[]
-      let answer: unknown
-      if (!('name' in asked)) answer = await ask(asked)
-      else if (asked.want === 'run') kept.push(asked)
-      else [answer] = await ask([asked])
-      ;({ done, value } = tx.next(answer))
-    }
-    const end = flush({ name: 'commit', text: 'COMMIT', values: [] })
+    const value = await playOn(tx, ask, (call) => call.want === 'run' && kept.push(call) > 0)
+    const end = flush(commit)
     inside()
     const committed = (await end).at(-1)!
     assert(committed.command === 'COMMIT', 'what has failed is thrown')
-    return value as T
+    return value
   } catch (thrown) {
     // On a connection that is gone this fails, too, and there is nothing to take back.
     if (begun) await client.query('ROLLBACK').catch(() => undefined)
@@ -53,16 +49,15 @@ export async function transact<T>(client: PoolClient, mode: Mode, tx: Tx<T>, ins
 }
 
 /** Runs what asks once, or not at all: without a transaction around it. */
-export async function askAlone<T>(query: (sent: Sent) => Promise<QueryResult>, tx: Tx<T>): Promise<T> {
-  let { done, value } = tx.next()
-  while (!done) {
-    const asked = value as Call | readonly Call[]
-    const calls = 'name' in asked ? [asked] : asked
-    const results = await Promise.all(calls.map(({ name, params }) => query(single(name, params))))
-    const answers = calls.map((call, index) => answerOf(call, results[index]!))
-    ;({ done, value } = tx.next('name' in asked ? answers[0] : answers))
+export function askAlone<T>(client: PoolClient, tx: Tx<T>): Promise<T> {
+  const ask = async (calls: readonly Call[]): Promise<unknown[]> => {
+    const results = await send(
+      client,
+      calls.map(({ name, params }) => single(name, params)),
+    )
+    return calls.map((call, index) => answerOf(call, results[index]!))
   }
-  return value as T
+  return playOn(tx, ask, () => false)
 }
 
 /** What `pg` writes to, which can hold back until everything is there. */

@@ -2,7 +2,8 @@
 
 import { DatabaseSync } from 'node:sqlite'
 import { Fault } from '../../core/fault.ts'
-import { applicationId, migrations, type Migrated, type Migration } from './schema.ts'
+import { alteredStore, newerStore, type Migrated, type Migration } from '../migration.ts'
+import { applicationId, migrations } from './schema.ts'
 
 /**
  * Opens a SQLite file as a store of ours, with every migration applied. Throws STORE_NOT_OURS, STORE_NEWER or
@@ -21,13 +22,7 @@ export function openFile(path: string, now: () => number, migrated: Migrated = (
       )
     }
     const version = read('user_version')
-    if (version > migrations.at(-1)!.version) {
-      throw new Fault(
-        'STORE_NEWER',
-        `${path} was written by a newer Signalbox (schema ${version}, this one knows ${migrations.at(-1)!.version}).`,
-        'Update Signalbox; this store was not touched.',
-      )
-    }
+    if (version > migrations.at(-1)!.version) throw newerStore(path, version, migrations.at(-1)!.version)
     if (read('journal_mode') !== ('wal' as unknown)) db.exec('PRAGMA journal_mode = WAL')
     // What is deleted is overwritten: an erased payload must be gone, and what a full page leaves behind when it is split.
     db.exec(
@@ -87,12 +82,7 @@ function proveMigrations(db: DatabaseSync, path: string): void {
       .all()
       .map((row) => [row['version'], row['checksum']]),
   )
-  for (const { version, name, checksum } of migrations) {
-    if (applied.get(version) === checksum) continue
-    throw new Fault(
-      'STORE_ALTERED',
-      `Migration ${version} (${name}) of ${path} is not the one this Signalbox has.`,
-      'Use the version that made the store, or restore a backup.',
-    )
+  for (const migration of migrations) {
+    if (applied.get(migration.version) !== migration.checksum) throw alteredStore(path, migration)
   }
 }

@@ -3,17 +3,7 @@
 // many tasks share a commit, that touches half as many pages as rows that lie where their task lies. No table but
 // `payloads` holds a payload, so that one that is erased is gone.
 
-import { sha256 } from '../log.ts'
-
-/** One step of the schema. Its text never changes once released: the checksum would tell. */
-export interface Migration {
-  readonly version: number
-  readonly name: string
-  readonly sql: string
-}
-
-/** Told of each step of the schema that opening a store has made. */
-export type Migrated = (migration: Pick<Migration, 'version' | 'name'>) => void
+import { checked, type Migration } from '../migration.ts'
 
 /** 'SGBX' as a number, in the header of every SQLite file of ours. */
 export const applicationId = 0x53474258
@@ -177,7 +167,4 @@ const sqliteMigrations: readonly Migration[] = [
 ]
 
 /** The migrations of SQLite, with their checksums. */
-export const migrations: readonly (Migration & { readonly checksum: string })[] = sqliteMigrations.map((migration) => ({
-  ...migration,
-  checksum: sha256(migration.sql.replaceAll(/\s+/g, ' ').trim()),
-}))
+export const migrations = checked(sqliteMigrations)

@@ -3,7 +3,7 @@
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { statements, type Dialect, type StatementName } from '../statements.ts'
-import type { Call, Tx } from '../tx.ts'
+import { play, type Call, type Tx } from '../tx.ts'
 
 const dialect: Dialect = {
   texts: (list) => `SELECT value FROM json_each(${list})`,
@@ -30,13 +30,7 @@ export function prepare(db: DatabaseSync): Prepared {
 
 /** Runs a transaction to its end. Whoever calls has begun it, and commits it or not. */
 export function runOn<T>(prepared: Prepared, tx: Tx<T>): T {
-  let { done, value } = tx.next()
-  while (!done) {
-    const asked = value as Call | readonly Call[]
-    const answer = 'name' in asked ? answerTo(prepared, asked) : asked.map((call) => answerTo(prepared, call))
-    ;({ done, value } = tx.next(answer))
-  }
-  return value as T
+  return play(tx, (call) => answerTo(prepared, call))
 }
 
 function answerTo(prepared: Prepared, { name, params, want }: Call): unknown {
