@@ -30,9 +30,11 @@ export class Gates {
     for (const [key, { version, breaker }] of gates) this.#proposed.set(key, { version, breaker })
   }
 
-  /** What was proposed is committed. */
+  /** What was proposed is committed, and so nothing else that somebody here proposed in its place. */
   accept(gates: ReadonlyMap<string, Gate>): void {
     this.#learn(new Map([...gates].map(([key, { version, breaker }]) => [key, { version, breaker }])))
+    for (const [key, { version }] of gates)
+      if ((this.#proposed.get(key)?.version ?? Infinity) <= version) this.#proposed.delete(key)
   }
 
   /** What was read before something was committed here may be heard of after it: a gate never goes back. */

@@ -2,7 +2,7 @@
 // transaction, so two workers never both take the last place or both probe.
 
 import type { Take } from '../core/draft.ts'
-import type { Event } from '../core/event.ts'
+import type { Event, EventData } from '../core/event.ts'
 import { noLimit } from './statements.ts'
 import type { Commit } from './store.ts'
 import { all, one, run, type Tx } from './tx.ts'
@@ -29,6 +29,10 @@ export function* gatesRefusal({ events, gates, task }: Commit): Tx<ReadonlyMap<n
     const row = yield* one<{ version: number }>('breaker', data.key)
     if (data.version !== (row?.version ?? 0) + 1) return none
   }
+  for (const { type, data, at } of events) {
+    if (type !== 'step.queued' || data.reason === 'busy' || changed.has(data.key)) continue
+    if (yield* isOutOfDate(data, at)) return none
+  }
   if (!gates) return undefined
   for (const key of gates.admits) {
     // What this commit makes of a breaker itself is held to its version, above; the row is as it was before.
@@ -51,6 +55,13 @@ export function* gatesRefusal({ events, gates, task }: Commit): Tx<ReadonlyMap<n
     if (untilMs !== undefined) full.set(take.step, untilMs)
   }
   return full.size > 0 ? full : undefined
+}
+
+/** Who would wait for what is over would not be called up: that was done before it stood in the queue. */
+function* isOutOfDate({ key, reason }: EventData['step.queued'], nowMs: number): Tx<boolean> {
+  const row = yield* one<{ status: string; pausedUntilMs: number }>('breaker', key)
+  if (row && row.pausedUntilMs > nowMs) return false
+  return !row || row.status === 'closed' || (reason === 'probing' && row.status === 'open')
 }
 
 function* statusOf(key: string, taskId: string, step: number): Tx<string | undefined> {
