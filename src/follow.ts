@@ -5,7 +5,7 @@ import { Alarm } from './alarm.ts'
 import { Fault } from './core/fault.ts'
 import { isEnded } from './core/task.ts'
 import type { Runtime } from './runtime.ts'
-import type { LoggedEvent, Store, TaskRow } from './store/store.ts'
+import { treeMax, type LoggedEvent, type Store, type TaskRow } from './store/store.ts'
 
 /** From where on, and how long, a tree is followed. */
 export interface FollowOptions {
@@ -21,7 +21,6 @@ interface Following {
   readonly pollMs: number
 }
 
-const treeMax = 1_000_000
 const pageMax = 100
 
 /**

@@ -37,16 +37,17 @@ import { keysOf, signerOf } from './store/key.ts'
 import { canonical, genesis } from './store/log.ts'
 import { openStore } from './store/open.ts'
 import { gatesOf } from './store/rows.ts'
-import type {
-  GateRow,
-  InboxRow,
-  LoggedEvent,
-  ScheduleRow,
-  Store,
-  TaskFilter,
-  TaskRow,
-  Verification,
-  WorkerRow,
+import {
+  treeMax,
+  type GateRow,
+  type InboxRow,
+  type LoggedEvent,
+  type ScheduleRow,
+  type Store,
+  type TaskFilter,
+  type TaskRow,
+  type Verification,
+  type WorkerRow,
 } from './store/store.ts'
 import { branchOf, isAtRest, viewOf, type TaskView } from './view.ts'
 import { Worker, type Pulse } from './worker.ts'
@@ -163,8 +164,6 @@ const pollMs = 200
 const pollMaxMs = 1_000
 const schedulesPollMs = 1_000
 const conflictsMax = 50
-/** How many tasks of a tree are looked at. */
-const treeMax = 1_000_000
 
 /**
  * Opens the store and starts a worker. Throws AGENT_UNSOUND, MODEL_UNKNOWN or a `STORE_` Fault before anything is

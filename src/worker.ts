@@ -109,6 +109,8 @@ export class Worker {
   #alive = false
   #answeredAtMs: number | undefined
   #pauseMs = 0
+  /** When the leases were renewed last, as far as they had to be. */
+  #renewedAtMs = 0
   /** A task that is worked on alone, and when there was last time for one. */
   #suspect: string | undefined
   #suspectsAtMs = Infinity
@@ -173,7 +175,7 @@ export class Worker {
       let waitMs = idleMs
       try {
         const nowMs = ports.runtime.now()
-        const except = [...this.#newer]
+        const except = this.#notOurs(nowMs)
         const request = { worker: this.name, lease: ports.runtime.id(), leaseMs, definitions, except, nowMs }
         const limit = (await this.#mustEmpty(nowMs)) ? 0 : concurrency - this.#sessions.size
         const which = taskId === undefined ? { delivered: trusted } : { taskId }
@@ -198,6 +200,12 @@ export class Worker {
     }
   }
 
+  /** What is not to be claimed. Leases that were not renewed in time may be over, and what is still worked on here look free. */
+  #notOurs(nowMs: number): readonly string[] {
+    const isLate = nowMs - this.#renewedAtMs > this.#options.leaseMs / 2
+    return [...this.#newer, ...(isLate ? this.#sessions.keys() : [])]
+  }
+
   async #takeSuspect(request: Omit<ClaimRequest, 'limit'>): Promise<void> {
     this.#suspectsAtMs = request.nowMs
     for (const claim of await this.#options.store.claim({ ...request, limit: 1, delivered: suspected })) {
@@ -214,7 +222,7 @@ export class Worker {
     if (this.#suspect !== undefined) return true
     if (nowMs - this.#suspectsAtMs <= suspectsWaitMs || this.#options.taskId !== undefined) return false
     const { store, machines } = this.#options
-    const dueMs = await store.nextDueMs([...machines.keys()], undefined, [...this.#newer], suspected)
+    const dueMs = await store.nextDueMs([...machines.keys()], undefined, this.#notOurs(nowMs), suspected)
     if (dueMs !== null && dueMs <= nowMs) return true
     this.#suspectsAtMs = nowMs
     return false
@@ -251,6 +259,7 @@ export class Worker {
     const { store, ports, leaseMs } = this.#options
     this.#stopHeartbeat = ports.runtime.setTimer(Math.ceil(Math.min(leaseMs / 3, 1_000)), () => {
       if (this.#gates.someShut) this.#gates.refresh().catch(this.#options.onFault)
+      const nowMs = ports.runtime.now()
       const held = [...this.#sessions.values()].filter((session) => session !== undefined)
       const renewal =
         held.length === 0
@@ -258,10 +267,11 @@ export class Worker {
           : store.renew(
               held.map(({ claim }) => claim),
               leaseMs,
-              ports.runtime.now(),
+              nowMs,
             )
       renewal
         .then((renewed) => {
+          this.#renewedAtMs = nowMs
           if (held.length > 0) this.#answeredAtMs = ports.runtime.now()
           for (const { taskId, held: kept, seq, news } of renewed) {
             const session = this.#sessions.get(taskId)

@@ -5,12 +5,14 @@ import type { Agent } from '../core/agent.ts'
 import { compileChecked } from '../core/check.ts'
 import { start } from '../core/start.ts'
 import { sayMs } from '../core/duration.ts'
-import { Fault } from '../core/fault.ts'
+import { Fault, isFault } from '../core/fault.ts'
 import type { Limits } from '../core/limits.ts'
 import { usd } from '../core/price.ts'
 import { createOrchestrator, type Orchestrator, type StartOptions } from '../orchestrator.ts'
-import type { TaskView } from '../view.ts'
 import { systemRuntime } from '../runtime.ts'
+import { openStore } from '../store/open.ts'
+import { treeMax, type Store, type TaskRow } from '../store/store.ts'
+import type { TaskView } from '../view.ts'
 import { command, defaultStore, storeOption, type Leave, sameStore } from './command.ts'
 import { chooseAgent, loadModule } from './module.ts'
 import {
@@ -76,6 +78,8 @@ async function run(file: string, flags: RunFlags): Promise<number> {
   const starts = input !== undefined || from !== undefined || flags.id === undefined
   if (starts && !from) proveInput(agent, id, input ?? {}, limitsOf(flags))
   const store = flags.store ?? configured ?? defaultStore
+  // Looked at before a worker is here that takes it further.
+  const before = flags.id === undefined ? [] : await lookAt(store, flags.id)
   const box = await createOrchestrator({
     store,
     agents,
@@ -85,10 +89,29 @@ async function run(file: string, flags: RunFlags): Promise<number> {
     ...(flags.lease ? { leaseMs: flags.lease } : {}),
   })
   try {
-    const known = await begin(box, agent, id, input, flags)
-    return await follow(box, id, known, file, flags)
+    await begin(box, agent, id, input, before[0], flags)
+    return await follow(box, id, new Map(before.map(({ taskId, seq }) => [taskId, seq])), file, flags)
   } finally {
     await box.stop()
+  }
+}
+
+/** A task as it stands, and its tree; nothing where there is none. */
+async function lookAt(address: string, id: string): Promise<readonly TaskRow[]> {
+  let store: Store
+  try {
+    store = await openStore(address, { runtime: systemRuntime, create: false })
+  } catch (thrown) {
+    if (isFault(thrown, 'STORE_MISSING')) return []
+    throw thrown
+  }
+  try {
+    const task = await store.task(id)
+    if (!task) return []
+    const { rootId } = task
+    return rootId === null ? [task] : [task, ...(await store.tasks({ rootId, limit: treeMax }))]
+  } finally {
+    await store.close()
   }
 }
 
@@ -116,15 +139,15 @@ function limitsOf({ steps, tokens, cost, duration }: RunFlags): Limits {
   }
 }
 
-/** Starts the task, or takes up one that exists. Answers with the last event of each task that was there before. */
+/** Starts the task, or takes up one that is known. */
 async function begin(
   box: Orchestrator,
   agent: Agent,
   id: string,
   input: unknown,
+  known: TaskRow | undefined,
   flags: RunFlags,
-): Promise<Map<string, number>> {
-  const known = flags.id === undefined ? undefined : await box.store.task(id)
+): Promise<void> {
   const from = fromOf(flags)
   const by = flags.by ?? `cli:${whoami()}`
   const start = async (): Promise<void> => {
@@ -141,8 +164,7 @@ async function begin(
     if (known.status === 'running' && waitMs > 0) {
       tell(`A worker holds it, or died while it did: its lease ends in ${sayMs(waitMs)}.`)
     }
-    const { tree } = await box.show(id)
-    return new Map([known, ...tree].map(({ taskId, seq }) => [taskId, seq]))
+    return
   }
   if (input === undefined && from === undefined && flags.id !== undefined) {
     throw new Fault(
@@ -152,7 +174,6 @@ async function begin(
     )
   }
   await start()
-  return new Map()
 }
 
 /** Tells events as they come, of the task and of all below it, until it ends, waits, or is interrupted. */

@@ -150,6 +150,9 @@ export interface QueuedTask {
   readonly availableAtMs: number
 }
 
+/** How many tasks of a tree are looked at. */
+export const treeMax = 1_000_000
+
 /** A task as a list shows it. */
 export interface TaskRow {
   readonly taskId: string

@@ -41,7 +41,7 @@ export function readAddress(address: string, given?: number): Address {
       options: options.trim(),
       application_name: 'signalbox',
       keepAlive: true,
-      connectionTimeoutMillis: timeoutMs,
+      connectionTimeoutMillis: timeoutMs + 2_000,
       // The database gives up first, and says so; if it says nothing at all, we do.
       statement_timeout: timeoutMs,
       lock_timeout: timeoutMs,
