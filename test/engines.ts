@@ -2,9 +2,6 @@
 // PostgreSQL server. What is tested on an engine is tested on each: a file that takes its `test` from here runs it once for
 // each engine, and a store that it opens at `address()` is in the engine whose turn it is. What can be tested on one engine
 // only takes its `test` from vitest, and says why.
-//
-// All of them on both take more than ten minutes, so `npm test` runs on PostgreSQL what is held to both by its own words (the store's contract,
-// families, workers, hostile texts, copies, the campaign), and `npm run test:engines` runs everything on both.
 
 import { join } from 'node:path'
 import { onTestFinished, test as testOnce, type TestAPI, type TestFunction, type TestOptions } from 'vitest'
@@ -35,9 +32,6 @@ export const sqlite: TestEngine = { name: 'SQLite', address: async () => `sqlite
 export const postgres: TestEngine = { name: 'PostgreSQL', address: postgresAddress }
 export const engines: readonly TestEngine[] = [sqlite, postgres]
 
-/** The engines of those tests that run once for each. */
-const turns: readonly TestEngine[] = process.env['SIGNALBOX_ENGINES'] === 'all' ? engines : [sqlite]
-
 /** The engine whose turn it is. Tests of a file run one after the other; whoever runs once is on SQLite. */
 let turn: TestEngine = sqlite
 
@@ -59,7 +53,7 @@ type Register = (name: string, ...given: any[]) => void
 function onEach(register: Register): Register {
   return (name, ...given) => {
     const body = given.pop() as (...args: unknown[]) => unknown
-    for (const its of turns)
+    for (const its of engines)
       register(`${name} (${its.name})`, ...given, async (...args: unknown[]) => {
         turn = its
         try {

@@ -12,6 +12,7 @@ import { emptyTask } from '../../src/core/task.ts'
 import { erasable } from '../../src/store/erasable.ts'
 import { genesis } from '../../src/store/log.ts'
 import type { Commit, NewSchedule, ScheduleChange, ScheduleRow, Store, TaskFilter } from '../../src/store/store.ts'
+import { until } from '../until.ts'
 import { machine, playHistory } from './history.ts'
 
 /** A store that a test opened, and a dump of every row of every table that follows from the log. */
@@ -558,20 +559,20 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
       const { store } = await open()
       const told: string[] = []
       let place: string | undefined
-      const readOn = async (): Promise<void> => {
-        for (;;) {
+      // What is told waits until whatever was begun before it in the same server is over.
+      const readOn = (last: string): Promise<void> =>
+        until(async () => {
           const { events, next } = await store.feed(place, 3)
           told.push(...events.map(({ taskId, seq }) => `${taskId} ${seq}`))
           place = next
-          if (events.length === 0) return
-        }
-      }
+          return events.length === 0 && told.includes(last)
+        })
       await Promise.all(['a', 'b', 'c'].map((id) => store.commit(first(begin(id)))))
-      await readOn()
+      for (const id of ['a', 'b', 'c']) await readOn(`${id} ${(await store.readSealed(id)).length}`)
       const { work, head } = await loaded(store, 'b')
       poke(work)
       await store.commit({ point: 'signal', head, events: work.events, task: work.task })
-      await readOn()
+      await readOn(`b ${head.seq + 1}`)
       const meant = (await Promise.all(['a', 'b', 'c'].map((id) => store.readSealed(id)))).flat()
       expect(told.toSorted()).toEqual(meant.map(({ taskId, seq }) => `${taskId} ${seq}`).sort())
       expect(told.at(-1)).toBe(`b ${head.seq + 1}`)
