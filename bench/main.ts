@@ -7,7 +7,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createOrchestrator } from '../src/orchestrator.ts'
 import { manyChildren } from './children.ts'
+import { round } from './figures.ts'
 import { judgeSteps } from './policy.ts'
+import { measurePostgres, withServer } from './postgres.ts'
 import { readCommits, writeRaw } from './raw.ts'
 import { agent, modelOf } from './workload.ts'
 
@@ -16,7 +18,21 @@ const json = process.argv.includes('--json')
 const results: Record<string, unknown>[] = []
 const tell = (line: string): void => void process.stderr.write(`${line}\n`)
 
+// `npm run bench -- sqlite` and `npm run bench -- postgres` measure one of the two.
+const [only] = process.argv.slice(2).filter((word) => !word.startsWith('-'))
+
 try {
+  if (only !== 'postgres') await measureSqlite()
+  if (only !== 'sqlite') {
+    tell('\nPostgreSQL, and the same rows written by pg alone')
+    await withServer((url) => measurePostgres(url, report))
+  }
+  if (json) for (const result of results) console.log(JSON.stringify(result))
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
+
+async function measureSqlite(): Promise<void> {
   tell('one task: time and bytes a turn, first tenth against last (the warm-up is not counted)')
   await oneTask(1_000, 'warm-up')
   for (const turns of [10, 100, 1_000, 3_000]) report(await oneTask(turns, `one task of ${turns} turns`))
@@ -31,9 +47,6 @@ try {
   for (const result of judgeSteps()) report(result)
   tell('\nfrom the start of a process to its first durable turn')
   report(await firstTurn())
-  if (json) for (const result of results) console.log(JSON.stringify(result))
-} finally {
-  rmSync(folder, { recursive: true, force: true })
 }
 
 function report(result: Record<string, unknown> & { what: string }): void {
@@ -44,10 +57,6 @@ function report(result: Record<string, unknown> & { what: string }): void {
       .map(([name, value]) => `${name} ${String(value)}`)
       .join(', ')}`,
   )
-}
-
-function round(value: number, digits = 3): number {
-  return Number(value.toFixed(digits))
 }
 
 /** Bytes that this process has handed to the operating system to write, where that is told. */

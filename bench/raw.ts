@@ -4,41 +4,51 @@
 import { DatabaseSync } from 'node:sqlite'
 import { migrations } from '../src/store/sqlite/schema.ts'
 
-type Row = Record<string, string | number | null>
+/** A row of a table, by its columns. */
+type Row = Readonly<Record<string, string | number | null>>
 
 /** The rows of one commit, in the engine's order. */
-interface RawCommit {
+export interface RawCommit {
   readonly events: readonly Row[]
   readonly payloads: readonly Row[]
 }
 
-/** Reads a store's turns as the commits that they were: an answer with its tool call, a tool's answer with the next turn. */
+/** Reads a store's turns as the commits that they were. */
 export function readCommits(path: string, taskId?: string): readonly RawCommit[] {
   const db = new DatabaseSync(path, { readOnly: true })
-  const bodies = new Map(
-    db
-      .prepare('SELECT taskId, seq, hash, salt, body FROM payloads')
-      .all()
-      .map((row) => [`${row['taskId'] as string} ${row['seq'] as number} ${row['hash'] as string}`, row as Row]),
+  const events = db.prepare('SELECT * FROM events ORDER BY rowid').all() as Row[]
+  const payloads = db.prepare('SELECT taskId, seq, hash, salt, body FROM payloads').all() as Row[]
+  db.close()
+  return groupCommits(
+    events.filter((event) => taskId === undefined || event['taskId'] === taskId),
+    payloads,
   )
+}
+
+const turns: ReadonlySet<unknown> = new Set(['model.answered', 'tool.called', 'tool.answered', 'model.called'])
+const begins: ReadonlySet<unknown> = new Set(['model.answered', 'tool.answered'])
+
+/** The commits that rows came from: an answer with its tool call, a tool's answer with the next turn. */
+export function groupCommits(events: readonly Row[], payloads: readonly Row[]): readonly RawCommit[] {
+  const placeOf = (row: Row, hash: unknown): string => `${row['taskId']} ${row['seq']} ${String(hash)}`
+  const bodies = new Map(payloads.map((row) => [placeOf(row, row['hash']), row]))
+  const open = new Map<unknown, { events: Row[]; payloads: Row[] }>()
   const commits: { events: Row[]; payloads: Row[] }[] = []
-  for (const event of db
-    .prepare(
-      `SELECT * FROM events WHERE type IN ('model.answered', 'tool.called', 'tool.answered', 'model.called') ORDER BY rowid`,
-    )
-    .all() as Row[]) {
-    if (taskId !== undefined && event['taskId'] !== taskId) continue
-    if (event['type'] === 'model.answered' || event['type'] === 'tool.answered')
-      commits.push({ events: [], payloads: [] })
-    const commit = commits.at(-1)
+  for (const event of events) {
+    if (!turns.has(event['type'])) continue
+    if (begins.has(event['type'])) {
+      const begun = { events: [], payloads: [] }
+      commits.push(begun)
+      open.set(event['taskId'], begun)
+    }
+    const commit = open.get(event['taskId'])
     if (!commit) continue
     commit.events.push(event)
     for (const [, hash] of (event['data'] as string).matchAll(/"\$payload":"(\w+)"/g)) {
-      const payload = bodies.get(`${event['taskId'] as string} ${event['seq'] as number} ${hash}`)
+      const payload = bodies.get(placeOf(event, hash))
       if (payload) commit.payloads.push(payload)
     }
   }
-  db.close()
   return commits
 }
 

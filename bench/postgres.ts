@@ -1,0 +1,210 @@
+// What a durable turn costs in PostgreSQL, beside the limit of the server under it, measured in the same run: one task, many
+// tasks in one worker, the same in several worker processes, long tasks, and a table that is full of others' events. The
+// server is one that is started here, or the one that SIGNALBOX_TEST_POSTGRES names, which should have nothing else to do.
+
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+import { createOrchestrator, type Orchestrator } from '../src/orchestrator.ts'
+import { createServer, initialise, makeFolder } from '../test/postgres/server.ts'
+import { median, round, type Report } from './figures.ts'
+import { writeInto } from './postgres-raw.ts'
+import { groupCommits, type RawCommit } from './raw.ts'
+import { agent, modelOf } from './workload.ts'
+
+/** How much is measured; the bench itself is tested with little. */
+export interface Scale {
+  readonly turns: number
+  readonly longTurns: number
+  readonly tasks: number
+  readonly others: number
+  /** How often the full table and the empty one are compared. */
+  readonly rounds: number
+}
+
+export const wholeScale: Scale = { turns: 1_000, longTurns: 3_000, tasks: 500, others: 1_000_000, rounds: 5 }
+const turnsEach = 10
+
+/** Lends a server: one that is started for it, and gone afterwards, or the one that is named. */
+export async function withServer(use: (url: string) => Promise<void>): Promise<void> {
+  const given = process.env['SIGNALBOX_TEST_POSTGRES']
+  if (given) return use(given)
+  const folder = mkdtempSync(join(tmpdir(), 'signalbox-bench-postgres-'))
+  try {
+    makeFolder(folder)
+    await initialise(join(folder, 'template'))
+    const server = await createServer(join(folder, 'server'), join(folder, 'template'))
+    try {
+      await use(server.url)
+    } finally {
+      await server.remove()
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** Measures all of it, each in a schema of its own, which is gone afterwards. */
+export async function measurePostgres(url: string, report: Report, scale: Scale = wholeScale): Promise<void> {
+  const admin = new pg.Client({ connectionString: url })
+  await admin.connect()
+  const made: string[] = []
+  const address = (name: string): string => {
+    const schema = `bench_${process.pid}_${name}`
+    made.push(schema)
+    const at = new URL(url)
+    at.searchParams.set('schema', schema)
+    return at.href
+  }
+  try {
+    const one = address('one')
+    await oneTask(one, Math.ceil(scale.turns / 5), 'warm')
+    const alone = await oneTask(one, scale.turns, 'measured')
+    const commits = await readCommits(admin, made.at(-1)!, 'measured')
+    const raw = await writeInto(address('raw1'), [commits], 1)
+    report({
+      what: `one task of ${scale.turns} turns`,
+      msPerTurn: round(alone.msPerTurn),
+      rawMsPerTurn: round((raw.ms / commits.length) * 2),
+      rawMsPerCommit: round(raw.ms / commits.length),
+      ofRaw: round(((raw.ms / commits.length) * 2) / alone.msPerTurn, 2),
+    })
+    const long = await oneTask(one, scale.longTurns, 'long')
+    report({
+      what: `one task of ${scale.longTurns} turns`,
+      msPerTurn: round(long.msPerTurn),
+      lastToFirstTenthMedian: round(long.lastTenthMs / long.firstTenthMs, 2),
+    })
+
+    const many = address('many')
+    await manyTasks(many, scale.tasks, 1, 'warm')
+    const all = await readCommits(admin, made.at(-1)!)
+    const shares = Array.from({ length: 8 }, (_, lane) => ofLane(all, lane))
+    const eight = await writeInto(address('raw8'), shares, 1)
+    const grouped = await writeInto(address('raw32'), shares, 64)
+    report({
+      what: 'the same rows by pg, 8 connections',
+      turnsPerSecond: Math.round(all.length / 2 / (eight.ms / 1_000)),
+      commitsPerSecond: Math.round(all.length / (eight.ms / 1_000)),
+      turnsPerSecond32ACommit: Math.round(all.length / 2 / (grouped.ms / 1_000)),
+    })
+    for (const [round, workers] of [1, 1, 2, 4].entries())
+      report({
+        what: `${scale.tasks} tasks of ${turnsEach} turns, ${workers} worker${workers > 1 ? 's' : ''}`,
+        turnsPerSecond: Math.round(await manyTasks(many, scale.tasks, workers, `round${round}`)),
+      })
+
+    // The same by turns in an empty store and in one full of what is over, so that both have the same luck with the machine.
+    const [empty, full] = [address('empty'), address('full')]
+    for (const at of [empty, full]) await oneTask(at, 50, 'warm')
+    await fill(admin, made.at(-1)!, scale.others)
+    const spans = {
+      empty: { one: [] as number[], many: [] as number[] },
+      full: { one: [] as number[], many: [] as number[] },
+    }
+    for (let time = 0; time < scale.rounds; time += 1)
+      for (const [name, at] of [
+        ['empty', empty],
+        ['full', full],
+      ] as const) {
+        spans[name].one.push((await oneTask(at, Math.ceil(scale.turns / 2), `again${time}`)).msPerTurn)
+        spans[name].many.push(1_000 / (await manyTasks(at, Math.ceil(scale.tasks / 2), 1, `again${time}`)))
+      }
+    report({
+      what: `among ${scale.others} events of others`,
+      oneTaskMsPerTurn: round(median(spans.full.one)),
+      oneTaskToEmpty: round(median(spans.full.one) / median(spans.empty.one), 2),
+      manyTasksMsPerTurn: round(median(spans.full.many)),
+      manyTasksToEmpty: round(median(spans.full.many) / median(spans.empty.many), 2),
+    })
+  } finally {
+    for (const schema of made) await admin.query(`DROP SCHEMA IF EXISTS "${schema}" CASCADE`)
+    await admin.end()
+  }
+}
+
+interface OneTask {
+  readonly msPerTurn: number
+  /** The median turn of the first tenth, and of the last. */
+  readonly firstTenthMs: number
+  readonly lastTenthMs: number
+}
+
+async function oneTask(store: string, turns: number, id: string): Promise<OneTask> {
+  const times: number[] = []
+  const model = modelOf(turns, (turn) => {
+    times[turn] = performance.now()
+  })
+  const box = await createOrchestrator({ store, agents: [agent], models: { main: model }, windows: { main: 1e9 } })
+  await (await box.start(agent, { goal: id }, { id })).result()
+  await box.stop()
+  const spans = times.slice(2).map((at, index) => at - times[index + 1]!)
+  const tenth = Math.max(1, Math.floor(turns / 10))
+  return {
+    msPerTurn: (times[turns + 1]! - times[1]!) / turns,
+    firstTenthMs: median(spans.slice(0, tenth)),
+    lastTenthMs: median(spans.slice(-tenth)),
+  }
+}
+
+/** Turns a second of many tasks that wait when the workers begin: from then until the last of them has ended. */
+async function manyTasks(store: string, tasks: number, workers: number, name: string): Promise<number> {
+  const box = await createOrchestrator({ store, work: false })
+  const children: ChildProcess[] = []
+  try {
+    for (let at = 0; at < workers; at += 1) {
+      const counts = [turnsEach, Math.ceil(tasks / workers), at === 0 ? tasks : 0].map(String)
+      const args = [join(import.meta.dirname, 'postgres-worker.ts'), store, ...counts, name]
+      children.push(spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] }))
+    }
+    const gone = children.map((child) => once(child, 'close'))
+    await Promise.all(children.map((child) => once(child.stdout!, 'data')))
+    const startedMs = performance.now()
+    for (const child of children) child.stdin!.write('go\n')
+    await allEnded(box)
+    const ms = performance.now() - startedMs
+    for (const child of children) child.stdin!.end()
+    await Promise.all(gone)
+    return (tasks * turnsEach) / (ms / 1_000)
+  } finally {
+    for (const child of children) child.kill('SIGKILL')
+    await box.stop()
+  }
+}
+
+async function allEnded(box: Orchestrator): Promise<void> {
+  while ((await box.tasks({ status: 'running', limit: 1 })).length > 0)
+    await new Promise((wake) => setTimeout(wake, 10))
+}
+
+async function readCommits(admin: pg.Client, schema: string, taskId?: string): Promise<readonly RawCommit[]> {
+  const only = taskId === undefined ? '' : ` WHERE "taskId" = '${taskId}'`
+  const events = await admin.query(
+    `SELECT "taskId", seq::int, "atMs"::float8, type, data, "costMicros"::float8, "prevHash", hash FROM "${schema}".events${only} ORDER BY "taskId", seq`,
+  )
+  const payloads = await admin.query(`SELECT "taskId", seq::int, hash, salt, body FROM "${schema}".payloads${only}`)
+  return groupCommits(events.rows, payloads.rows)
+}
+
+/** Each task is one connection's, as it is one worker's. */
+function ofLane(commits: readonly RawCommit[], lane: number): readonly RawCommit[] {
+  const ids = [...new Set(commits.map(({ events }) => events[0]!['taskId']))]
+  const ours = new Set(ids.filter((_, index) => index % 8 === lane))
+  return commits.filter(({ events }) => ours.has(events[0]!['taskId']))
+}
+
+/** Tasks that are over, with a hundred events each, put into the tables as rows: they are in the way, and nothing reads them. */
+async function fill(admin: pg.Client, schema: string, count: number): Promise<void> {
+  const each = 100
+  await admin.query(`SET search_path TO "${schema}"; ALTER TABLE events DISABLE TRIGGER USER`)
+  await admin.query(
+    `INSERT INTO tasks SELECT (t).* FROM (SELECT jsonb_populate_record(tasks, jsonb_build_object('taskId', 'other-' || n, 'status', 'done', 'state', 'done', 'seq', ${each})) AS t FROM tasks, generate_series(1, ${count / each}) AS n WHERE "taskId" = 'warm') AS rows`,
+  )
+  await admin.query(
+    `INSERT INTO events ("taskId", seq, "atMs", type, data, "costMicros", "prevHash", hash) SELECT 'other-' || n, s, 0, 'model.answered', repeat('x', 400), 0, repeat('0', 64), repeat('0', 64) FROM generate_series(1, ${count / each}) AS n, generate_series(1, ${each}) AS s`,
+  )
+  await admin.query('ALTER TABLE events ENABLE TRIGGER USER; ANALYZE; CHECKPOINT; RESET search_path')
+}
