@@ -1,9 +1,9 @@
-// The README's first command does what the README says: on SQLite, for it needs no server. The same on both engines is in
-// cli/incident.test.ts and crash/crash.test.ts.
+// The README's first command does what the README says, in the store that it makes and in one that it is given.
 
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
+import { address, engine, test } from './engines.ts'
 import { folder } from './folder.ts'
 import { root } from './cli/signalbox.ts'
 
@@ -12,7 +12,11 @@ test(
   { timeout: 60_000 },
   async () => {
     const { SIGNALBOX_BASE_URL: _url, ...env } = process.env
-    const child = spawn(process.execPath, [join(root, 'examples/incident/demo.ts'), '--yes'], { cwd: folder(), env })
+    const store = engine() === 'SQLite' ? [] : ['--store', await address()]
+    const child = spawn(process.execPath, [join(root, 'examples/incident/demo.ts'), '--yes', ...store], {
+      cwd: folder(),
+      env,
+    })
     let out = ''
     child.stdout.on('data', (chunk: Buffer) => (out += String(chunk)))
     const code = await new Promise((ended) => child.once('close', ended))

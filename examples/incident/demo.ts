@@ -1,19 +1,27 @@
 // The demo: the incident agent works over HTTP, its worker is killed in the middle, another goes on where it was, a
 // human is asked, and the log is proved whole. `--yes` lets the demo answer for the human. With SIGNALBOX_BASE_URL and
 // SIGNALBOX_MODEL in the environment a real model plays; otherwise the scripted one, and no key or network is needed.
+//
+// node demo.ts [--yes] [--store ADDRESS] [LOG]
 
 import { spawn, type ChildProcess } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline/promises'
+import { parseArgs } from 'node:util'
 
 const here = import.meta.dirname
 const bin = resolve(here, '../../bin/signalbox.js')
 const folder = resolve('.demo')
-const store = `sqlite:${join(folder, 'signalbox.db')}`
-const task = 'demo'
-const yes = process.argv.includes('--yes')
-const log = process.argv.find((argument, index) => index > 1 && !argument.startsWith('--')) ?? join(here, 'shop.log')
+const { values: flags, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { yes: { type: 'boolean', default: false }, store: { type: 'string' } },
+})
+const { yes } = flags
+const [log = join(here, 'shop.log')] = positionals
+const store = flags.store ?? `sqlite:${join(folder, 'signalbox.db')}`
+// A store that is given may know demos of before.
+const task = flags.store === undefined ? 'demo' : `demo-${Date.now().toString(36)}`
 const children = new Set<ChildProcess>()
 
 rmSync(folder, { recursive: true, force: true })
@@ -46,25 +54,22 @@ async function demo(): Promise<number> {
   if (second.code !== 3) return second.code ?? 1
 
   title('A human is asked')
-  const [item] = (await signalbox(['inbox', '--store', store, '--json'], env)).stdout.trim().split('\n')
-  const {
-    item: id,
-    question,
-    show,
-    hash,
-  } = JSON.parse(item!) as { item: string; question: string; show: object; hash: string }
+  const items = (await signalbox(['inbox', '--store', store, '--json'], env)).stdout.trim().split('\n')
+  const { item, question, show, hash } = items
+    .map((line) => JSON.parse(line) as { taskId: string; item: string; question: string; show: object; hash: string })
+    .find(({ taskId }) => taskId === task)!
   console.log(`\n${question}\n${JSON.stringify(show, null, 2)}\n`)
   const decision = yes ? 'approve' : await askHuman('Do you agree?')
   if (decision === undefined) {
     console.log(
-      `Nobody is here to decide (add --yes). The task waits:\n  npx signalbox answer ${id} --decision approve --by YOU --reason WHY --store ${store}`,
+      `Nobody is here to decide (add --yes). The task waits:\n  npx signalbox answer ${item} --decision approve --by YOU --reason WHY --store ${store}`,
     )
     return 3
   }
   await signalbox(
     [
       'answer',
-      id,
+      item,
       '--decision',
       decision,
       '--by',
