@@ -600,8 +600,8 @@ export class Orchestrator {
   }
 
   /**
-   * Erases payloads of a task that has ended: all, or those that event `seq` carries. `wiped` is false while another process
-   * keeps the store's write-ahead log from being emptied; asking again tries again. Throws TASK_RUNNING or PAYLOAD_UNKNOWN.
+   * Erases payloads of a task that has ended: all, or those that event `seq` carries. `wiped` is false while the files of the
+   * store still hold the bytes, for others use them or we do not own them; asking again tries again. Throws TASK_RUNNING or PAYLOAD_UNKNOWN.
    */
   async erase(
     taskId: string,

@@ -38,7 +38,7 @@ export function eraseCommand(leave: Leave): Command {
           tell(
             paint(
               'red',
-              'Others use the store: its write-ahead log still has the bytes. Run this again to be rid of them.',
+              'The files of the store still hold the bytes: others use it, or you do not own it. Run this again, as its owner, to be rid of them.',
             ),
           )
         if (flags.json) printJson({ ...done, by, reason })
