@@ -528,7 +528,11 @@ describe('A45, T12: the circuit breaker of a model, shared by a store', () => {
 })
 
 describe('a tool that takes only so many calls', () => {
-  const busy = (quota: object): { tool: typeof look; seen: { most: number; order: string[]; times: number[] } } => {
+  /** A tool that takes 30 ms, but until so many have been in it at once, at most 5 s. */
+  const busy = (
+    quota: object,
+    gather = 1,
+  ): { tool: typeof look; seen: { most: number; order: string[]; times: number[] } } => {
     const seen = { now: 0, most: 0, order: [] as string[], times: [] as number[] }
     const tool = defineTool({
       name: 'busy',
@@ -540,7 +544,9 @@ describe('a tool that takes only so many calls', () => {
         seen.most = Math.max(seen.most, seen.now)
         seen.order.push(taskId)
         seen.times.push(Date.now())
-        await new Promise((wake) => setTimeout(wake, 30))
+        const lateMs = Date.now() + 5_000
+        do await new Promise((wake) => setTimeout(wake, 30))
+        while (seen.most < gather && Date.now() < lateMs)
         seen.now -= 1
         return at
       },
@@ -551,7 +557,7 @@ describe('a tool that takes only so many calls', () => {
     agentOf({ act: { tool, args: () => ({ at: 1 }), on: { DONE: 'done' } }, spare: asks() }, {}, { $limit: 'spare' })
 
   test('at once: never more, over two workers of one store, first come first served, and all are done', async () => {
-    const { tool, seen } = busy({ concurrency: 3 })
+    const { tool, seen } = busy({ concurrency: 3 }, 3)
     const store = await address()
     const models = { main: scriptedModel([]) }
     const one = await open(actOf(tool), { store, models })
@@ -842,14 +848,18 @@ test('A24, M20: more cached tokens than tokens, at the prices of the list, are c
 })
 
 test('a place that is given back between a refusal and the place in the queue is taken at once, not when somebody looks', async () => {
-  const holds: Record<string, number> = { t1: 60, t2: 1 }
+  let refuse: () => void = () => undefined
+  const refused = new Promise<void>((is) => (refuse = is))
   const busy = defineTool({
     name: 'busy',
     description: 'd',
     inputSchema: z.object({}),
     timeout: '5s',
     concurrency: 1,
-    execute: async (_, { taskId }) => new Promise((wake) => setTimeout(wake, holds[taskId], 'x')),
+    execute: async (_, { taskId }) => {
+      if (taskId === 't1') await refused
+      return 'x'
+    },
   })
   const store = await opened()
   const { commit } = store
@@ -857,6 +867,7 @@ test('a place that is given back between a refusal and the place in the queue is
   store.commit = async (given) => {
     // The first has its place given back before the second stands in the queue.
     if (given.task.id === 't2' && given.events.some(({ type }) => type === 'step.queued')) {
+      refuse()
       await until(async () => (await store.task('t1'))!.status === 'done')
       began = performance.now()
     }
