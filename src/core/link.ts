@@ -23,8 +23,13 @@ const link = new RegExp(
 
 /** A link without what stands behind it in a sentence, in brackets or in quotes. */
 function bareOf(found: string): string {
-  return found.replace(/[.,;:!?'`)\]}|*_]+$/, '')
+  // From its end: a pattern would begin anew at every sign of a long run that is not the last.
+  let end = found.length
+  while (end > 0 && trailing.has(found[end - 1]!)) end -= 1
+  return found.slice(0, end)
 }
+
+const trailing: ReadonlySet<string> = new Set(".,;:!?'`)]}|*_")
 
 /** The links in a text, as it is written and as a page would show it. */
 export function linksIn(text: string): readonly string[] {

@@ -92,7 +92,11 @@ export class SqlStore implements Store {
 
   async #write<T>(point: WritePoint, body: () => Tx<T>, options: WriteOptions<T> = {}): Promise<T> {
     if (this.#closing) throw this.#closedFault()
-    return this.#engine.write(point, body, options)
+    try {
+      return await this.#engine.write(point, body, options)
+    } catch (thrown) {
+      throw this.#damage(thrown)
+    }
   }
 
   async commit(commit: Commit): Promise<Committed> {
@@ -190,7 +194,22 @@ export class SqlStore implements Store {
 
   async #read<T>(body: () => Tx<T>, options?: { readonly steady?: boolean }): Promise<T> {
     if (this.#closing) throw this.#closedFault()
-    return this.#engine.read(body, options)
+    try {
+      return await this.#engine.read(body, options)
+    } catch (thrown) {
+      throw this.#damage(thrown)
+    }
+  }
+
+  /** Only JSON is ever written: where it cannot be read any more the store is damaged, also where its engine does not notice. */
+  #damage(thrown: unknown): unknown {
+    if (!(thrown instanceof SyntaxError)) return thrown
+    return new Fault(
+      'STORE_CORRUPT',
+      `The store ${this.#address} is damaged: what was written there as JSON is none any more.`,
+      'See where: signalbox verify. Stop all workers, keep a copy of the store, and restore a backup.',
+      { cause: thrown },
+    )
   }
 
   read(taskId: string, options: { afterSeq?: number; limit?: number } = {}): Promise<readonly LoggedEvent[]> {

@@ -93,8 +93,8 @@ export class Herald {
     client.on('error', () => again(againMinMs))
     client.on('end', () => again(againMinMs))
     client.on('notification', ({ payload = '[]' }) => {
-      const [from, ...taskIds] = JSON.parse(payload) as string[]
-      if (from !== this.#self) this.#heard?.(taskIds)
+      const { from, taskIds } = readNews(payload)
+      if (from !== this.#self && taskIds.length > 0) this.#heard?.(taskIds)
     })
     try {
       await client.connect()
@@ -115,4 +115,17 @@ export class Herald {
     await this.#telling
     await this.#client?.end().catch(() => undefined)
   }
+}
+
+/** Reads what was told. Whoever may log in to the database may tell anything: what is not ours tells of no task. */
+export function readNews(payload: string): { readonly from: string | undefined; readonly taskIds: readonly string[] } {
+  let told: unknown
+  try {
+    told = JSON.parse(payload)
+  } catch {
+    // Not JSON: not ours.
+  }
+  const isText = (one: unknown): one is string => typeof one === 'string'
+  const [from, ...taskIds] = Array.isArray(told) && told.every(isText) ? told : []
+  return { from, taskIds }
 }
