@@ -1,20 +1,19 @@
-// A store on an engine that speaks SQL. What a commit checks and what follows from it is told here once, as transactions
-// that are values (see tx); the engine runs them. Every write checks its own condition first, because it may share its
-// transaction with others.
+// A store on an engine that speaks SQL. What is asked of it becomes transactions that are values (see tx); the engine runs
+// them. Every write checks its own condition first, because it may share its transaction with others.
 
 import type { Probe, WritePoint } from '../runtime.ts'
 import { assert, Fault, isFault, messageOf } from '../core/fault.ts'
-import type { Event } from '../core/event.ts'
 import type { Kin } from '../core/kin.ts'
 import type { Label } from '../core/label.ts'
 import { fold } from '../core/fold.ts'
 import { emptyTask, type Task } from '../core/task.ts'
-import { insertRow, updateRow, wakeKin, writeAnew, writeEvents, writeJob, writeJobAnew, writeTree } from './derived.ts'
+import { askFirst, asksNothing, assume, insertLog, type Made } from './commit.ts'
+import { writeAnew, writeJobAnew } from './derived.ts'
 import type { Engine, WriteOptions } from './engine.ts'
-import { kinOf, kinRefuses } from './family.ts'
-import { gatesRefusal, holdGates, wakeWaiting } from './gates.ts'
-import { genesis, read, seal, unseal, verifyChain, type Place, type Proof, type Sealed } from './log.ts'
+import { kinOf } from './family.ts'
+import { genesis, read, seal, unseal, verifyChain, type Place, type Proof } from './log.ts'
 import { inMemory, openAll } from './payloads.ts'
+import { claim, nextDue, renew } from './queue.ts'
 import { nextCheckpoint, type Checkpoint, type HeldHead, type Signer, type TaskHead } from './register.ts'
 import { taskRow } from './rows.ts'
 import { randomSalts } from './salt.ts'
@@ -67,9 +66,6 @@ export interface SqlOptions {
 /** How many payloads are remembered as stored. */
 const recentMax = 4_096
 const forgottenMs = 86_400_000
-
-/** Whatever became of what a commit was decided on. */
-type Refused = Exclude<Committed, { readonly ok: true }>
 
 /** A store on an engine. */
 export class SqlStore implements Store {
@@ -472,159 +468,6 @@ export class SqlStore implements Store {
   #closedFault(): Fault {
     return new Fault('STORE_CLOSED', `The store ${this.#address} is closed.`, 'Open it again.')
   }
-}
-
-// ---- One commit ----------------------------------------------------------------------------------------------------
-
-/** A commit in its final form. */
-interface Made {
-  readonly commit: Commit
-  readonly sealed: Sealed
-  readonly row: TaskRow
-  readonly begun: readonly { readonly task: Task; readonly events: readonly Event[]; readonly sealed: Sealed }[]
-}
-
-/** What came of a commit, and who of the family is called up by it. */
-interface Done {
-  readonly result: Committed
-  readonly woken: ReadonlySet<string>
-}
-
-const nobody: ReadonlySet<string> = new Set()
-
-/** Writes a commit if everything that it was decided on holds still. */
-function* askFirst(made: Made): Tx<Done> {
-  const { commit, sealed } = made
-  const refused = yield* refusal(commit)
-  if (refused) return { result: refused, woken: nobody }
-  return { result: { ok: true, head: sealed.head }, woken: yield* writeCommit(made) }
-}
-
-function* refusal(commit: Commit): Tx<Refused | undefined> {
-  const { task, head, lease, schedule } = commit
-  // What many tasks share before what is one task's own: whoever holds it calls up others, whose jobs must then be free or
-  // with somebody who waits for nothing.
-  if (task.tree) yield* run('holdTree', task.tree.root)
-  yield* holdGates(commit)
-  yield* run('holdJob', task.id)
-  const row = yield* one<Head & { lease: string | null }>('holdHead', task.id)
-  if (row && lease !== undefined && row.lease !== lease) return { ok: false, reason: 'lease-lost' }
-  if (row ? row.seq !== head.seq || row.hash !== head.hash : head.seq !== 0) return { ok: false, reason: 'conflict' }
-  const full = yield* gatesRefusal(commit)
-  if (full) return { ok: false, reason: 'gates', full }
-  if (task.tree && (yield* kinRefuses(commit))) return { ok: false, reason: 'kin' }
-  if (schedule && !(yield* changeSchedule(schedule))) return { ok: false, reason: 'conflict' }
-  return undefined
-}
-
-/** Does nothing that the commit writes depend on what others have written, but its head, its lease and open gates? */
-function asksNothing({ task, events, children = [], gates, schedule }: Commit): boolean {
-  return (
-    !task.tree &&
-    !schedule &&
-    children.length === 0 &&
-    (gates?.takes.length ?? 0) === 0 &&
-    events.every(({ type }) => !asking.has(type))
-  )
-}
-
-const asking: ReadonlySet<Event['type']> = new Set([
-  'breaker.changed',
-  'step.queued',
-  'slot.taken',
-  'slot.freed',
-  'payload.erased',
-])
-
-function* assume(made: Made): Tx<Done> {
-  const { task, lease, gates } = made.commit
-  const admits = JSON.stringify([...(gates?.admits ?? [])])
-  yield* run('assume', task.id, lease ?? null, admits, gates?.nowMs ?? 0)
-  return { result: { ok: true, head: made.sealed.head }, woken: yield* writeCommit(made) }
-}
-
-function* writeCommit({ commit, sealed, row, begun }: Made): Tx<ReadonlySet<string>> {
-  const { task, head, events } = commit
-  yield* insertLog(task.id, sealed)
-  // The database allows it only when what says so is written.
-  for (const { type, data } of events)
-    if (type === 'payload.erased') yield* run('erasePayload', task.id, data.seq, data.hash)
-  if (head.seq === 0) yield* insertRow(row)
-  else yield* updateRow(row, head)
-  yield* writeEvents(task, events, sealed.events)
-  const frees = yield* writeTree(task)
-  for (const child of begun) yield* begin(child)
-  yield* writeJob(task, commit)
-  if (commit.progress) yield* run('progress', task.id)
-  yield* wakeWaiting(events)
-  return yield* wakeKin(task, events, frees)
-}
-
-/** A child begins, in the transaction in which its parent says so. */
-function* begin({ task, events, sealed }: Made['begun'][number]): Tx<void> {
-  yield* insertLog(task.id, sealed)
-  yield* writeAnew(taskRow(task, sealed.head), task, events, sealed.events)
-  yield* writeJob(task, {})
-}
-
-function* insertLog(
-  taskId: string,
-  { events, payloads }: { readonly events: readonly SealedEvent[]; readonly payloads: readonly StoredPayload[] },
-): Tx<void> {
-  for (const { seq, hash, salt, body } of payloads) yield* run('insertPayload', taskId, seq, hash, salt, body)
-  for (const { seq, at, type, data, costMicros, prevHash, hash } of events) {
-    yield* run('insertEvent', taskId, seq, at, type, data, costMicros, prevHash, hash)
-  }
-}
-
-// ---- The queue -----------------------------------------------------------------------------------------------------
-
-function* claim(request: ClaimRequest): Tx<Claim[]> {
-  const { definitions, nowMs, taskId, except = [], limit, worker, lease, leaseMs, delivered = {} } = request
-  const { min = 0, max = noLimit } = delivered
-  const claims: Claim[] = []
-  const not = JSON.stringify(except)
-  for (const definition of definitions) {
-    const room = limit - claims.length
-    if (room <= 0) break
-    const due =
-      taskId === undefined
-        ? all<Omit<Claim, 'lease'>>('due', definition, nowMs, not, room, min, max)
-        : all<Omit<Claim, 'lease'>>('dueOfTask', definition, nowMs, taskId, not, room)
-    for (const row of yield* due) claims.push({ ...row, lease })
-  }
-  if (claims.length > 0)
-    yield* run('lease', nowMs + leaseMs, worker, lease, JSON.stringify(claims.map((claimed) => claimed.taskId)))
-  return claims
-}
-
-function* nextDue(
-  definitions: readonly string[],
-  taskId: string | undefined,
-  except: string,
-  { min = 0, max = noLimit }: NonNullable<ClaimRequest['delivered']>,
-): Tx<number | null> {
-  let next: number | null = null
-  for (const definition of definitions) {
-    const row: { due: number | null } | undefined =
-      taskId === undefined
-        ? yield* one('nextDue', definition, except, min, max)
-        : yield* one('nextDueOfTask', definition, except, taskId)
-    const due = row?.due ?? null
-    if (due !== null && (next === null || due < next)) next = due
-  }
-  return next
-}
-
-function* renew(leases: readonly Renewal[], untilMs: number): Tx<Renewed[]> {
-  type Held = Head & { taskId: string; lease: string | null; news: number }
-  const taskIds = JSON.stringify(leases.map(({ taskId }) => taskId))
-  yield* run('renew', untilMs, taskIds, JSON.stringify([...new Set(leases.map(({ lease }) => lease))]))
-  const found = new Map((yield* all<Held>('held', taskIds)).map((row) => [row.taskId, row]))
-  return leases.map(({ taskId, lease }) => {
-    const { seq = 0, news = 0, lease: its } = found.get(taskId) ?? {}
-    return { taskId, held: its === lease, seq, news }
-  })
 }
 
 // ---- The log -------------------------------------------------------------------------------------------------------
