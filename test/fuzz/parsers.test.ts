@@ -562,9 +562,19 @@ describe('what is kept elsewhere', () => {
       await box.show(taskId)
       await box.verify(taskId)
     },
-    [{ data: 'null' }, { data: '[]' }, { type: 'constructor' }, { type: '__proto__' }, { data: nested(9_000) }].map(
-      (spoiled) => forged(ended[0]!, (events) => Object.assign(events[1]!, spoiled)),
-    ),
+    [
+      ...[
+        { data: 'null' },
+        { data: '[]' },
+        { type: 'constructor' },
+        { type: '__proto__' },
+        { data: nested(9_000) },
+      ].map((spoiled) => forged(ended[0]!, (events) => void Object.assign(events[1]!, spoiled))),
+      // A number that would come back from a row as none.
+      forged(ended[0]!, (events) => {
+        for (const event of events) event.data = event.data.replace('"version":1', '"version":9007199254740993')
+      }),
+    ],
   )
 
   const anchor = JSON.stringify({
