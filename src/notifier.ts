@@ -36,7 +36,7 @@ const atOnce = 8
 export function proveWebhook({ url, secret }: Webhook): void {
   const invalid = (problem: string, cure: string): Fault =>
     new Fault('CONFIG_INVALID', `The webhook: ${problem}.`, cure)
-  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
+  if (typeof url !== 'string' || !URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
     throw invalid(`${quoted(url)} is not an address of the web`, 'Use https://….')
   }
   if (typeof secret !== 'string' || secret.length < 24) {

@@ -106,7 +106,7 @@ export const wildJson: fc.Arbitrary<unknown> = fc.oneof(
   {
     weight: 1,
     arbitrary: fc
-      .tuple(fc.constantFrom(10, 400, 600, 1_500, 4_000), fc.boolean())
+      .tuple(fc.constantFrom(10, 400, 1_000, 1_500, 4_000), fc.boolean())
       .map(([levels, list]) => deep(levels, list)),
   },
 )

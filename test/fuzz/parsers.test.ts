@@ -25,7 +25,7 @@ import { defineContext } from '../../src/core/context.ts'
 import { toMs, type Duration } from '../../src/core/duration.ts'
 import { hostProblem, judgeAddress } from '../../src/core/egress.ts'
 import { isFault } from '../../src/core/fault.ts'
-import { toJson } from '../../src/core/json.ts'
+import { head, toJson } from '../../src/core/json.ts'
 import { handlesIn } from '../../src/core/known-secrets.ts'
 import { cleanLinks, isAddress, linksIn } from '../../src/core/link.ts'
 import { compile } from '../../src/core/machine.ts'
@@ -107,13 +107,26 @@ function feed<T>(
       counts.slowestMs = Math.max(counts.slowestMs, ms)
       if (ms > slowMs) throw new Error(`it takes ${ms.toFixed(0)} ms to read`)
     })
-    await fc.assert(property, { numRuns: runs, examples: examples.map((example): [T] => [example]) })
+    const check = await fc.check(property, { numRuns: runs, examples: examples.map((example): [T] => [example]) })
+    if (check.failed) {
+      const where = `seed ${check.seed}, path ${check.counterexamplePath}`
+      throw new Error(`${where}: ${shown(check.counterexample)}`, { cause: check.errorInstance })
+    }
     // Nothing of it has become part of every object.
     expect(Object.keys(Object.prototype)).toEqual([])
     // What is right is read.
     if (!readsNothing.has(name)) expect(counts.read).toBeGreaterThan(0)
     expect(Object.getOwnPropertyNames(Object.prototype).length).toBe(builtIn)
   })
+}
+
+/** An input, as far as it can be shown. */
+function shown(input: unknown): string {
+  try {
+    return head(fc.stringify(input), 2_000)
+  } catch {
+    return 'an input too deep to be shown'
+  }
 }
 
 const readsNothing = new Set(['an address of a store that is neither SQLite nor PostgreSQL'])
