@@ -3,6 +3,7 @@
 
 import { Cron } from 'croner'
 import { Fault, messageOf } from './core/fault.ts'
+import { quoted } from './core/json.ts'
 
 /** When something comes round. */
 export interface Recurrence {
@@ -18,14 +19,14 @@ function read({ cron, timezone }: Recurrence): Cron {
   if (!isTimezone(timezone)) {
     throw new Fault(
       'SCHEDULE_INVALID',
-      `${JSON.stringify(timezone)} is not a timezone.`,
+      `${quoted(timezone)} is not a timezone.`,
       'Use a name of the IANA list, such as UTC or Europe/Berlin.',
     )
   }
   const invalid = (problem: string): Fault =>
     new Fault(
       'SCHEDULE_INVALID',
-      `${JSON.stringify(cron)} is not a cron expression: ${problem}.`,
+      `${quoted(cron)} is not a cron expression: ${problem}.`,
       "Write minute, hour, day, month and weekday, such as '0 8 * * 1-5'; with seconds, six fields.",
     )
   if (typeof cron !== 'string') throw invalid('it is no text')

@@ -5,7 +5,7 @@
 import { createHmac } from 'node:crypto'
 import { Alarm } from './alarm.ts'
 import { Fault, messageOf } from './core/fault.ts'
-import { head } from './core/json.ts'
+import { head, quoted } from './core/json.ts'
 import type { Failure } from './core/model.ts'
 import { told, type Delivery } from './core/notice.ts'
 import { decideOn, loadTask, type Desk } from './door.ts'
@@ -36,8 +36,8 @@ const atOnce = 8
 export function proveWebhook({ url, secret }: Webhook): void {
   const invalid = (problem: string, cure: string): Fault =>
     new Fault('CONFIG_INVALID', `The webhook: ${problem}.`, cure)
-  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
-    throw invalid(`${JSON.stringify(url)} is not an address of the web`, 'Use https://….')
+  if (typeof url !== 'string' || !URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
+    throw invalid(`${quoted(url)} is not an address of the web`, 'Use https://….')
   }
   if (typeof secret !== 'string' || secret.length < 24) {
     throw invalid('its secret is too short to sign with', 'Use at least 24 characters that nobody can guess.')

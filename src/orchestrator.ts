@@ -9,12 +9,12 @@ import type { ContextShape, InputOf } from './core/context.ts'
 import { start } from './core/start.ts'
 import type { Draft, Terms } from './core/draft.ts'
 import { erase, isErased } from './core/erasure.ts'
-import { Fault, isFault } from './core/fault.ts'
+import { Fault, isFault, messageOf } from './core/fault.ts'
 import type { Effect } from './core/effect.ts'
 import { checkpointOf, pastAt, type Plan } from './core/past.ts'
 import { rollbackTo } from './core/rollback.ts'
 import { taskOf } from './core/item.ts'
-import { toJson, type JsonObject } from './core/json.ts'
+import { isObject, quoted, toJson, type JsonObject } from './core/json.ts'
 import type { DeclaredLabel } from './core/label.ts'
 import type { Limits } from './core/limits.ts'
 import { isScheduleName, occurrenceId, overlaps, type Overlap } from './core/schedule.ts'
@@ -32,9 +32,9 @@ import { systemRuntime, type Runtime, type WritePoint } from './runtime.ts'
 import { Scheduler } from './scheduler.ts'
 import { cleanError, Secrets, type Redaction, type SecretTable } from './secrets.ts'
 import { erasable } from './store/erasable.ts'
-import { readExport, writeExport } from './store/export.ts'
+import { exportInvalid, readExport, writeExport } from './store/export.ts'
 import { keysOf, signerOf } from './store/key.ts'
-import { canonical, genesis } from './store/log.ts'
+import { canonical, dataOf, genesis } from './store/log.ts'
 import { openStore } from './store/open.ts'
 import { gatesOf } from './store/rows.ts'
 import {
@@ -47,6 +47,7 @@ import {
   type TaskFilter,
   type TaskRow,
   type Verification,
+  type WholeTask,
   type WorkerRow,
 } from './store/store.ts'
 import { branchOf, isAtRest, viewOf, type TaskView } from './view.ts'
@@ -511,25 +512,17 @@ export class Orchestrator {
       if (!isScheduleName(name)) {
         throw new Fault(
           'SCHEDULE_INVALID',
-          `${JSON.stringify(name)} cannot be a schedule's name.`,
+          `${quoted(name)} cannot be a schedule's name.`,
           'Use 1 to 100 letters, digits, ".", ":", "_" or "-".',
         )
       }
       if (!overlaps.includes(overlap)) {
-        throw new Fault(
-          'SCHEDULE_INVALID',
-          `There is no overlap ${JSON.stringify(overlap)}.`,
-          `Use ${overlaps.join(', ')}.`,
-        )
+        throw new Fault('SCHEDULE_INVALID', `There is no overlap ${quoted(overlap)}.`, `Use ${overlaps.join(', ')}.`)
       }
       const nowMs = this.#runtime.now()
       const [nextAtMs] = occurrencesAfter({ cron, timezone }, nowMs, 1)
       if (nextAtMs === undefined) {
-        throw new Fault(
-          'SCHEDULE_INVALID',
-          `${JSON.stringify(cron)} never comes round.`,
-          'Check the day and the month.',
-        )
+        throw new Fault('SCHEDULE_INVALID', `${quoted(cron)} never comes round.`, 'Check the day and the month.')
       }
       const { text, value } = this.#terms.redact
       const read = toJson(given.input ?? {})
@@ -676,16 +669,26 @@ export class Orchestrator {
         'It would go on in two places. Wait until it has ended, or cancel it, and take it out again.',
       )
     }
-    const [first] = events
-    const { parent } = JSON.parse(first?.data ?? '{}') as { parent?: { task: string } }
-    if (parent && (await this.store.task(parent.task))) {
-      const what = `Task ${taskId} is a child of ${parent.task}, which is here, and not the one that it began.`
+    const { parent } = dataOf(events[0]!)
+    const parentId = isObject(parent) ? String(parent['task']) : undefined
+    if (parentId !== undefined && (await this.store.task(parentId))) {
+      const what = `Task ${taskId} is a child of ${parentId}, which is here, and not the one that it began.`
       throw new Fault('TASK_EXISTS', what, 'Take it into a store of its own.')
     }
-    if (!(await this.store.takeIn([whole]))) {
+    if (!(await this.#takeIn(whole))) {
       throw new Fault('TASK_EXISTS', `There is a task ${taskId} here already.`, `Look at it: signalbox show ${taskId}.`)
     }
     return this.#row(taskId)
+  }
+
+  /** A chain can be whole and tell what no engine has written: then no rows follow from it, and nothing is written. */
+  async #takeIn(whole: WholeTask): Promise<boolean> {
+    try {
+      return await this.store.takeIn([whole])
+    } catch (thrown) {
+      if (isFault(thrown)) throw thrown
+      throw exportInvalid(`its events tell of no task (${messageOf(thrown)})`)
+    }
   }
 
   /**

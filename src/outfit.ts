@@ -5,6 +5,7 @@ import type { Agent } from './core/agent.ts'
 import { compileChecked } from './core/check.ts'
 import { noTerms, type Terms } from './core/draft.ts'
 import { Fault } from './core/fault.ts'
+import { isObject, quoted } from './core/json.ts'
 import { childrenIn, describe, familyOf, type Machine } from './core/machine.ts'
 import type { Model } from './core/model.ts'
 import { textOf } from './core/pin.ts'
@@ -109,7 +110,7 @@ function machinesIn(machines: Outfit['machines'], queues: readonly string[] | un
   }
   const unknown = queues.find((queue) => !known.has(queue))
   if (unknown !== undefined) {
-    const what = `No agent's tasks wait in the queue ${JSON.stringify(unknown)}.`
+    const what = `No agent's tasks wait in the queue ${quoted(unknown)}.`
     throw new Fault('CONFIG_INVALID', what, `Known queues: ${[...known].join(', ') || 'none'}.`)
   }
   return new Map(all.filter(([, { agent }]) => queues.includes(queueOf(agent))))
@@ -131,8 +132,11 @@ async function resolveModels(
 
 /** The orchestrator's rules. Their text tells one policy from another: what it calls elsewhere is not seen. */
 function policyOf(rules: readonly Rule[]): Terms['policy'] {
-  const unfit = rules.find(({ name, judge }) => typeof name !== 'string' || name === '' || typeof judge !== 'function')
-  if (unfit) throw new Fault('CONFIG_INVALID', 'A rule of the policy has no name or no judge.', 'Give it both.')
+  const isRule = (rule: unknown): boolean =>
+    isObject(rule) && typeof rule['name'] === 'string' && rule['name'] !== '' && typeof rule['judge'] === 'function'
+  if (!Array.isArray(rules) || !rules.every(isRule)) {
+    throw new Fault('CONFIG_INVALID', 'A rule of the policy has no name or no judge.', 'Give it both, in a list.')
+  }
   return { rules, version: sha256(canonical(rules.map(({ name, judge }) => [name, String(judge)]))) }
 }
 
@@ -197,7 +201,7 @@ export function provePrices(machine: Machine, costMicros: number | null, terms: 
     throw new Fault(
       'PRICE_UNKNOWN',
       `The agent ${machine.name} has a ceiling on money, and its model ${unknown} has no price.`,
-      `Give it one: prices: { ${JSON.stringify(unknown)}: { inputUsdPerMillion: …, outputUsdPerMillion: … } }.`,
+      `Give it one: prices: { ${quoted(unknown)}: { inputUsdPerMillion: …, outputUsdPerMillion: … } }.`,
     )
   }
 }

@@ -8,7 +8,7 @@ import { head, toJson, type Json, type JsonObject } from './core/json.ts'
 import { defaults } from './core/limits.ts'
 import type { Terms } from './core/draft.ts'
 import type { Machine, MachineTool, Node } from './core/machine.ts'
-import type { Failure, Model, Offer } from './core/model.ts'
+import type { Answer, Failure, Model, Offer } from './core/model.ts'
 import { readOn } from './core/read-on.ts'
 import type { Redactor } from './core/redact.ts'
 import type { PerformedStep, Task, Visit } from './core/task.ts'
@@ -119,7 +119,13 @@ async function askModel(
   const offers = request.offers.map((offer) => clean(offer, ports.terms.redact))
   const reply = await ports.model(step.model).call({ ...request, offers }, signal)
   if (!reply.ok) return failed(reply.failure)
-  return { kind: 'model', answer: reply.answer }
+  // A model may be anyone's.
+  const content = toJson(reply.answer.content)
+  if (content.ok && Array.isArray(content.value)) {
+    return { kind: 'model', answer: { ...reply.answer, content: content.value as Answer['content'] } }
+  }
+  const problem = content.ok ? 'it is no list of parts' : content.problem
+  return failed({ class: 'malformed', message: `The model answered with something that cannot be read: ${problem}.` })
 }
 
 async function callTool(

@@ -3,7 +3,7 @@
 // began is known to the redactor, so a value that was changed does not slip into the log afterwards.
 
 import { Fault } from './core/fault.ts'
-import type { Json } from './core/json.ts'
+import { isObject, type Json } from './core/json.ts'
 import { handle, secretProblem } from './core/known-secrets.ts'
 import { redactor, type Redactor } from './core/redact.ts'
 
@@ -33,7 +33,10 @@ export function knownValues(sources: SecretTable): Record<string, string> {
 function readSource(source: SecretSource): string | undefined {
   if (typeof source !== 'function') return source
   try {
-    return source()
+    const value: unknown = source()
+    // It cannot be waited for, and is no value; what becomes of it is nobody's.
+    if (value instanceof Promise) value.catch(() => undefined)
+    return value as string | undefined
   } catch {
     // What it threw may hold what must not be told.
     return undefined
@@ -54,13 +57,12 @@ export class Secrets {
   }
 
   /** `hidden` is taken out, and given to nobody. Throws CONFIG_INVALID, naming the secret and never its value. */
-  constructor(
-    sources: SecretTable = {},
-    { patterns = [] }: Redaction = {},
-    hidden: Readonly<Record<string, string>> = {},
-  ) {
+  constructor(sources: SecretTable = {}, redaction: Redaction = {}, hidden: Readonly<Record<string, string>> = {}) {
+    for (const [name, given] of Object.entries({ secrets: sources, redact: redaction })) {
+      if (!isObject(given)) throw new Fault('CONFIG_INVALID', `${name} is not an object.`, `Write ${name}: { … }.`)
+    }
     this.#sources = sources
-    this.#patterns = patterns
+    this.#patterns = redaction.patterns ?? []
     for (const name of Object.keys(sources)) {
       const value = readSource(this.#sources[name])
       const problem = secretProblem(name, value)

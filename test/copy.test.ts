@@ -168,8 +168,8 @@ const hostile: readonly Json[] = [
   ) as Json,
 ]
 
-/** Deeper than what compares or checks values one inside the other can go. */
-const deep = JSON.parse(`${'['.repeat(1_500)}"deep"${']'.repeat(1_500)}`) as Json
+/** As deep as what is handed over may be, with what is around it. */
+const deep = JSON.parse(`${'['.repeat(1_000)}"deep"${']'.repeat(1_000)}`) as Json
 
 /** Tasks of every kind, some erased; what was signed of them; schedules, one of them removed, one moved on. */
 async function fill(address: string, anchors: string, key: string): Promise<void> {

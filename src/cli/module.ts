@@ -74,7 +74,8 @@ export async function loadModule(file: string): Promise<Loaded> {
   return { ...loaded, agents }
 }
 
-function readConfig(file: string, value: unknown): Loaded {
+/** Reads what a module exports as default. Throws CONFIG_INVALID. */
+export function readConfig(file: string, value: unknown): Loaded {
   if (value === undefined || isAgent(value)) return { agents: [], config: {}, store: undefined }
   const invalid = (problem: string): Fault => {
     return new Fault(

@@ -13,7 +13,7 @@ export function ask<T>(work: Draft, what: EventData['function.failed']['what'], 
   try {
     return call()
   } catch (thrown) {
-    emit(work, 'function.failed', { what, class: 'error', message: messageOf(thrown) })
+    emit(work, 'function.failed', { what, class: 'error', message: messageOf(thrown).toWellFormed() })
     return undefined
   }
 }

@@ -6,7 +6,7 @@ import type { Escalation } from './approval.ts'
 import { durationProblem, toMs, type Duration } from './duration.ts'
 import { hostProblem } from './egress.ts'
 import { checkFields } from './field.ts'
-import { isObject, type JsonObject } from './json.ts'
+import { isObject, quoted, type JsonObject } from './json.ts'
 import { nameProblem } from './known-secrets.ts'
 import { labelValues } from './label.ts'
 import { defaults, isCeiling } from './limits.ts'
@@ -26,7 +26,7 @@ export function checkLabel(declared: object, place: string, report: Report): voi
   for (const [field, values] of Object.entries(labelValues)) {
     const value: unknown = (declared as Record<string, unknown>)[field]
     if (value === undefined || (values as readonly unknown[]).includes(value)) continue
-    const problem = `There is no ${field} ${JSON.stringify(value)}.`
+    const problem = `There is no ${field} ${quoted(value)}.`
     report('LABEL_INVALID', `${place}.${field}`, problem, `Use ${values.join(' or ')}.`)
   }
 }
@@ -40,7 +40,7 @@ export function checkKeyBoundary(key: object, place: string, report: Report): vo
 
 function checkFlag(value: unknown, place: string, report: Report): void {
   if (value === undefined || typeof value === 'boolean') return
-  report('LABEL_INVALID', place, `${JSON.stringify(value)} is neither true nor false.`, 'Use true or false.')
+  report('LABEL_INVALID', place, `${quoted(value)} is neither true nor false.`, 'Use true or false.')
 }
 
 // ---- Tools ---------------------------------------------------------------------------------------------------------
@@ -49,19 +49,14 @@ function checkFlag(value: unknown, place: string, report: Report): void {
 export function checkToolBoundary(agent: Agent, tool: Tool, place: string, report: Report): void {
   checkLabel(tool, place, report)
   if (tool.origin !== undefined && tool.origin !== 'own' && tool.origin !== 'outside') {
-    report(
-      'TOOL_INVALID',
-      `${place}.origin`,
-      `There is no origin ${JSON.stringify(tool.origin)}.`,
-      'Use own or outside.',
-    )
+    report('TOOL_INVALID', `${place}.origin`, `There is no origin ${quoted(tool.origin)}.`, 'Use own or outside.')
   }
   checkSinks(agent, tool, place, report)
   checkEgress(tool.egress, `${place}.egress`, report)
   checkSecrets(tool.secrets, `${place}.secrets`, report)
   checkApproval(tool.approval, `${place}.approval`, report)
   if (tool.pin !== undefined && !isText(tool.pin)) {
-    report('TOOL_INVALID', `${place}.pin`, `${JSON.stringify(tool.pin)} is not a pin.`, 'Give what pinOf answers.')
+    report('TOOL_INVALID', `${place}.pin`, `${quoted(tool.pin)} is not a pin.`, 'Give what pinOf answers.')
   }
   for (const field of ['reconcile', 'undo', 'current'] as const) {
     if (tool[field] === undefined || typeof tool[field] === 'function') continue
@@ -100,7 +95,7 @@ function checkSink({ context }: Agent, sink: unknown, place: string, report: Rep
   if (!Object.hasOwn(context.keys, sink['in']) || key === undefined) {
     const known = Object.keys(context.keys).join(', ')
     report('KEY_UNKNOWN', `${place}.in`, `The context has no key ${sink['in']}.`, `Its keys are: ${known}.`)
-  } else if (!isSchema(key) && key.trust === 'untrusted') {
+  } else if (!isSchema(key) && isObject(key) && key['trust'] === 'untrusted') {
     const problem = `The key ${sink['in']} is untrusted, so nothing in it allows anything.`
     report('SINK_INVALID', `${place}.in`, problem, 'Name a key that only trusted words are written to.')
   }
@@ -133,10 +128,10 @@ function checkEgress(egress: unknown, place: string, report: Report): void {
     return
   }
   for (const host of egress) {
-    const problem = hostProblem(String(host))
+    const problem = isText(host) ? hostProblem(host) : 'it is not a text'
     if (problem === undefined) continue
     const cure = 'Write api.example.com, or *.example.com: no scheme, port or path.'
-    report('EGRESS_INVALID', place, `${JSON.stringify(host)}: ${problem}.`, cure)
+    report('EGRESS_INVALID', place, `${quoted(host)}: ${problem}.`, cure)
   }
 }
 
@@ -147,8 +142,8 @@ function checkSecrets(secrets: unknown, place: string, report: Report): void {
     return
   }
   for (const name of secrets) {
-    const problem = nameProblem(String(name))
-    if (problem !== undefined) report('NAME_INVALID', place, `${JSON.stringify(name)}: ${problem}.`, 'Rename it.')
+    const problem = isText(name) ? nameProblem(name) : 'it is not a text'
+    if (problem !== undefined) report('NAME_INVALID', place, `${quoted(name)}: ${problem}.`, 'Rename it.')
   }
 }
 
@@ -157,7 +152,7 @@ function checkSecrets(secrets: unknown, place: string, report: Report): void {
 function checkApproval(approval: unknown, place: string, report: Report): void {
   if (approval === undefined || approval === 'always') return
   if (!isObject(approval)) {
-    const problem = `${JSON.stringify(approval)} is not an approval.`
+    const problem = `${quoted(approval)} is not an approval.`
     report('APPROVAL_INVALID', place, problem, "Write 'always', or { by: ['ana'], quorum: 1, expires: '1h' }.")
     return
   }
@@ -166,7 +161,7 @@ function checkApproval(approval: unknown, place: string, report: Report): void {
   const say = (field: string, problem: string, cure: string): void =>
     report('APPROVAL_INVALID', `${place}.${field}`, problem, cure)
   if (when !== undefined && when !== 'always' && when !== 'asked') {
-    say('when', `There is no ${JSON.stringify(when)}.`, 'Use always or asked.')
+    say('when', `There is no ${quoted(when)}.`, 'Use always or asked.')
   }
   const people = Array.isArray(by) && by.length > 0 && by.every(isText) && new Set(by).size === by.length
   if (by !== undefined && !people) {
@@ -175,7 +170,7 @@ function checkApproval(approval: unknown, place: string, report: Report): void {
   const most = people ? by.length : Infinity
   if (quorum !== undefined && (!isCeiling(quorum) || quorum > most)) {
     const cure = `Use a whole number from 1${people ? ` to ${most}, as many as may decide` : ''}.`
-    say('quorum', `${JSON.stringify(quorum)} of them can never agree.`, cure)
+    say('quorum', `${quoted(quorum)} of them can never agree.`, cure)
   }
   if (assignee !== undefined && !isText(assignee)) say('assignee', 'It names nobody.', 'Name a person.')
   const expiry = expires === undefined ? undefined : durationProblem(expires as Duration)
@@ -242,7 +237,7 @@ function checkFailureRoute({ states }: Agent, route: unknown, place: string, rep
   }
   if (typeof route === 'string' && Object.hasOwn(states, route)) return
   const cure = `Use rollback, escalate, or one of: ${Object.keys(states).join(', ')}.`
-  report('TARGET_UNKNOWN', place, `There is no state ${JSON.stringify(route)}.`, cure)
+  report('TARGET_UNKNOWN', place, `There is no state ${quoted(route)}.`, cure)
 }
 
 /** Reports what is wrong with the boundaries of an agent as a whole. */
@@ -258,7 +253,7 @@ export function checkAgentBoundary(agent: Agent, report: Report): void {
     const place = `.states.${name}.checkpoint`
     if (typeof checkpoint !== 'string' || !isNamed(checkpoint)) {
       const cure = 'Use 1 to 64 letters, digits, ".", "_" or "-", a letter or "_" first.'
-      report('NAME_INVALID', place, `${JSON.stringify(checkpoint)} cannot be a checkpoint's name.`, cure)
+      report('NAME_INVALID', place, `${quoted(checkpoint)} cannot be a checkpoint's name.`, cure)
     } else if (checkpoints.has(checkpoint)) {
       const problem = `Two states are the checkpoint ${checkpoint}.`
       report('NAME_TWICE', place, problem, 'Rename one; a rollback could not tell them apart.')
@@ -269,7 +264,7 @@ export function checkAgentBoundary(agent: Agent, report: Report): void {
 function checkCancel({ onCancel, states }: Agent, report: Report): void {
   if (onCancel === undefined || onCancel === 'leave') return
   if (onCancel !== 'undo') {
-    report('TARGET_UNKNOWN', '.onCancel', `There is no onCancel ${JSON.stringify(onCancel)}.`, 'Use leave or undo.')
+    report('TARGET_UNKNOWN', '.onCancel', `There is no onCancel ${quoted(onCancel)}.`, 'Use leave or undo.')
     return
   }
   const tools = Object.values(states).flatMap(({ model, tool, ...state }) => {

@@ -7,7 +7,7 @@ import { durationProblem, type Duration } from './duration.ts'
 import { Fault, isFault, messageOf } from './fault.ts'
 import { checkFields } from './field.ts'
 import { defaults, isCeiling, limitProblems } from './limits.ts'
-import { isObject } from './json.ts'
+import { isObject, quoted } from './json.ts'
 import { isUnbounded, loopsOf } from './loop.ts'
 import { merges } from './context.ts'
 import type { Known } from './load.ts'
@@ -28,6 +28,7 @@ import { isQueueName, queueOf } from './queue.ts'
 import { readOn } from './read-on.ts'
 import { quotaProblem } from './quota.ts'
 import { isSchema, toJsonSchema, validate } from './schema.ts'
+import { checkShape } from './shape.ts'
 import { estimateTokens, offerTokens } from './tokens.ts'
 import { checkAgentState, checkChildEnds, checkParallel } from './team.ts'
 import type { Tool } from './tool.ts'
@@ -59,6 +60,11 @@ export function examine(agent: Agent<any, any>, known?: Known, windows: Windows 
   return { problems, proof: proof && { looked: proof.looked, exact: proof.exact }, worst }
 }
 
+/** What the places of an agent begin with: its name, where it has one. */
+function rootOf({ name }: Agent): string {
+  return typeof name === 'string' && name !== '' ? name : 'agent'
+}
+
 interface Found {
   readonly problems: readonly Problem[]
   readonly machine?: Machine
@@ -67,10 +73,11 @@ interface Found {
 
 function find(agent: Agent, windows: Windows): Found {
   const problems: Problem[] = []
-  const root = typeof agent.name === 'string' && agent.name !== '' ? agent.name : 'agent'
+  const root = rootOf(agent)
   const report: Report = (code, place, problem, cure) => {
     problems.push({ severity: severityOf(code), code, place: `${root}${place}`, problem, cure })
   }
+  if (!checkShape(agent, report)) return { problems }
   checkHead(agent, report)
   checkContext(agent, report)
   for (const [name, state] of Object.entries(agent.states)) checkState(agent, name, state, report)
@@ -107,7 +114,7 @@ export function compileChecked(agent: Agent): Machine {
   const list = errors.map(({ code, place, problem, cure }) => `\n  ${code} ${place}: ${problem} ${cure}`).join('')
   throw new Fault(
     'AGENT_UNSOUND',
-    `The agent ${agent.name} has ${errors.length} error${errors.length === 1 ? '' : 's'}:${list}\n`,
+    `The agent ${rootOf(agent)} has ${errors.length} error${errors.length === 1 ? '' : 's'}:${list}\n`,
     'Mend them; `signalbox check FILE` finds the same.',
     { data: { errors } },
   )
@@ -124,7 +131,7 @@ function checkHead(agent: Agent, report: Report): void {
     report(
       'NAME_INVALID',
       '.name',
-      `${JSON.stringify(agent.name)} cannot be an agent's name.`,
+      `${quoted(agent.name)} cannot be an agent's name.`,
       'Use 1 to 64 letters, digits, ".", "_" or "-", a letter first.',
     )
   }
@@ -132,7 +139,7 @@ function checkHead(agent: Agent, report: Report): void {
     report('NAME_INVALID', '.version', 'The version is missing.', "Give it one, such as '1'.")
   }
   if (!isQueueName(queueOf(agent))) {
-    const problem = `${JSON.stringify(agent.queue)} cannot be a queue's name.`
+    const problem = `${quoted(agent.queue)} cannot be a queue's name.`
     report('NAME_INVALID', '.queue', problem, 'Use 1 to 64 letters, digits, ".", "_" or "-".')
   }
   const states = Object.entries(agent.states)
@@ -176,7 +183,7 @@ function checkSignals(signals: unknown, report: Report): void {
   for (const [name, schema] of Object.entries(signals)) {
     const place = `.signals.${name}`
     if (!isCallName(name)) {
-      const problem = `${JSON.stringify(name)} cannot be a signal's name.`
+      const problem = `${quoted(name)} cannot be a signal's name.`
       report('NAME_INVALID', place, problem, 'Use 1 to 64 letters, digits, "_" or "-", a letter first.')
     }
     checkSchema(schema, place, report)
@@ -187,7 +194,7 @@ function checkSignals(signals: unknown, report: Report): void {
 function checkAwaited({ signals }: Agent, signal: string | undefined, place: string, report: Report): void {
   if (signal === undefined || !isObject(signals) || Object.hasOwn(signals, signal)) return
   const cure = `Declare it in signals, or name one of: ${Object.keys(signals).join(', ')}.`
-  report('SIGNAL_UNKNOWN', place, `The agent has no signal ${JSON.stringify(signal)}.`, cure)
+  report('SIGNAL_UNKNOWN', place, `The agent has no signal ${quoted(signal)}.`, cure)
 }
 
 function checkContext(agent: Agent, report: Report): void {
@@ -197,7 +204,7 @@ function checkContext(agent: Agent, report: Report): void {
       report(
         'NAME_INVALID',
         place,
-        `${JSON.stringify(name)} cannot be a context key.`,
+        `${quoted(name)} cannot be a context key.`,
         'Use 1 to 64 letters, digits, ".", "_" or "-", a letter first.',
       )
     }
@@ -210,7 +217,7 @@ function checkContext(agent: Agent, report: Report): void {
     checkKeyBoundary(key, place, report)
     if (key.merge !== undefined && typeof key.merge !== 'function' && !merges.includes(key.merge)) {
       const cure = `Use ${merges.join(', ')} or a function of what is there and what is given.`
-      report('KEY_INVALID', place, `There is no merge ${JSON.stringify(key.merge)}.`, cure)
+      report('KEY_INVALID', place, `There is no merge ${quoted(key.merge)}.`, cure)
     }
     if (!('initial' in key)) continue
     try {
@@ -236,7 +243,7 @@ function checkState(agent: Agent, name: string, state: State, report: Report): v
     report(
       'NAME_INVALID',
       place,
-      `${JSON.stringify(name)} cannot be a state's name.`,
+      `${quoted(name)} cannot be a state's name.`,
       'Use 1 to 64 letters, digits, ".", "_" or "-", a letter first.',
     )
   const kind = kindOf(state)
@@ -269,7 +276,7 @@ function checkState(agent: Agent, name: string, state: State, report: Report): v
       report(
         'NAME_INVALID',
         where,
-        `${JSON.stringify(exit)} cannot be an exit's name.`,
+        `${quoted(exit)} cannot be an exit's name.`,
         'Use 1 to 64 letters, digits, "_" or "-", a letter first.',
       )
     }
@@ -367,7 +374,7 @@ function checkWindow(state: ModelState, place: string, report: Report): void {
   report(
     'LIMIT_INVALID',
     `${place}.windowTokens`,
-    `${JSON.stringify(windowTokens)} leaves no room for input beside the answer.`,
+    `${quoted(windowTokens)} leaves no room for input beside the answer.`,
     'Use a whole number above outputTokensMin.',
   )
 }
@@ -429,14 +436,18 @@ function checkTool(agent: Agent, tool: Tool, place: string, report: Report): boo
   if (typeof tool.execute !== 'function')
     report('TOOL_INVALID', where, 'The tool has no execute function.', 'Give it one.')
   if (tool.effect !== undefined && !['read', 'write', 'external'].includes(tool.effect)) {
-    report('TOOL_INVALID', where, `There is no effect ${JSON.stringify(tool.effect)}.`, 'Use read, write or external.')
+    report('TOOL_INVALID', where, `There is no effect ${quoted(tool.effect)}.`, 'Use read, write or external.')
   }
   checkUndo(tool, `${where}.undo`, report)
   checkDuration(tool.timeout, `${where}.timeout`, report)
   const quota = quotaProblem(tool)
   if (quota !== undefined) report('LIMIT_INVALID', where, `${quota}.`, 'Change it.')
   checkCeiling(tool.retry?.attempts, `${where}.retry.attempts`, report)
-  if (tool.retry && tool.retry.attempts > 1 && (tool.idempotent ?? (tool.effect ?? 'read') === 'read') === false) {
+  if (
+    isCeiling(tool.retry?.attempts) &&
+    tool.retry.attempts > 1 &&
+    (tool.idempotent ?? (tool.effect ?? 'read') === 'read') === false
+  ) {
     report(
       'TOOL_INVALID',
       where,
@@ -469,7 +480,7 @@ function checkTargets(agent: Agent, place: string, exit: unknown, report: Report
     report(
       'TARGET_UNKNOWN',
       place,
-      `There is no state ${JSON.stringify(target)}.`,
+      `There is no state ${quoted(target)}.`,
       `Name one of: ${Object.keys(agent.states).join(', ')}.`,
     )
   }
@@ -511,7 +522,7 @@ function checkSchema(schema: unknown, place: string, report: Report): void {
 
 function checkCeiling(value: unknown, place: string, report: Report): void {
   if (value === undefined || isCeiling(value)) return
-  report('LIMIT_INVALID', place, `${JSON.stringify(value)} is not a limit.`, 'Use a whole number from 1 to 1,000,000.')
+  report('LIMIT_INVALID', place, `${quoted(value)} is not a limit.`, 'Use a whole number from 1 to 1,000,000.')
 }
 
 function checkDuration(value: Duration | undefined, place: string, report: Report): void {

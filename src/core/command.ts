@@ -7,7 +7,7 @@ import { emit, type Draft } from './draft.ts'
 import { Fault, type FaultCode } from './fault.ts'
 import type { AnswerProblem } from './event.ts'
 import { seqOf } from './item.ts'
-import { head, isObject, type Json } from './json.ts'
+import { head, isObject, toJson, type Json } from './json.ts'
 import { raisable, type RaisableLimit } from './limits.ts'
 import { callOff } from './gate.ts'
 import type { Machine } from './machine.ts'
@@ -35,7 +35,8 @@ export interface HumanAnswer {
  * Fault that its sender is to be told. Throws INPUT_INVALID for what cannot be recorded at all.
  */
 export function answer(work: Draft, item: string, given: HumanAnswer): Fault | undefined {
-  const { decision, by, reason, data } = given
+  const { decision, by, reason } = given
+  const data = given.data === undefined ? undefined : proveData(given.data)
   const open = work.task.item?.item === item ? work.task.item : work.task.approvals.get(item)
   const problem = problemOf(work, item, open, given)
   if (problem || !open) {
@@ -155,12 +156,19 @@ export function signal(work: Draft, given: Signal, machine?: Machine): boolean {
   // As they will be in the log: there it is looked whether a key was seen before, and whether the data fits.
   const { text, value } = work.terms.redact
   const name = text(given.name)
-  const data = value(given.data)
+  const data = value(proveData(given.data))
   if (machine?.signals) proveSignal(machine.name, machine.signals, name, data)
   const key = given.key === undefined ? undefined : text(given.key)
   if (key !== undefined && work.task.signalKeys.has(`${name}\n${key}`)) return false
   emit(work, 'signal.received', key === undefined ? { name, data, by } : { name, data, by, key })
   return true
+}
+
+/** What somebody hands over, as JSON. Throws INPUT_INVALID. */
+function proveData(data: unknown): Json {
+  const json = toJson(data)
+  if (json.ok) return json.value
+  throw new Fault('INPUT_INVALID', `The data cannot be kept: ${json.problem}. Nothing was written.`, 'Give plain JSON.')
 }
 
 function proveSignal(agent: string, signals: ReadonlyMap<string, Schema>, name: string, data: Json): void {

@@ -1,6 +1,7 @@
 // A duration is written as a person says it ('20s', '5m') and kept as whole milliseconds.
 
 import { Fault, messageOf } from './fault.ts'
+import { quoted } from './json.ts'
 
 /** Milliseconds, or a number with its unit: `'500ms'`, `'20s'`, `'5m'`, `'2h'`, `'1d'`. */
 export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
@@ -16,7 +17,7 @@ export function toMs(duration: Duration): number {
   if (!Number.isSafeInteger(ms) || ms <= 0 || ms > durationMaxMs) {
     throw new Fault(
       'DURATION_INVALID',
-      `${JSON.stringify(duration)} is not a duration.`,
+      `${quoted(duration)} is not a duration.`,
       'Write a positive number with a unit, such as 500ms, 20s, 5m, 2h or 1d (at most 366d).',
     )
   }

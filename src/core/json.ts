@@ -12,12 +12,26 @@ export function isObject(value: unknown): value is { readonly [key: string]: unk
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+/** How many lists and objects may stand within each other. Whatever reads or writes JSON by recursion is far from its end there. */
+export const depthMax = 1_024
+
+/** What is said of JSON that is deeper. */
+export const tooDeep = `more than ${depthMax} lists and objects stand within each other`
+
+/** Do more lists and objects stand within each other than may? So do those of a cycle. */
+export function isTooDeep(value: unknown, left = depthMax): boolean {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return false
+  if (left === 0) return true
+  return Object.values(value).some((inner) => isTooDeep(inner, left - 1))
+}
+
 /** What became of a value at the boundary. */
 export type Conversion = { ok: true; value: Json } | { ok: false; problem: string }
 
 /**
  * Copies a value into plain JSON as `JSON.stringify` sees it; `undefined` becomes `null`.
- * Refuses what JSON cannot carry back unchanged: cycles, bigints, NaN and infinities, text with lone surrogates.
+ * Refuses what JSON cannot carry back unchanged (cycles, bigints, NaN and infinities, text with lone surrogates), and what
+ * is deeper than `depthMax`.
  */
 export function toJson(value: unknown): Conversion {
   if (value === undefined || value === null) return { ok: true, value: null }
@@ -37,8 +51,12 @@ export function toJson(value: unknown): Conversion {
     if (!text.isWellFormed() || text.includes('\\ud')) {
       if (hasLoneKey(JSON.parse(text) as Json)) note('a key holds half of a surrogate pair')
     }
-    return problem === undefined ? { ok: true, value: JSON.parse(text) as Json } : { ok: false, problem }
+    if (problem !== undefined) return { ok: false, problem }
+    const copy = JSON.parse(text) as Json
+    return isTooDeep(copy) ? { ok: false, problem: tooDeep } : { ok: true, value: copy }
   } catch (thrown) {
+    // Deeper than the stack is deep enough.
+    if (thrown instanceof RangeError) return { ok: false, problem: tooDeep }
     return {
       ok: false,
       problem: thrown instanceof Error ? thrown.message.split('\n')[0]! : 'it could not be read',
@@ -60,7 +78,19 @@ export function keyOf(value: Json): string {
   })
 }
 
-/** The head of a text, with a note of how much was cut. For people and for corrections, never for the log's facts. */
+/** A value as it is quoted in what is said to people, whatever it is. */
+export function quoted(value: unknown): string {
+  try {
+    return head(JSON.stringify(value) ?? String(value))
+  } catch {
+    return `a ${typeof value} that is not JSON`
+  }
+}
+
+/** The head of a text, with a note of how much was cut; no character is taken apart. For people and for corrections, never for the log's facts. */
 export function head(text: string, lengthMax = 200): string {
-  return text.length <= lengthMax ? text : `${text.slice(0, lengthMax)}… (${text.length - lengthMax} more characters)`
+  if (text.length <= lengthMax) return text
+  const code = text.charCodeAt(lengthMax)
+  const length = code >= 0xdc00 && code <= 0xdfff ? lengthMax - 1 : lengthMax
+  return `${text.slice(0, length)}… (${text.length - length} more characters)`
 }

@@ -1,6 +1,7 @@
 // Every wait and every loop is finite, also when nobody said how. These are the ceilings; a machine may set its own.
 
 import { sayMs, toMs, type Duration } from './duration.ts'
+import { quoted } from './json.ts'
 import type { Usd } from './price.ts'
 
 /** The ceilings of one task. Limits count or time; budgets (`tokens`, `cost`) are reserved before they are spent. */
@@ -176,7 +177,7 @@ export function limitProblems(
   const prove = (field: keyof Limits, holds: (value: any) => boolean, cure: string): void => {
     const value: unknown = limits[field]
     if (value === undefined || holds(value)) return
-    found.push({ field, problem: `${JSON.stringify(value)} is not a limit.`, cure })
+    found.push({ field, problem: `${quoted(value)} is not a limit.`, cure })
   }
   for (const field of ['steps', 'toolCalls', 'handovers', 'depth', 'descendants'] as const) {
     prove(field, isCeiling, 'Use a whole number from 1 to 1,000,000.')

@@ -2,6 +2,7 @@
 // strictest answer holds, and it always names its rule. A rule that throws denies: what cannot be judged is not done.
 
 import { messageOf } from './fault.ts'
+import { quoted } from './json.ts'
 import type { Json } from './json.ts'
 import type { Label } from './label.ts'
 import type { Effect } from './tool.ts'
@@ -54,12 +55,10 @@ export function askRules(rules: readonly Rule[], step: Judged): readonly Ruling[
       if (said === undefined) return []
       const { verdict, reason } =
         typeof said === 'string' ? { verdict: said, reason: `the rule ${rule} says so` } : said
-      if (strictness.includes(verdict)) return [{ verdict, rule, reason: String(reason) }]
-      return [
-        { verdict: 'deny', rule, reason: `the rule answered with ${JSON.stringify(verdict)}, which is no verdict` },
-      ]
+      if (strictness.includes(verdict)) return [{ verdict, rule, reason: String(reason).toWellFormed() }]
+      return [{ verdict: 'deny', rule, reason: `the rule answered with ${quoted(verdict)}, which is no verdict` }]
     } catch (thrown) {
-      return [{ verdict: 'deny', rule, reason: `the rule threw: ${messageOf(thrown)}` }]
+      return [{ verdict: 'deny', rule, reason: `the rule threw: ${messageOf(thrown).toWellFormed()}` }]
     }
   })
 }

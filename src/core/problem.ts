@@ -23,6 +23,7 @@ export type ProblemCode =
   | 'SCHEMA_INVALID'
   | 'LIMIT_INVALID'
   | 'FIELD_UNKNOWN'
+  | 'FIELD_INVALID'
   | 'LABEL_INVALID'
   | 'SINK_INVALID'
   | 'EGRESS_INVALID'

@@ -3,6 +3,7 @@
 
 import type { BreakerPolicy } from './breaker.ts'
 import { toMs, type Duration } from './duration.ts'
+import { isObject } from './json.ts'
 import { defaults, isCeiling } from './limits.ts'
 
 /** The bounds of one model or tool, over all workers of a store. */
@@ -35,7 +36,12 @@ export function boundsOf({ concurrency, rate, breaker }: Quota): Bounds {
 }
 
 /** What is wrong with a quota, or undefined. */
-export function quotaProblem({ concurrency, rate, breaker }: Quota): string | undefined {
+export function quotaProblem(quota: unknown): string | undefined {
+  if (!isObject(quota)) return 'it is not an object'
+  const { concurrency, rate, breaker } = quota as Quota
+  for (const [field, value] of Object.entries({ rate, breaker })) {
+    if (value !== undefined && !isObject(value)) return `${field} is not an object`
+  }
   const counts = { concurrency, 'rate.calls': rate?.calls, 'breaker.failures': breaker?.failures }
   for (const [field, value] of Object.entries(counts)) {
     if (value !== undefined && !isCeiling(value)) return `${field} is not a whole number from 1 to 1,000,000`

@@ -39,7 +39,9 @@ const mask = '\uFFFC'
 /** Makes a redactor. */
 export function redactor({ secrets = {}, patterns = [] }: Redacted = {}): Redactor {
   const known = knownSecrets(secrets)
-  const own = patterns.map((pattern, index) => ({
+  if (!Array.isArray(patterns))
+    throw new Fault('CONFIG_INVALID', 'The patterns to redact are no list.', 'Give patterns: [/…/].')
+  const own = (patterns as readonly RegExp[]).map((pattern, index) => ({
     label: `[redacted: pattern-${index + 1}]`,
     pattern: global(pattern),
   }))

@@ -3,7 +3,7 @@
 
 import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
 import { Fault, messageOf } from './fault.ts'
-import { toJson, type Json, type JsonObject } from './json.ts'
+import { isTooDeep, toJson, tooDeep, type Json, type JsonObject } from './json.ts'
 
 /** A Standard Schema whose values are `Output`. */
 export type Schema<Output = unknown> = StandardSchemaV1<any, Output>
@@ -24,11 +24,18 @@ export function isSchema(value: unknown): value is Schema {
   )
 }
 
+/** What any schema can read by recursion. */
+const recursionMax = 100
+
 /** Validates at once. Throws SCHEMA_ASYNC when the schema answers with a promise: a decision cannot wait. */
 export function validate(schema: Schema, value: unknown): Judgement {
+  if (isTooDeep(value)) return { ok: false, problem: tooDeep }
   const verdict = schema['~standard'].validate(value)
   if (verdict instanceof Promise) {
     verdict.catch(() => undefined)
+    // A schema that describes itself reads by recursion, and may say that it takes its time where it can go no deeper.
+    if (isTooDeep(value, recursionMax))
+      return { ok: false, problem: 'lists and objects stand too deep within each other' }
     throw new Fault(
       'SCHEMA_ASYNC',
       `A schema of ${schema['~standard'].vendor} validates asynchronously.`,

@@ -5,7 +5,7 @@
 import { draft, emit, noTerms, type Draft, type Terms } from './draft.ts'
 import type { Parent } from './event.ts'
 import { Fault } from './fault.ts'
-import type { Json } from './json.ts'
+import { isObject, quoted, type Json } from './json.ts'
 import { join, labelled, labelValues, type DeclaredLabel, type Label } from './label.ts'
 import { limitProblems, resolveLimits, type Limits } from './limits.ts'
 import type { Machine } from './machine.ts'
@@ -73,12 +73,12 @@ function proveStart(machine: Machine, { taskId, limits, labels = {}, parent }: S
   if (!parent && !/^[\w.:-]{1,128}$/.test(taskId)) {
     throw new Fault(
       'INPUT_INVALID',
-      `${JSON.stringify(taskId)} cannot be a task's id.`,
+      `${quoted(taskId)} cannot be a task's id.`,
       'Use 1 to 128 letters, digits, ".", ":", "_" or "-".',
     )
   }
   if (!parent && /:\d+$/.test(taskId)) {
-    const what = `${JSON.stringify(taskId)} ends as the ids of child tasks do.`
+    const what = `${quoted(taskId)} ends as the ids of child tasks do.`
     throw new Fault('INPUT_INVALID', what, 'Choose an id that does not end in ":" and a number.')
   }
   if (redact.text(taskId) !== taskId) {
@@ -97,10 +97,11 @@ function proveLabel(machine: Machine, key: string, label: DeclaredLabel): void {
     const known = [...machine.context.keys()].join(', ')
     throw new Fault('INPUT_INVALID', `labels.${key}: the context has no key ${key}.`, `Its keys are: ${known}.`)
   }
+  if (!isObject(label)) throw new Fault('INPUT_INVALID', `labels.${key}: ${quoted(label)} is not a label.`, cure)
   for (const [field, value] of Object.entries(label)) {
     const values: readonly string[] = Object.hasOwn(labelValues, field) ? labelValues[field as keyof Label] : []
     if (value === undefined || values.includes(value)) continue
-    throw new Fault('INPUT_INVALID', `labels.${key}.${field}: ${JSON.stringify(value)} is not a label.`, cure)
+    throw new Fault('INPUT_INVALID', `labels.${key}.${field}: ${quoted(value)} is not a label.`, cure)
   }
 }
 

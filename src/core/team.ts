@@ -4,6 +4,7 @@
 import { isAgent, type State } from './agent.ts'
 import { isMerging } from './context.ts'
 import { checkFields } from './field.ts'
+import { quoted } from './json.ts'
 import { isCeiling, limitProblems } from './limits.ts'
 import { childrenIn, type Machine, type Node } from './machine.ts'
 import type { Report } from './problem.ts'
@@ -20,7 +21,7 @@ export function checkAgentState(state: Extract<State, { agent: any }>, place: st
     say(field, `${field} is not a function.`, 'Give a function of the context.')
   }
   if (concurrency !== undefined && !isCeiling(concurrency)) {
-    const problem = `${JSON.stringify(concurrency)} is not a limit.`
+    const problem = `${quoted(concurrency)} is not a limit.`
     report('LIMIT_INVALID', `${place}.concurrency`, problem, 'Use a whole number from 1 to 1,000,000.')
   }
   const alone = (['concurrency', 'join', 'failures'] as const).find((field) => state[field] !== undefined)
@@ -29,10 +30,10 @@ export function checkAgentState(state: Extract<State, { agent: any }>, place: st
   }
   const quorum: unknown = typeof join === 'object' && join !== null ? join.quorum : undefined
   if (join !== undefined && join !== 'all' && join !== 'any' && !isCeiling(quorum)) {
-    say('join', `There is no join ${JSON.stringify(join)}.`, 'Use all, any, or { quorum: 2 }.')
+    say('join', `There is no join ${quoted(join)}.`, 'Use all, any, or { quorum: 2 }.')
   }
   if (failures !== undefined && !['stop', 'skip', 'wait'].includes(failures)) {
-    say('failures', `There is no ${JSON.stringify(failures)}.`, 'Use stop, skip or wait.')
+    say('failures', `There is no ${quoted(failures)}.`, 'Use stop, skip or wait.')
   }
   checkFields('limits', limits ?? {}, `${place}.limits`, report)
   const states = isAgent(agent) ? Object.keys(agent.states) : []

@@ -172,14 +172,17 @@ function toFailure(thrown: unknown, asked: readonly Message[], signal: AbortSign
     return kind === 'auth' ? { ...failure, unbilled: true } : failure
   }
   const { statusCode, responseHeaders, responseBody, isRetryable, cause, url } = thrown
-  if (statusCode === undefined) return disconnected(brokenConnection(cause, url), asked)
+  if (statusCode === undefined || !Number.isInteger(statusCode))
+    return disconnected(brokenConnection(cause, url), asked)
   // An answer that began well and was cut off is the connection's failure, not the answer's.
   if (statusCode < 400 && isRetryable) return { ...failureOf('transport'), status: statusCode }
   // A provider that cannot read its own answer says so in the cause; some call that a status 500.
   if (!isRetryable && (statusCode < 400 || unreadable(cause))) {
     return { ...failureOf('malformed'), status: statusCode }
   }
-  return classify({ status: statusCode, headers: responseHeaders, body: responseBody, asked }, nowMs)
+  // What an SDK says of its own failure is taken as far as it is what it should be.
+  const body = typeof responseBody === 'string' ? { body: responseBody } : {}
+  return classify({ status: statusCode, headers: responseHeaders ?? {}, ...body, asked }, nowMs)
 }
 
 /** Where no connection was made nothing was asked, and nothing is paid for. */

@@ -60,7 +60,7 @@ function codeOf({ code, message }: Pick<Fields, 'code' | 'message'>): string {
 }
 
 function whereOf(url: string | undefined): string {
-  if (url === undefined || !URL.canParse(url)) return ''
+  if (typeof url !== 'string' || !URL.canParse(url)) return ''
   const { hostname, port, protocol } = new URL(url)
   return `${hostname}:${port || (protocol === 'https:' ? 443 : 80)}`
 }

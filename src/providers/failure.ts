@@ -141,7 +141,7 @@ export function retryAfter(headers: Readonly<Record<string, string | undefined>>
 }
 
 function count(text: string | undefined): number | undefined {
-  return text !== undefined && /^\d+(\.\d+)?$/.test(text.trim()) ? Number(text) : undefined
+  return typeof text === 'string' && /^\d+(\.\d+)?$/.test(text.trim()) ? Number(text) : undefined
 }
 
 function scaled(value: number | undefined, unitMs: number): number | undefined {
@@ -150,7 +150,7 @@ function scaled(value: number | undefined, unitMs: number): number | undefined {
 
 function until(text: string | undefined, nowMs: number): number | undefined {
   // The form that servers must send; `Date.parse` alone would take "maybe 7" for a date.
-  if (text === undefined || !/^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/.test(text.trim()))
+  if (typeof text !== 'string' || !/^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/.test(text.trim()))
     return undefined
   const date = Date.parse(text)
   return Number.isNaN(date) ? undefined : Math.max(0, date - nowMs)

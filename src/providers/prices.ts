@@ -2,6 +2,7 @@
 // is installed (an optional peer with its data inside; nothing is fetched). A model that neither knows has no price.
 
 import { Fault } from '../core/fault.ts'
+import { quoted } from '../core/json.ts'
 import { defaults } from '../core/limits.ts'
 import { costOf, isPrice, type Billed, type Cost, type Price, type Pricing } from '../core/price.ts'
 
@@ -76,7 +77,7 @@ export async function loadWindows(
 ): Promise<(model: string) => number> {
   for (const [name, tokens] of Object.entries(configured)) {
     if (Number.isSafeInteger(tokens) && tokens > 0) continue
-    throw new Fault('CONFIG_INVALID', `The window of ${name} is ${JSON.stringify(tokens)}.`, 'Give whole tokens.')
+    throw new Fault('CONFIG_INVALID', `The window of ${name} is ${quoted(tokens)}.`, 'Give whole tokens.')
   }
   const list = await import('@pydantic/genai-prices').catch(() => undefined)
   const one = { input_tokens: 1, output_tokens: 1 }

@@ -3,7 +3,7 @@
 
 import { z } from 'zod'
 import { Fault, messageOf } from '../core/fault.ts'
-import type { Json } from '../core/json.ts'
+import { isTooDeep, tooDeep, type Json } from '../core/json.ts'
 import type { Answer, AnswerPart, CallResult, Finish, Message, Model, Offer, Reply, TokenUsage } from '../core/model.ts'
 import { classify, failureOf } from './failure.ts'
 
@@ -79,14 +79,17 @@ const answerShape = z.strictObject({
 /** Reads what a module or a JSON file holds as a script. Throws SCRIPT_INVALID, naming the answer and the field. */
 export function loadScript(value: unknown): Script {
   if (typeof value === 'function') return value as Script
+  const invalid = (problem: string): Fault =>
+    new Fault(
+      'SCRIPT_INVALID',
+      `The script is not one: ${problem}.`,
+      'Export a list of answers, or a function of the request, as default.',
+    )
+  if (isTooDeep(value)) throw invalid(tooDeep)
   const parsed = z.array(answerShape).min(1).safeParse(value)
   if (parsed.success) return parsed.data
   const issue = parsed.error.issues[0]
-  throw new Fault(
-    'SCRIPT_INVALID',
-    `The script is not one: ${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}.`,
-    'Export a list of answers, or a function of the request, as default.',
-  )
+  throw invalid(`${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`)
 }
 
 /** Asks a script for its next answer. A list that has run out answers with a failure. */

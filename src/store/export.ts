@@ -3,6 +3,7 @@
 
 import { z } from 'zod'
 import { Fault, messageOf } from '../core/fault.ts'
+import { depthMax, isTooDeep, tooDeep } from '../core/json.ts'
 import { unseal, verifyChain } from './log.ts'
 import { inMemory } from './payloads.ts'
 import type { WholeTask } from './store.ts'
@@ -41,14 +42,18 @@ export function writeExport(task: WholeTask): string {
 export function readExport(text: string): WholeTask {
   const { taskId, events, payloads } = parse(text)
   const foreign = events.find((event) => event.taskId !== taskId)
-  if (foreign) throw invalid(`event ${foreign.seq} is of another task, ${foreign.taskId}`)
+  if (foreign) throw exportInvalid(`event ${foreign.seq} is of another task, ${foreign.taskId}`)
   const { seq, hash: last } = events.at(-1)!
   try {
     const { finding } = verifyChain(taskId, events, { seq, hash: last }, inMemory(payloads))
-    if (finding) throw invalid(finding.problem)
-    for (const event of events) unseal(event, () => undefined)
+    if (finding) throw exportInvalid(finding.problem)
+    for (const event of events) {
+      // An event holds what came in by a few levels more.
+      const { data } = unseal(event, inMemory(payloads))
+      if (isTooDeep(data, depthMax + 10)) throw exportInvalid(`event ${event.seq}: ${tooDeep}`)
+    }
   } catch (thrown) {
-    if (thrown instanceof SyntaxError) throw invalid('an event in it is not JSON')
+    if (thrown instanceof SyntaxError) throw exportInvalid('an event in it is no JSON object')
     throw thrown
   }
   return { taskId, events, payloads }
@@ -59,15 +64,16 @@ function parse(text: string): WholeTask {
   try {
     value = JSON.parse(text)
   } catch (thrown) {
-    throw invalid(messageOf(thrown))
+    throw exportInvalid(messageOf(thrown))
   }
   const parsed = shape.safeParse(value)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
-  throw invalid(`${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`.trim())
+  throw exportInvalid(`${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`.trim())
 }
 
-function invalid(problem: string): Fault {
+/** What is said of a file that is not the export of a task. */
+export function exportInvalid(problem: string): Fault {
   return new Fault(
     'EXPORT_INVALID',
     `This is not the export of a task: ${problem}.`,

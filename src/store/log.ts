@@ -9,7 +9,7 @@ import { payloadFields, type Event } from '../core/event.ts'
 import { erased } from '../core/erasure.ts'
 import { assert, Fault, messageOf } from '../core/fault.ts'
 import { newerIn } from '../core/format.ts'
-import type { Json, JsonObject } from '../core/json.ts'
+import { isObject, type Json, type JsonObject } from '../core/json.ts'
 import type { Finding, Head, LoggedEvent, SealedEvent } from './store.ts'
 
 /** The head of a log without events. */
@@ -136,12 +136,24 @@ export function hashOf(event: Omit<SealedEvent, 'hash'>): string {
   )
 }
 
+/** An event's data as it was hashed. Throws a SyntaxError where it is no JSON object. */
+export function dataOf({ data }: Pick<SealedEvent, 'data'>): JsonObject {
+  const value: unknown = JSON.parse(data)
+  if (isObject(value)) return value as JsonObject
+  throw new SyntaxError('the data of an event is a JSON object')
+}
+
+/** A type may be anything where somebody else wrote it: also the name of what every object has. */
+function payloadFieldsOf(type: string): readonly string[] {
+  return Object.hasOwn(payloadFields, type) ? (payloadFields[type as Event['type']] ?? []) : []
+}
+
 /** Where the payloads are that an event carries, by field. */
 export function payloadsOf(event: SealedEvent): ReadonlyMap<string, Place> {
-  const fields: readonly string[] = payloadFields[event.type as Event['type']] ?? []
+  const fields = payloadFieldsOf(event.type)
   const found = new Map<string, Place>()
   if (fields.length === 0) return found
-  const data = JSON.parse(event.data) as JsonObject
+  const data = dataOf(event)
   for (const field of fields) {
     const place = placeOf(data[field], event.seq)
     if (place) found.set(field, place)
@@ -154,7 +166,7 @@ export function payloadsOf(event: SealedEvent): ReadonlyMap<string, Place> {
  * through here. Throws LOG_NEWER when only a newer engine knows what it says.
  */
 export function unseal(event: SealedEvent, payload: Fetch): LoggedEvent {
-  const data = JSON.parse(event.data) as Record<string, Json>
+  const data: Record<string, Json> = dataOf(event)
   const newer = newerIn(event.type, data)
   if (newer !== undefined) {
     const { taskId, seq, type } = event
@@ -165,7 +177,7 @@ export function unseal(event: SealedEvent, payload: Fetch): LoggedEvent {
       { data: { taskId, seq, type } },
     )
   }
-  for (const field of (payloadFields[event.type as Event['type']] ?? []) as readonly string[]) {
+  for (const field of payloadFieldsOf(event.type)) {
     const place = placeOf(data[field], event.seq)
     const stored = place && payload(place)
     if (stored) data[field] = read(stored)
@@ -250,8 +262,8 @@ function findProblem(
 /** The payloads that a log says were erased, with the number of the event that says so. */
 export function erasuresOf(events: readonly SealedEvent[]): ReadonlyMap<string, number> {
   const found = new Map<string, number>()
-  for (const { type, data, seq } of events) {
-    if (type === 'payload.erased') found.set(keyOf(JSON.parse(data) as Place), seq)
+  for (const event of events) {
+    if (event.type === 'payload.erased') found.set(keyOf(dataOf(event) as unknown as Place), event.seq)
   }
   return found
 }

@@ -125,8 +125,9 @@ function readAnchor(line: string): Checkpoint | undefined {
   const { number, at, tasks, events, prevRoot, root, key, signature } = value
   const counts = [number, tasks, events].every((count) => Number.isSafeInteger(count) && (count as number) >= 0)
   const texts = [at, prevRoot, root, key, signature].every((part) => typeof part === 'string')
-  const atMs = Date.parse(String(at))
-  if (!counts || !texts || Number.isNaN(atMs) || (number as number) < 1) return undefined
+  if (!counts || !texts || (number as number) < 1) return undefined
+  const atMs = Date.parse(at as string)
+  if (Number.isNaN(atMs)) return undefined
   return { number, at: atMs, tasks, events, prevRoot, root, keyId: key, signature } as Checkpoint
 }
 

@@ -3,6 +3,7 @@
 
 import type { Probe, WritePoint } from '../runtime.ts'
 import { assert, Fault, isFault, messageOf } from '../core/fault.ts'
+import { quoted } from '../core/json.ts'
 import type { Kin } from '../core/kin.ts'
 import type { Label } from '../core/label.ts'
 import { fold } from '../core/fold.ts'
@@ -11,7 +12,7 @@ import { askFirst, asksNothing, assume, insertLog, type Made } from './commit.ts
 import { writeAnew, writeJobAnew } from './derived.ts'
 import type { Engine, WriteOptions } from './engine.ts'
 import { kinOf } from './family.ts'
-import { genesis, read, seal, unseal, verifyChain, type Place, type Proof } from './log.ts'
+import { dataOf, genesis, read, seal, unseal, verifyChain, type Place, type Proof } from './log.ts'
 import { inMemory, openAll } from './payloads.ts'
 import { claim, nextDue, renew } from './queue.ts'
 import { nextCheckpoint, type Checkpoint, type HeldHead, type Signer, type TaskHead } from './register.ts'
@@ -481,9 +482,13 @@ function sealedOf(
 
 /** A place is the last event that was read: its number among all, its own, and its task. */
 function* feed(after: string, limit: number): Tx<FeedPage> {
-  const [place = '0', seq = '0', taskId = ''] = after.split(' ')
+  const [, place, seq, taskId] = /^(\d{1,20}) (\d{1,15}) ([^]*)$/.exec(after === '' ? '0 0 ' : after) ?? []
+  if (place === undefined) {
+    const what = `${quoted(after)} is no place among the events.`
+    throw new Fault('INPUT_INVALID', what, 'Give what the page before said is next, or nothing to begin anew.')
+  }
   type Placed = SealedEvent & { place?: Value }
-  const rows = (yield* all<Placed>('feed', limit, place || '0', taskId, Number(seq))) as Placed[]
+  const rows = (yield* all<Placed>('feed', limit, place, taskId!, Number(seq))) as Placed[]
   const last = rows.at(-1)
   const next = last ? `${last.place} ${last.seq} ${last.taskId}` : after
   for (const row of rows) delete row.place
@@ -515,8 +520,8 @@ function* verifyTask(taskId: string, shadow: Shadow): Tx<Proof> {
     proof = bare ? { events: 0, erased: 0, finding: undefined } : verifyChain(taskId, rows, head, payload)
   } catch (thrown) {
     assert(thrown instanceof SyntaxError, 'a chain is proved without failing')
-    const seq = rows.find(({ data }) => !isJson(data))?.seq ?? 1
-    return found('unreadable', seq, `event ${seq} is not JSON`)
+    const seq = rows.find((event) => !isReadable(event))?.seq ?? 1
+    return found('unreadable', seq, `event ${seq} is no JSON object`)
   }
   if (proof.finding) return proof
   const last = rows.at(-1)?.seq ?? 1
@@ -575,9 +580,9 @@ function itemOf<Row extends StoredItem>({ question, showSeq, show, options, agre
   }
 }
 
-function isJson(text: string): boolean {
+function isReadable(event: SealedEvent): boolean {
   try {
-    JSON.parse(text)
+    dataOf(event)
     return true
   } catch {
     return false

@@ -2,7 +2,7 @@
 // whose database is in the process answers at once; one whose database is elsewhere sends what nobody waits for together
 // with the next question. So what a commit checks and writes is told once, for every engine.
 
-import { Fault } from '../core/fault.ts'
+import { assert, Fault } from '../core/fault.ts'
 import type { StatementName } from './statements.ts'
 
 /** What a statement is given, and what a row is made of. */
@@ -85,6 +85,8 @@ function call(name: StatementName, params: readonly Value[], want: Call['want'])
         'Leave it out; nothing was written.',
       )
     }
+    // One that is larger comes back as no number at all, and whoever lists it could list nothing.
+    assert(typeof value !== 'number' || Math.abs(value) <= Number.MAX_SAFE_INTEGER, 'a number in a store comes back')
   }
   return { name, params, want }
 }
