@@ -296,90 +296,94 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
       ])
     })
 
-    test('Promise 2, I2: for random histories, everything but the log can be dropped and is written again as it was', async () => {
-      const { store, dump } = await open()
-      let number = 0
-      const values: readonly Json[] = [...hostile, { a: [1, 2, { b: 'c' }] }]
-      // Some are always the same, so that every kind of event is among them: they come first, before the gates are what chance has
-      // made of them.
-      for (let round = 0; round < 150; round += 1) {
-        const choices = Array.from({ length: 300 }, (_, index) => Math.floor(draw(round, index, 0) * 10_000))
-        await playHistory(store, `s${round}`, null, choices, values)
-      }
-      await fc.assert(
-        fc.asyncProperty(fc.array(fc.nat(10_000), { minLength: 5, maxLength: 200, size: 'max' }), async (choices) => {
-          number += 1
-          const { events, task } = await playHistory(store, `h${number}`, choices, choices, values)
-          const logged = await store.read(task.id)
-          expect(logged.map(({ seq, type, data }) => ({ seq, type, data }))).toEqual(
-            events.map(({ seq, type, data }) => ({ seq, type, data })),
-          )
-          expect(fold(emptyTask(task.id), logged)).toEqual(task)
-        }),
-        { numRuns: 300 },
-      )
-      // What is erased stays so, and changes nothing else that follows.
-      let erasures = 0
-      for (const { taskId, status } of await store.tasks({ limit: 10_000 })) {
-        if (status === 'running' || status === 'waiting' || (erasures += 1) % 3 !== 0) continue
-        await eraseIn(store, taskId, erasures % 2 === 0 ? undefined : 1)
-      }
-      const before = await dump()
-      await store.rebuild()
-      expect(await dump()).toEqual(before)
-      expect(await store.verify()).toMatchObject({ tasks: number + 150, findings: [] })
-      const kinds = new Set<string>()
-      for (const { taskId } of await store.tasks({ limit: 10_000 }))
-        for (const { type } of await store.read(taskId)) kinds.add(type)
-      expect([...kinds].sort()).toEqual([
-        'answer.refused',
-        'breaker.changed',
-        'context.removed',
-        'context.written',
-        'deadline.passed',
-        'effect.kept',
-        'function.called',
-        'function.failed',
-        'function.returned',
-        'human.answered',
-        'human.asked',
-        'human.escalated',
-        'item.closed',
-        'label.weakened',
-        'limit.neared',
-        'limit.raised',
-        'limit.reached',
-        'links.removed',
-        'model.answered',
-        'model.called',
-        'model.failed',
-        'notice.failed',
-        'notice.sent',
-        'payload.erased',
-        'rollback.started',
-        'rollback.stopped',
-        'signal.consumed',
-        'signal.received',
-        'slot.freed',
-        'slot.taken',
-        'state.entered',
-        'step.late',
-        'step.lost',
-        'step.queued',
-        'step.refused',
-        'task.cancelled',
-        'task.ended',
-        'task.rolledBack',
-        'task.started',
-        'tool.answered',
-        'tool.called',
-        'tool.doubted',
-        'tool.failed',
-        'transition.taken',
-        'wait.started',
-        'window.cut',
-      ])
-    })
+    test(
+      'Promise 2, I2: for random histories, everything but the log can be dropped and is written again as it was',
+      { timeout: 240_000 },
+      async () => {
+        const { store, dump } = await open()
+        let number = 0
+        const values: readonly Json[] = [...hostile, { a: [1, 2, { b: 'c' }] }]
+        // Some are always the same, so that every kind of event is among them: they come first, before the gates are what chance has
+        // made of them.
+        for (let round = 0; round < 150; round += 1) {
+          const choices = Array.from({ length: 300 }, (_, index) => Math.floor(draw(round, index, 0) * 10_000))
+          await playHistory(store, `s${round}`, null, choices, values)
+        }
+        await fc.assert(
+          fc.asyncProperty(fc.array(fc.nat(10_000), { minLength: 5, maxLength: 200, size: 'max' }), async (choices) => {
+            number += 1
+            const { events, task } = await playHistory(store, `h${number}`, choices, choices, values)
+            const logged = await store.read(task.id)
+            expect(logged.map(({ seq, type, data }) => ({ seq, type, data }))).toEqual(
+              events.map(({ seq, type, data }) => ({ seq, type, data })),
+            )
+            expect(fold(emptyTask(task.id), logged)).toEqual(task)
+          }),
+          { numRuns: 300 },
+        )
+        // What is erased stays so, and changes nothing else that follows.
+        let erasures = 0
+        for (const { taskId, status } of await store.tasks({ limit: 10_000 })) {
+          if (status === 'running' || status === 'waiting' || (erasures += 1) % 3 !== 0) continue
+          await eraseIn(store, taskId, erasures % 2 === 0 ? undefined : 1)
+        }
+        const before = await dump()
+        await store.rebuild()
+        expect(await dump()).toEqual(before)
+        expect(await store.verify()).toMatchObject({ tasks: number + 150, findings: [] })
+        const kinds = new Set<string>()
+        for (const { taskId } of await store.tasks({ limit: 10_000 }))
+          for (const { type } of await store.read(taskId)) kinds.add(type)
+        expect([...kinds].sort()).toEqual([
+          'answer.refused',
+          'breaker.changed',
+          'context.removed',
+          'context.written',
+          'deadline.passed',
+          'effect.kept',
+          'function.called',
+          'function.failed',
+          'function.returned',
+          'human.answered',
+          'human.asked',
+          'human.escalated',
+          'item.closed',
+          'label.weakened',
+          'limit.neared',
+          'limit.raised',
+          'limit.reached',
+          'links.removed',
+          'model.answered',
+          'model.called',
+          'model.failed',
+          'notice.failed',
+          'notice.sent',
+          'payload.erased',
+          'rollback.started',
+          'rollback.stopped',
+          'signal.consumed',
+          'signal.received',
+          'slot.freed',
+          'slot.taken',
+          'state.entered',
+          'step.late',
+          'step.lost',
+          'step.queued',
+          'step.refused',
+          'task.cancelled',
+          'task.ended',
+          'task.rolledBack',
+          'task.started',
+          'tool.answered',
+          'tool.called',
+          'tool.doubted',
+          'tool.failed',
+          'transition.taken',
+          'wait.started',
+          'window.cut',
+        ])
+      },
+    )
   })
 
   describe(`${engine}: the register`, () => {
