@@ -17,6 +17,7 @@ import { keygenCommand } from './keygen.ts'
 import { logCommand } from './log.ts'
 import { migrateCommand } from './migrate.ts'
 import { mockModelCommand } from './mock-model.ts'
+import { replayCommand } from './replay.ts'
 import { rollbackCommand } from './rollback.ts'
 import { runCommand } from './run.ts'
 import { scheduleCommand } from './schedule.ts'
@@ -39,6 +40,7 @@ const commands = [
   signalCommand,
   cancelCommand,
   rollbackCommand,
+  replayCommand,
   scheduleCommand,
   breakersCommand,
   workersCommand,

@@ -6,7 +6,7 @@ import type { Rung } from './approval.ts'
 import type { Json } from './json.ts'
 import type { Label } from './label.ts'
 import type { Charge, Reservation } from './ledger.ts'
-import type { LimitName, RaisableLimit, TaskLimits } from './limits.ts'
+import type { LimitName, Limits, RaisableLimit, TaskLimits } from './limits.ts'
 import type { AnswerPart, FailureClass, Finish, TokenUsage } from './model.ts'
 import type { Effect } from './tool.ts'
 
@@ -140,6 +140,8 @@ export interface EventData {
     /** The task whose context some of the input was taken from, with its labels. */
     readonly from?: string
     readonly limits: TaskLimits
+    /** Those of them that are this task's alone, as they were given, and not its agent's. */
+    readonly given?: Limits
     /** The format of the log, where it is not 1; `format.ts` says which an engine can read. */
     readonly format?: number
     /** What the task's own random numbers are made from. */
@@ -201,6 +203,8 @@ export interface EventData {
     readonly attempt: number
     readonly turn: number
     readonly model: string
+    /** Models before it in the chain that were not to be asked now. */
+    readonly passed?: readonly string[]
     /** On the first turn of a visit, with the label of what it was made of. */
     readonly prompt?: Prompt
     readonly label?: Label

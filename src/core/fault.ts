@@ -10,6 +10,7 @@ export type FaultCode =
   | 'ANCHORS_FAILED'
   | 'ANCHORS_INVALID'
   | 'BREAKER_UNKNOWN'
+  | 'CALL_REFUSED'
   | 'CONFIG_INVALID'
   | 'COPY_BUSY'
   | 'COPY_CONFLICT'
