@@ -10,6 +10,7 @@ import { checkpointCommand } from './checkpoint.ts'
 import { copyCommand } from './copy.ts'
 import { eraseCommand } from './erase.ts'
 import { exportCommand } from './export.ts'
+import { forkCommand } from './fork.ts'
 import { graphCommand } from './graph.ts'
 import { importCommand } from './import.ts'
 import { inboxCommand } from './inbox.ts'
@@ -40,6 +41,7 @@ const commands = [
   signalCommand,
   cancelCommand,
   rollbackCommand,
+  forkCommand,
   replayCommand,
   scheduleCommand,
   breakersCommand,

@@ -92,7 +92,8 @@ function say(told: Replay, log: readonly LoggedEvent[], { name, version }: Machi
   const { verdict, events, decided, from, divergence, erased } = told
   const { taskId } = log[0]!
   const who = `${name} v${version} (${changed ? 'another definition than it was started with' : 'the definition it is pinned to'})`
-  if (from > 1) tell(`Events 1 to ${from - 1} were decided by another definition, and are taken as they are.`)
+  const forked = log[1]?.type === 'task.forked' ? ` for task ${log[1].data.from}, or` : ''
+  if (from > 1) tell(`Events 1 to ${from - 1} were decided${forked} by another definition, and are taken as they are.`)
   if (erased.length > 0) tell(`What was erased is not known, at ${places(erased)}; it is held against nothing.`)
   if (divergence === undefined) {
     tell(

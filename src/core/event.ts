@@ -3,6 +3,7 @@
 
 import type { Breaker, Closure } from './breaker.ts'
 import type { Rung } from './approval.ts'
+import type { Deed } from './fork.ts'
 import type { Json } from './json.ts'
 import type { Label } from './label.ts'
 import type { Charge, Reservation } from './ledger.ts'
@@ -151,6 +152,18 @@ export interface EventData {
     /** Of a child: where it comes from. */
     readonly parent?: Parent
   }
+  /** The task begins where another was, at the beginning of a visit. Its context and state follow in the same commit. */
+  'task.forked': {
+    /** That task, the event that began the visit, and what was asked for: an event of that visit, or a checkpoint. */
+    readonly from: string
+    readonly seq: number
+    readonly asked: number | string
+    readonly state: string
+    /** What was done outside by that task, and those below it: it stands, and is not done again unasked. */
+    readonly deeds: readonly Deed[]
+    readonly by: string
+    readonly reason: string
+  }
   /** The task goes on under another definition of its agent. Its context and state follow in the same commit. */
   'task.migrated': {
     readonly from: { readonly version: string; readonly definition: string; readonly state: string }
@@ -182,7 +195,7 @@ export interface EventData {
     readonly key: string
     readonly version: number
     readonly value: Json
-    readonly source: 'input' | 'initial' | 'exit' | 'rollback' | 'migration'
+    readonly source: 'input' | 'initial' | 'exit' | 'rollback' | 'migration' | 'fork'
     /** Absent: trusted and public, as everywhere. */
     readonly label?: Label
   }
@@ -631,6 +644,7 @@ export type Event = Fact & { readonly taskId: string; readonly seq: number }
 /** Fields whose values are kept as payloads, apart from the event, which carries their hash. */
 export const payloadFields: { readonly [Type in EventType]?: readonly (keyof EventData[Type])[] } = {
   'task.started': ['input'],
+  'task.forked': ['deeds'],
   'context.written': ['value'],
   'context.synced': ['value'],
   'children.planned': ['inputs'],

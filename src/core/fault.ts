@@ -21,6 +21,7 @@ export type FaultCode =
   | 'EGRESS_REFUSED'
   | 'EXPORT_INVALID'
   | 'FLAG_INVALID'
+  | 'FORK_INVALID'
   | 'HASH_MISMATCH'
   | 'INPUT_INVALID'
   | 'ITEM_CLOSED'

@@ -89,9 +89,7 @@ class Telling {
   }
 
   tell(): Replay {
-    const moved = this.#log.findLastIndex(({ type }) => type === 'task.migrated')
-    // What another definition has decided is taken as it is, up to where this one takes the task over.
-    const from = moved > 0 && this.#log[moved - 1]!.type === 'item.closed' ? moved - 1 : Math.max(0, moved)
+    const from = Math.max(this.#forked(), this.#moved())
     while (this.#next < from) this.#take()
     this.#pass()
     while (!this.#divergence && this.#ahead !== undefined) {
@@ -108,6 +106,19 @@ class Telling {
       divergence: this.#divergence,
       erased: this.#erased,
     }
+  }
+
+  /** What another definition has decided is taken as it is, up to where this one takes the task over. */
+  #moved(): number {
+    const moved = this.#log.findLastIndex(({ type }) => type === 'task.migrated')
+    return moved > 0 && this.#log[moved - 1]!.type === 'item.closed' ? moved - 1 : Math.max(0, moved)
+  }
+
+  /** And what a fork has from another task, up to where it goes on by itself. */
+  #forked(): number {
+    const [first, second] = this.#log
+    const isFork = second?.type === 'task.forked' && first?.type === 'task.started' && !first.data.parent
+    return isFork ? 1 + this.#log.findIndex(({ type }) => type === 'state.entered') : 0
   }
 
   get #ahead(): Event | undefined {
@@ -205,6 +216,7 @@ class Telling {
     const written = begun.flatMap(({ type, data }) =>
       type === 'context.written' && data.source === 'input' ? data : [],
     )
+    const [fork] = begun.flatMap(({ type, data }) => (type === 'task.forked' ? data : []))
     const shared = begun.flatMap(({ type, data }) => (type === 'context.synced' ? data : []))
     // Of an unchanged definition all that is not as its agent says is the task's own; an older log does not say what is.
     const isOwn = definition === this.#terms.definition(this.#machine.agent) || (parent && !started.given)
@@ -224,6 +236,7 @@ class Telling {
         ...below,
         ...(from === undefined ? {} : { from }),
         ...(parent ? { parent } : {}),
+        fork,
         ...(shared.length > 0 ? { shared: new Map(shared.map(keptOf)) } : {}),
       },
       work,

@@ -3,7 +3,7 @@
 // passes down.
 
 import { draft, emit, noTerms, type Draft, type Terms } from './draft.ts'
-import type { Parent } from './event.ts'
+import type { EventData, Parent } from './event.ts'
 import { Fault } from './fault.ts'
 import type { Json } from './json.ts'
 import { join, labelled, labelValues, type DeclaredLabel, type Label } from './label.ts'
@@ -33,6 +33,8 @@ export interface Start {
   readonly shared?: ReadonlyMap<string, Kept>
   /** What is known of the input, by key, beyond what the context's definition says. */
   readonly labels?: Readonly<Record<string, readonly DeclaredLabel[]>>
+  /** Of a child of a fork: what its parent knows of the task that was forked. */
+  readonly fork?: EventData['task.forked'] | undefined
   /** Keys whose value is not known any more, where a task is told again: whether it fits, nobody can say. */
   readonly erased?: ReadonlySet<string>
 }
@@ -65,6 +67,7 @@ export function startIn(machine: Machine, given: Start, begun: Draft): Draft {
     ...(given.parent === undefined ? {} : { parent: given.parent }),
     ...(machine.onCancel === 'undo' ? { onCancel: machine.onCancel } : {}),
   })
+  if (given.fork) emit(begun, 'task.forked', given.fork)
   for (const [key, { value, version, label }] of given.shared ?? []) {
     if (begun.task.locals.has(key)) continue
     emit(begun, 'context.synced', { key, version, value, writer: given.parent!.task, ...labelled(label) })
@@ -78,18 +81,23 @@ export function startIn(machine: Machine, given: Start, begun: Draft): Draft {
   return begun
 }
 
-function proveStart(machine: Machine, { taskId, limits, labels = {}, parent }: Start, { redact }: Terms): void {
-  if (!parent && !/^[\w.:-]{1,128}$/.test(taskId)) {
+/** Throws INPUT_INVALID for what cannot be the id of a task that no other task begins. */
+export function proveId(taskId: string): void {
+  if (!/^[\w.:-]{1,128}$/.test(taskId)) {
     throw new Fault(
       'INPUT_INVALID',
       `${JSON.stringify(taskId)} cannot be a task's id.`,
       'Use 1 to 128 letters, digits, ".", ":", "_" or "-".',
     )
   }
-  if (!parent && /:\d+$/.test(taskId)) {
+  if (/:\d+$/.test(taskId)) {
     const what = `${JSON.stringify(taskId)} ends as the ids of child tasks do.`
     throw new Fault('INPUT_INVALID', what, 'Choose an id that does not end in ":" and a number.')
   }
+}
+
+function proveStart(machine: Machine, { taskId, limits, labels = {}, parent }: Start, { redact }: Terms): void {
+  if (!parent) proveId(taskId)
   if (redact.text(taskId) !== taskId) {
     throw new Fault('INPUT_INVALID', `A task's id holds a secret, or what looks like one.`, 'Choose another id.')
   }

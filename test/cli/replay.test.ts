@@ -5,26 +5,16 @@ import { join } from 'node:path'
 import { expect } from 'vitest'
 import { test } from '../engines.ts'
 import { changed, moduleOf } from '../project.ts'
+import { incident } from './incident.ts'
 import { mockModel, root, signalbox, workplace } from './signalbox.ts'
 
 const example = (path: string): string => join(root, 'examples', path)
-
-async function incident(): Promise<string> {
-  const cwd = await workplace()
-  const env = await mockModel(example('incident/script.ts'))
-  const input = JSON.stringify({ log: example('incident/shop.log') })
-  await signalbox(['run', example('incident/agent.ts'), '--id', 't', '--input', input], { cwd, env })
-  const [item] = (await signalbox(['inbox', '--json'], { cwd })).json
-  await signalbox(['answer', item.item, '--decision', 'approve', '--by', 'ana', '--reason', 'seen'], { cwd })
-  await signalbox(['run', example('incident/agent.ts'), '--id', 't'], { cwd, env })
-  return cwd
-}
 
 test(
   'A58: the incident example is told the same with no model and no network, from its store and from a file; changed, it is not',
   { timeout: 60_000 },
   async () => {
-    const cwd = await incident()
+    const { cwd } = await incident()
     const agent = example('incident/agent.ts')
     const same = await signalbox(['replay', 't', agent, '--json'], { cwd })
     expect(same.code, same.stderr).toBe(0)
@@ -125,7 +115,7 @@ test('an agent that would call something while it decides is refused that, and w
 })
 
 test('what cannot be told again says why: no such task, a file that was changed, a file without its agent', async () => {
-  const cwd = await incident()
+  const { cwd } = await incident()
   const said = async (...args: string[]): Promise<unknown> => {
     const { code, json } = await signalbox([...args, '--json'], { cwd })
     return [code, json[0].error.code]

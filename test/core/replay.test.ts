@@ -258,7 +258,8 @@ describe('a task that is told again', () => {
   })
 
   test('of another agent’s states never gets further than they agree', () => {
-    for (const name of logNames) {
+    // A fork that was called off at once has decided nothing that hangs on its agent.
+    for (const name of logNames.filter((known) => known !== 'forked')) {
       const { verdict } = replay(compile(agentOf()), recorded(name), noTerms)
       expect([name, verdict]).not.toEqual([name, 'same'])
     }

@@ -202,6 +202,20 @@ export const scenes: Readonly<Record<string, Scene>> = {
     ],
     act: (box) => decide(box, 'raise', { data: { tokens: 9_000 } }),
   },
+  forked: {
+    agents: [
+      agentOf({
+        one: { tool: put, args: () => ({ x: '1' }), on: { DONE: 'two' } },
+        two: { checkpoint: 'second', tool: lasting, args: () => ({ x: '2' }), on: { DONE: 'done' } },
+      }),
+    ],
+    act: async (box) => {
+      await box.task('t').result()
+      await box.fork('t', { at: 'second', id: 'f', ...by })
+      await box.cancel('f', by)
+    },
+    task: 'f',
+  },
   escalated: {
     agents: [agentOf({ work: { run: () => 'NOWHERE', on: { OK: 'done', NO: 'failed' } } }, { on: {} })],
     act: async (box) => {
