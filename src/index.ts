@@ -31,6 +31,7 @@ export { defineContext } from './core/context.ts'
 export type { ContextDefinition, ContextOf, ContextShape, InputOf, KeyDefinition, Merge } from './core/context.ts'
 export type { Duration } from './core/duration.ts'
 export type { Event, EventData, EventType } from './core/event.ts'
+export type { Deed } from './core/fork.ts'
 export { Fault, isFault } from './core/fault.ts'
 export type { FaultCode } from './core/fault.ts'
 export type { Json, JsonObject } from './core/json.ts'
@@ -59,6 +60,8 @@ export type { Webhook } from './notifier.ts'
 export { createOrchestrator } from './orchestrator.ts'
 export type {
   Audit,
+  Forked,
+  ForkOptions,
   Orchestrator,
   OrchestratorOptions,
   RollbackEffect,

@@ -6,11 +6,13 @@ import type { Agent } from './core/agent.ts'
 import { closedBreaker, openGate } from './core/breaker.ts'
 import { answer, cancel, resetBreaker, signal, type HumanAnswer, type Signal } from './core/command.ts'
 import type { ContextShape, InputOf } from './core/context.ts'
-import { start } from './core/start.ts'
-import type { Draft, Terms } from './core/draft.ts'
+import { proveId, start } from './core/start.ts'
+import { draft, type Draft, type Terms } from './core/draft.ts'
 import { erase, isErased } from './core/erasure.ts'
 import { Fault, isFault, messageOf } from './core/fault.ts'
 import type { Effect } from './core/effect.ts'
+import { fold } from './core/fold.ts'
+import { beginningAt, deedsOf, fork, type Deed } from './core/fork.ts'
 import { checkpointOf, pastAt, type Plan } from './core/past.ts'
 import { rollbackTo } from './core/rollback.ts'
 import { taskOf } from './core/item.ts'
@@ -18,7 +20,7 @@ import { isObject, quoted, toJson, type JsonObject } from './core/json.ts'
 import type { DeclaredLabel } from './core/label.ts'
 import type { Limits } from './core/limits.ts'
 import { isScheduleName, occurrenceId, overlaps, type Overlap } from './core/schedule.ts'
-import { isEnded } from './core/task.ts'
+import { emptyTask, isEnded, type Task } from './core/task.ts'
 import { byClockOf } from './clock.ts'
 import { occurrencesAfter } from './cron.ts'
 import { commitSurely, decideOn, loadTask } from './door.ts'
@@ -119,6 +121,27 @@ export interface RollbackPlan {
   readonly undo: readonly RollbackEffect[]
   /** What cannot be and needs a human's yes: its tool has no `undo`, or nobody knows whether it was done. */
   readonly without: readonly RollbackEffect[]
+}
+
+/** What a task is forked with. */
+export interface ForkOptions {
+  /** An event of it, or the name of a checkpoint that it has passed. */
+  readonly at: number | string
+  /** The new task's id. Default: a new UUID. */
+  readonly id?: string
+  readonly by: string
+  readonly reason: string
+}
+
+/** A new task, and where it begins. */
+export interface Forked {
+  readonly taskId: string
+  readonly from: string
+  /** The event of that task that began the visit, and its state. */
+  readonly seq: number
+  readonly state: string
+  /** What was done outside, and is not done again unasked. */
+  readonly deeds: readonly Deed[]
 }
 
 /** A task in the hand. */
@@ -500,6 +523,47 @@ export class Orchestrator {
     }
     const { to: seq, state, undo, without } = plan!
     return { to: seq, state, undo: undo.map(tell), without: without.map(tell) }
+  }
+
+  /**
+   * Starts a new task where another was at an event, or when it last passed a checkpoint: at the beginning of that visit, under the
+   * definition of its agent that is here, or else the one it was pinned to then. What was done outside is not done again unless a human
+   * agrees. Throws FORK_INVALID, INPUT_INVALID or TASK_EXISTS; then nothing was written.
+   */
+  async fork(taskId: string, { at, id = this.#runtime.id(), by, reason }: ForkOptions): Promise<Forked> {
+    return this.#clean(async () => {
+      proveId(id)
+      await this.#row(taskId)
+      const log = await this.store.read(taskId)
+      const of = fold(emptyTask(taskId), log)
+      const past =
+        typeof at === 'number' ? pastAt(taskId, log, at, 'FORK_INVALID') : checkpointOf(of, at, 'FORK_INVALID')
+      const deeds = [...deedsOf(of, past.lastStep), ...(await this.#deedsBelow(of, past.lastStep))]
+      const seed = Math.floor(this.#runtime.random() * 2 ** 32)
+      const [definition, here] = [...this.#machines].find(([, { agent }]) => agent === of.agent) ?? []
+      const to = here && definition !== undefined ? { to: { machine: here.machine, definition } } : {}
+      const work = draft(emptyTask(id), this.#runtime.now(), this.#terms)
+      fork(work, { ...beginningAt(log, past), of, past, asked: at, deeds, by, reason, seed, ...to })
+      const { events, task } = work
+      if (!(await commitSurely(this.store, { point: 'start', head: genesis, events, task })).ok) {
+        const what = `There is a task ${id} here already. Nothing was written.`
+        throw new Fault('TASK_EXISTS', what, `Choose another id, or look at it: signalbox show ${id}.`)
+      }
+      return { taskId: id, from: taskId, seq: past.seq, state: past.state, deeds }
+    })
+  }
+
+  /** What stands of what the children of a task have done. */
+  async #deedsBelow({ id, tree }: Task, lastStep: number): Promise<readonly Deed[]> {
+    if (tree?.root !== id) return []
+    const below = await this.store.tasks({ rootId: id, limit: treeMax })
+    const told = below.map(async ({ taskId }) => {
+      if (taskId === id) return []
+      // The child of the root that it is, or is below, is named by the step that began it.
+      const step = Number(taskId.slice(id.length + 1).split(':')[0])
+      return deedsOf((await loadTask(this.store, taskId)).task, step > lastStep ? 0 : Infinity)
+    })
+    return (await Promise.all(told)).flat()
   }
 
   /**

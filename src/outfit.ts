@@ -64,17 +64,48 @@ export async function readOutfit(options: OutfitOptions, secrets: Secrets): Prom
   const worked = machinesIn(machines, options.queues)
   if (works) for (const { machine } of machines.values()) proveSecrets(machine, secrets)
   const models = works ? await resolveModels(machines, options) : new Map<string, Model>()
-  const price = await loadPrices(options.prices ?? {}, (name) => models.get(name)?.modelId)
-  const bounds = readQuotas(options.quotas ?? {})
-  const window = await loadWindows(options.windows ?? {}, (name) => models.get(name)?.modelId)
-  const policy = policyOf(options.policy ?? [])
-  const definition = (agent: Agent): string => definitions.get(agent)!
-  const known = works ? { price, window, bounds, policy, definition } : {}
-  const terms: Terms = { ...noTerms, ...known, hash: sha256, redact }
+  const known = await readTerms(options, definitions, models, redact)
+  const terms: Terms = works ? known : { ...noTerms, hash: sha256, redact }
   // Where no work is done nothing is paid for.
   if (works) for (const { machine } of machines.values()) provePrices(machine, machine.limits.costMicros, terms)
   const queues = [...new Set([...worked.values()].map(({ agent }) => queueOf(agent)))]
   return { machines, works, worked, queues, terms, model: (name) => models.get(name)! }
+}
+
+/**
+ * Reads what it takes to decide again what was decided, with nothing to call: a model that cannot be found here has no id but its
+ * name, and secrets are known only by what `redact` takes out. Throws AGENT_UNSOUND or CONFIG_INVALID.
+ */
+export async function readToTell(
+  options: OutfitOptions,
+  redact: Redactor,
+): Promise<Pick<Outfit, 'machines' | 'terms'>> {
+  const { machines, definitions } = readMachines(options.agents ?? [])
+  const { models = {}, env = process.env } = options
+  const found = new Map<string, Model>()
+  for (const name of modelsOf(machines)) {
+    const model = await resolveModel(name, { models, env }).catch(() => undefined)
+    if (model) found.set(name, model)
+  }
+  return { machines, terms: await readTerms(options, definitions, found, redact) }
+}
+
+async function readTerms(
+  options: OutfitOptions,
+  definitions: ReadonlyMap<Agent, string>,
+  models: ReadonlyMap<string, Model>,
+  redact: Redactor,
+): Promise<Terms> {
+  return {
+    ...noTerms,
+    price: await loadPrices(options.prices ?? {}, (name) => models.get(name)?.modelId),
+    bounds: readQuotas(options.quotas ?? {}),
+    window: await loadWindows(options.windows ?? {}, (name) => models.get(name)?.modelId),
+    policy: policyOf(options.policy ?? []),
+    definition: (agent) => definitions.get(agent)!,
+    hash: sha256,
+    redact,
+  }
 }
 
 /** Makes agents ready, and whoever they may start, each once. */
@@ -120,14 +151,16 @@ async function resolveModels(
   machines: ReadonlyMap<string, { readonly machine: Machine }>,
   options: OutfitOptions,
 ): Promise<ReadonlyMap<string, Model>> {
-  const names = new Set<string>()
-  for (const { machine } of machines.values()) {
-    for (const node of machine.states.values())
-      if (node.kind === 'model') for (const name of node.models) names.add(name)
-  }
   const { models = {}, env = process.env } = options
-  const resolved = [...names].map(async (name) => [name, await resolveModel(name, { models, env })] as const)
+  const resolved = [...modelsOf(machines)].map(
+    async (name) => [name, await resolveModel(name, { models, env })] as const,
+  )
   return new Map(await Promise.all(resolved))
+}
+
+function modelsOf(machines: ReadonlyMap<string, { readonly machine: Machine }>): ReadonlySet<string> {
+  const nodes = [...machines.values()].flatMap(({ machine }) => [...machine.states.values()])
+  return new Set(nodes.flatMap((node) => (node.kind === 'model' ? node.models : [])))
 }
 
 /** The orchestrator's rules. Their text tells one policy from another: what it calls elsewhere is not seen. */

@@ -10,6 +10,7 @@ import { checkpointCommand } from './checkpoint.ts'
 import { copyCommand } from './copy.ts'
 import { eraseCommand } from './erase.ts'
 import { exportCommand } from './export.ts'
+import { forkCommand } from './fork.ts'
 import { graphCommand } from './graph.ts'
 import { importCommand } from './import.ts'
 import { inboxCommand } from './inbox.ts'
@@ -17,6 +18,7 @@ import { keygenCommand } from './keygen.ts'
 import { logCommand } from './log.ts'
 import { migrateCommand } from './migrate.ts'
 import { mockModelCommand } from './mock-model.ts'
+import { replayCommand } from './replay.ts'
 import { rollbackCommand } from './rollback.ts'
 import { runCommand } from './run.ts'
 import { scheduleCommand } from './schedule.ts'
@@ -39,6 +41,8 @@ const commands = [
   signalCommand,
   cancelCommand,
   rollbackCommand,
+  forkCommand,
+  replayCommand,
   scheduleCommand,
   breakersCommand,
   workersCommand,

@@ -21,10 +21,12 @@ export function showCommand(leave: Leave): Command {
       const [view, events] = await withStore(flags.store, async (box) => {
         return [await box.show(taskId), await box.store.read(taskId)] as const
       })
+      const fork = events[1]?.type === 'task.forked' ? events[1].data : undefined
       const [turns, why] = [turnsOf(events), whyOf(events, view.status)]
       leave(exitCodes.well)
       if (flags.json) {
-        printJson({ ...view, why: why ?? null, turns })
+        const forkedFrom = fork ? { taskId: fork.from, seq: fork.seq } : null
+        printJson({ ...view, forkedFrom, why: why ?? null, turns })
         return
       }
       print(
@@ -32,6 +34,7 @@ export function showCommand(leave: Leave): Command {
       )
       if (view.parentId !== null) print(`parent   ${view.parentId}, in the tree of ${view.rootId}`)
       print(`status   ${sayStatus(view, view.tree)}`)
+      if (fork) print(`forked   from ${fork.from}, at event ${fork.seq} (${fork.state}), by ${fork.by}: ${fork.reason}`)
       if (why) print(`why      ${why.text} (event ${why.seq})`)
       print(`state    ${view.state}, at event ${view.seq}`)
       print(`used     ${sayUsage(view.usage)}`)

@@ -22,6 +22,7 @@ const usageFaults: ReadonlySet<FaultCode> = new Set<FaultCode>([
   'DURATION_INVALID',
   'EXPORT_INVALID',
   'FLAG_INVALID',
+  'FORK_INVALID',
   'HASH_MISMATCH',
   'INPUT_INVALID',
   'ITEM_UNKNOWN',

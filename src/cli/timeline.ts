@@ -31,6 +31,11 @@ export function describe(event: LoggedEvent): string | undefined {
   switch (event.type) {
     case 'task.started':
       return `${paint('bold', `task ${event.taskId}`)}: ${event.data.agent} v${event.data.version}, started by ${event.data.by}`
+    case 'task.forked': {
+      const { from, seq, state, deeds } = event.data
+      const known = isErased(deeds) || deeds.length === 0 ? '' : `; ${deeds.length} things were done outside before`
+      return paint('magenta', `begins where ${from} was at event ${seq} (${state})${known}`)
+    }
     case 'task.migrated': {
       const { from, version, state } = event.data
       const where = from.state === state ? state : `${from.state} → ${state}`

@@ -47,6 +47,7 @@ function begin(work: Draft, child: Child, input: Json, deadlineAtMs: number, lab
       depthMax: task.limits.depth - 1,
       seed: Math.imul(task.seed ^ step, 0x9e3779b1) >>> 0,
       parent,
+      fork: task.fork,
       labels: Object.fromEntries(keys.map((key) => [key, [label]])),
       ...(shares ? { shared: sharedWith(machine, task) } : {}),
     },

@@ -5,7 +5,7 @@ import type { Agent } from './agent.ts'
 import type { Event, EventData, EventType, Fact } from './event.ts'
 import { openGate, type Gate } from './breaker.ts'
 import { defaults } from './limits.ts'
-import type { Json } from './json.ts'
+import { inOrder, type Json } from './json.ts'
 import type { Rule } from './policy.ts'
 import type { Pricing } from './price.ts'
 import { boundsOf, type Bounds } from './quota.ts'
@@ -73,14 +73,24 @@ export interface Draft {
   readonly takes: Take[]
   /** Child tasks that begin with the same commit. */
   readonly children: Draft[]
+  /** Folds in an event that was decided, and keeps it. */
+  readonly keep: Keeper
+}
+
+/** What becomes of an event that was decided. Where a task is told again, its log has a say in that. */
+export type Keeper = (draft: Draft, event: Event) => void
+
+const keepAsDecided: Keeper = ({ task, events }, event) => {
+  evolve(task, event)
+  events.push(event)
 }
 
 /** Opens a draft on a task. The task belongs to the draft from here on. */
-export function draft(task: Task, nowMs: number, terms: Terms = noTerms): Draft {
-  return { task, nowMs, terms, events: [], gates: new Map(), admits: new Set(), takes: [], children: [] }
+export function draft(task: Task, nowMs: number, terms: Terms = noTerms, keep = keepAsDecided): Draft {
+  return { task, nowMs, terms, events: [], gates: new Map(), admits: new Set(), takes: [], children: [], keep }
 }
 
-/** Decides one event, without the secrets that may be in it. `costMicros` is what it cost, in millionths of a dollar; null when a price is unknown. */
+/** Decides one event, as a log will have it and without the secrets that may be in it. `costMicros` is what it cost, in millionths of a dollar; null when a price is unknown. */
 export function emit<Type extends EventType>(
   draft: Draft,
   type: Type,
@@ -89,9 +99,7 @@ export function emit<Type extends EventType>(
 ): void {
   const { task } = draft
   const fact = { type, data: clean(data, task.id, draft.terms.redact), at: draft.nowMs, costMicros } as Fact
-  const event: Event = { ...fact, taskId: task.id, seq: task.seq + 1 }
-  evolve(task, event)
-  draft.events.push(event)
+  draft.keep(draft, { ...fact, taskId: task.id, seq: task.seq + 1 })
 }
 
 // Made of hashes and of the task's id, never of what somebody said: the task hangs on them.
@@ -101,7 +109,7 @@ function clean<Data extends object>(data: Data, taskId: string, redact: Redactor
   let changed: Record<string, unknown> | undefined
   for (const [field, value] of Object.entries(data) as [string, Json | undefined][]) {
     if (value === undefined || ours.has(field) || (field === 'item' && isItemOf(value, taskId))) continue
-    const kept = redact.value(value)
+    const kept = inOrder(redact.value(value))
     if (kept === value) continue
     changed ??= { ...(data as Record<string, unknown>) }
     changed[field] = kept

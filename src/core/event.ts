@@ -3,10 +3,11 @@
 
 import type { Breaker, Closure } from './breaker.ts'
 import type { Rung } from './approval.ts'
+import type { Deed } from './fork.ts'
 import type { Json } from './json.ts'
 import type { Label } from './label.ts'
 import type { Charge, Reservation } from './ledger.ts'
-import type { LimitName, RaisableLimit, TaskLimits } from './limits.ts'
+import type { LimitName, Limits, RaisableLimit, TaskLimits } from './limits.ts'
 import type { AnswerPart, FailureClass, Finish, TokenUsage } from './model.ts'
 import type { Effect } from './tool.ts'
 
@@ -140,6 +141,8 @@ export interface EventData {
     /** The task whose context some of the input was taken from, with its labels. */
     readonly from?: string
     readonly limits: TaskLimits
+    /** Those of them that are this task's alone, as they were given, and not its agent's. */
+    readonly given?: Limits
     /** The format of the log, where it is not 1; `format.ts` says which an engine can read. */
     readonly format?: number
     /** What the task's own random numbers are made from. */
@@ -148,6 +151,18 @@ export interface EventData {
     readonly onCancel?: 'undo'
     /** Of a child: where it comes from. */
     readonly parent?: Parent
+  }
+  /** The task begins where another was, at the beginning of a visit. Its context and state follow in the same commit. */
+  'task.forked': {
+    /** That task, the event that began the visit, and what was asked for: an event of that visit, or a checkpoint. */
+    readonly from: string
+    readonly seq: number
+    readonly asked: number | string
+    readonly state: string
+    /** What was done outside by that task, and those below it: it stands, and is not done again unasked. */
+    readonly deeds: readonly Deed[]
+    readonly by: string
+    readonly reason: string
   }
   /** The task goes on under another definition of its agent. Its context and state follow in the same commit. */
   'task.migrated': {
@@ -180,7 +195,7 @@ export interface EventData {
     readonly key: string
     readonly version: number
     readonly value: Json
-    readonly source: 'input' | 'initial' | 'exit' | 'rollback' | 'migration'
+    readonly source: 'input' | 'initial' | 'exit' | 'rollback' | 'migration' | 'fork'
     /** Absent: trusted and public, as everywhere. */
     readonly label?: Label
   }
@@ -201,6 +216,8 @@ export interface EventData {
     readonly attempt: number
     readonly turn: number
     readonly model: string
+    /** Models before it in the chain that were not to be asked now. */
+    readonly passed?: readonly string[]
     /** On the first turn of a visit, with the label of what it was made of. */
     readonly prompt?: Prompt
     readonly label?: Label
@@ -627,6 +644,7 @@ export type Event = Fact & { readonly taskId: string; readonly seq: number }
 /** Fields whose values are kept as payloads, apart from the event, which carries their hash. */
 export const payloadFields: { readonly [Type in EventType]?: readonly (keyof EventData[Type])[] } = {
   'task.started': ['input'],
+  'task.forked': ['deeds'],
   'context.written': ['value'],
   'context.synced': ['value'],
   'children.planned': ['inputs'],

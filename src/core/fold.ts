@@ -58,6 +58,9 @@ function apply(task: Task, event: Event): void {
       task.startedAtMs = event.at
       if (event.data.parent) descend(task, event.data.parent, event.data.input)
       return
+    case 'task.forked':
+      task.fork = event.data
+      return
     case 'task.migrated':
       move(task, event.data)
       return

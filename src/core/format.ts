@@ -13,6 +13,7 @@ export const logFormat = 1
 
 const types: Readonly<Record<EventType, true>> = {
   'task.started': true,
+  'task.forked': true,
   'task.migrated': true,
   'state.entered': true,
   'context.written': true,

@@ -78,6 +78,23 @@ export function keyOf(value: Json): string {
   })
 }
 
+/**
+ * The same JSON with the keys of its objects in the order in which a log has them: whoever goes on from the log sees what
+ * whoever wrote it has seen. Answers with what it was given where that is so already.
+ */
+export function inOrder<Value extends Json>(value: Value): Value {
+  if (typeof value !== 'object' || value === null) return value
+  const inner = value as { readonly [key: string]: Json }
+  const keys = Object.keys(inner)
+  const list = Array.isArray(value)
+  const kept = keys.map((key) => inOrder(inner[key]!))
+  const isKept = keys.every((key, index) => kept[index] === inner[key])
+  if (list) return isKept ? value : (kept as unknown as Value)
+  if (isKept && keys.every((key, index) => index === 0 || keys[index - 1]! < key)) return value
+  const entries = keys.map((key, index) => [key, kept[index]!] as const)
+  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1))) as Value
+}
+
 /** A value as it is quoted in what is said to people, whatever it is. */
 export function quoted(value: unknown): string {
   try {

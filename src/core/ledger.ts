@@ -22,6 +22,8 @@ export interface Ledger {
 export interface Reservation {
   readonly inputTokens: number
   readonly outputTokens: number
+  /** How long the answer might have been, where the budgets had too little left for that. */
+  readonly outputTokensWanted?: number
   /** Null: no price is known, and no ceiling on money asks for one. */
   readonly costMicros: number | null
   /** Where the price is from, where one is known. */
@@ -96,7 +98,8 @@ export function reserve(ledger: Ledger, wanted: Wanted, priced: Priced): Reserva
   const held = (outputTokens: number): Reservation => {
     const cost = worstCost(inputTokens, outputTokens, priced)
     const source = cost ? { priceSource: cost.source } : {}
-    return { inputTokens, outputTokens, costMicros: cost?.costMicros ?? null, ...source, estimate }
+    const wished = outputTokens < outputTokensMax ? { outputTokensWanted: outputTokensMax } : {}
+    return { inputTokens, outputTokens, ...wished, costMicros: cost?.costMicros ?? null, ...source, estimate }
   }
   if (ledger.cost.max === null) return held(room)
   const affordable = (outputTokens: number): boolean => (worst(outputTokens) ?? Infinity) <= free(ledger.cost)

@@ -24,8 +24,11 @@ export interface Plan {
   readonly without: readonly Effect[]
 }
 
-/** The point that an event lies in, from the task's events up to it. Throws ROLLBACK_INVALID. */
-export function pastAt(taskId: string, events: readonly Event[], to: number): Past {
+/** What is wrong with a point, for whoever goes there. */
+type Wrong = 'ROLLBACK_INVALID' | 'FORK_INVALID'
+
+/** The point that an event lies in, from the task's events up to it. Throws ROLLBACK_INVALID, or as `wrong` says. */
+export function pastAt(taskId: string, events: readonly Event[], to: number, wrong?: Wrong): Past {
   const task = emptyTask(taskId)
   let past: Past | undefined
   for (const event of events) {
@@ -34,23 +37,32 @@ export function pastAt(taskId: string, events: readonly Event[], to: number): Pa
     if (event.type === 'state.entered') past = pastOf(task, event.data.checkpoint)
   }
   if (!Number.isSafeInteger(to) || to < 1 || task.seq < to) {
-    throw invalid(`Task ${taskId} has no event ${to}.`, `Its events are 1 to ${task.seq}: signalbox log ${taskId}.`)
+    throw invalid(
+      `Task ${taskId} has no event ${to}.`,
+      `Its events are 1 to ${task.seq}: signalbox log ${taskId}.`,
+      wrong,
+    )
   }
-  if (!past) throw invalid(`At event ${to} task ${taskId} had not entered a state.`, 'Name a later event.')
+  if (!past) throw invalid(`At event ${to} task ${taskId} had not entered a state.`, 'Name a later event.', wrong)
   if (task.rollback) {
-    throw invalid(`At event ${to} task ${taskId} was on its way back.`, 'Name an event before or after that rollback.')
+    throw invalid(
+      `At event ${to} task ${taskId} was on its way back.`,
+      'Name an event before or after that rollback.',
+      wrong,
+    )
   }
   return past
 }
 
-/** The last time that the task passed a checkpoint. Throws ROLLBACK_INVALID. */
-export function checkpointOf({ id, checkpoints }: Task, name: string): Past {
+/** The last time that the task passed a checkpoint. Throws ROLLBACK_INVALID, or as `wrong` says. */
+export function checkpointOf({ id, checkpoints }: Task, name: string, wrong?: Wrong): Past {
   const past = checkpoints.findLast(({ checkpoint }) => checkpoint === name)
   if (past) return past
   const known = [...new Set(checkpoints.map(({ checkpoint }) => checkpoint))].join(', ')
   throw invalid(
     `Task ${id} has not passed a checkpoint ${JSON.stringify(name)}.`,
     known === '' ? 'It has passed none; name an event by its number.' : `It has passed: ${known}.`,
+    wrong,
   )
 }
 
@@ -121,7 +133,7 @@ function isSame(now: Kept | undefined, then: Kept): boolean {
   return trust === then.label.trust && privacy === then.label.privacy && keyOf(now.value) === keyOf(then.value)
 }
 
-/** A rollback that cannot be. */
-export function invalid(what: string, next: string): Fault {
-  return new Fault('ROLLBACK_INVALID', `${what} Nothing was written.`, next)
+/** A rollback, or a fork, that cannot be. */
+export function invalid(what: string, next: string, wrong: Wrong = 'ROLLBACK_INVALID'): Fault {
+  return new Fault(wrong, `${what} Nothing was written.`, next)
 }

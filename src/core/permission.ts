@@ -124,6 +124,7 @@ export function askModel(
   const label = join(task.visit?.label ?? clear, asked.label)
   if (asked.prompt) tellChanged(work, node)
   let held: (Hold & { readonly model: string }) | undefined
+  const passed: string[] = []
   for (const model of node.models.slice(Math.max(0, node.models.indexOf(first)))) {
     const ruling = judgeModel(machine, work, node, model, label)
     if (ruling) {
@@ -135,6 +136,7 @@ export function askModel(
     const caller = { key: keyOfModel(model), bounds: terms.bounds(model), step, deadlineAtMs: deadline }
     const hold = holdOf(work, caller)
     if (hold) {
+      passed.push(model)
       if (!held || hold.untilMs < held.untilMs) held = { ...hold, model }
       // A place will be free; a model that fails is left alone, and the next is asked.
       if (hold.reason === 'busy') break
@@ -146,7 +148,8 @@ export function askModel(
       if (ready.cut) emit(work, 'window.cut', { state: node.name, model, ...ready.cut })
       pass(work, caller)
       const { reserved } = ready
-      emit(work, 'model.called', { ...call, model, outputTokensMax: reserved.outputTokens, reserved })
+      const over = passed.length === 0 ? {} : { passed }
+      emit(work, 'model.called', { ...call, model, ...over, outputTokensMax: reserved.outputTokens, reserved })
       return true
     }
     if (ready === 'price') {

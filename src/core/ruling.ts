@@ -3,6 +3,7 @@
 // and the orchestrator's. A policy can make the house stricter, never weaker.
 
 import type { Draft } from './draft.ts'
+import { deedLike } from './fork.ts'
 import { hostAllowed } from './egress.ts'
 import { head, keyOf, type Json } from './json.ts'
 import type { Label } from './label.ts'
@@ -100,6 +101,8 @@ function askHouse(
   }
   if (privacy === 'secret' && tool.outward)
     say('deny', 'secrecy', `something secret was seen, and ${name} leads outside`)
+  const done = tool.effect === 'read' ? undefined : deedLike(task, name, input)
+  if (done) say('ask', 'fork', `${name} was called by ${done.task} in step ${done.step}, and that stands`)
   if (tool.approval.always) say('ask', 'approval', `${name} is always asked about`)
   if (trust === 'trusted') return rulings
   if (tool.sinks.size > 0 || tool.tool.secrets?.length || tool.outward) {

@@ -3,7 +3,7 @@
 // passes down.
 
 import { draft, emit, noTerms, type Draft, type Terms } from './draft.ts'
-import type { Parent } from './event.ts'
+import type { EventData, Parent } from './event.ts'
 import { Fault } from './fault.ts'
 import { isObject, quoted, type Json } from './json.ts'
 import { join, labelled, labelValues, type DeclaredLabel, type Label } from './label.ts'
@@ -33,17 +33,27 @@ export interface Start {
   readonly shared?: ReadonlyMap<string, Kept>
   /** What is known of the input, by key, beyond what the context's definition says. */
   readonly labels?: Readonly<Record<string, readonly DeclaredLabel[]>>
+  /** Of a child of a fork: what its parent knows of the task that was forked. */
+  readonly fork?: EventData['task.forked'] | undefined
+  /** Keys whose value is not known any more, where a task is told again: whether it fits, nobody can say. */
+  readonly erased?: ReadonlySet<string>
 }
 
 /** Starts a task: its first events. Throws INPUT_INVALID, naming what does not fit, before anything is written. */
 export function start(machine: Machine, given: Start, nowMs: number, terms: Terms = noTerms): Draft {
-  proveStart(machine, given, terms)
-  const values = readInput(machine, given.input, given.parent?.shares === undefined ? undefined : given.shared)
-  const begun = draft(emptyTask(given.taskId), nowMs, terms)
+  return startIn(machine, given, draft(emptyTask(given.taskId), nowMs, terms))
+}
+
+/** Starts a task in a draft of a task that has no events. Throws INPUT_INVALID. */
+export function startIn(machine: Machine, given: Start, begun: Draft): Draft {
+  proveStart(machine, given, begun.terms)
+  const values = readInput(machine, given)
   const input = Object.fromEntries(
     values.filter((entry) => entry.source === 'input').map(({ key, value }) => [key, value]),
   )
   const limits = resolveLimits(given.limits ?? {}, machine.limits)
+  const depth = Math.min(limits.depth, given.depthMax ?? Infinity)
+  const own = { ...given.limits, ...(given.depthMax === undefined ? {} : { depth }) }
   emit(begun, 'task.started', {
     agent: machine.name,
     version: machine.version,
@@ -51,11 +61,13 @@ export function start(machine: Machine, given: Start, nowMs: number, terms: Term
     input,
     by: given.by,
     ...(given.from === undefined ? {} : { from: given.from }),
-    limits: { ...limits, depth: Math.min(limits.depth, given.depthMax ?? Infinity) },
+    limits: { ...limits, depth },
+    ...(Object.keys(own).length === 0 ? {} : { given: own }),
     seed: given.seed,
     ...(given.parent === undefined ? {} : { parent: given.parent }),
     ...(machine.onCancel === 'undo' ? { onCancel: machine.onCancel } : {}),
   })
+  if (given.fork) emit(begun, 'task.forked', given.fork)
   for (const [key, { value, version, label }] of given.shared ?? []) {
     if (begun.task.locals.has(key)) continue
     emit(begun, 'context.synced', { key, version, value, writer: given.parent!.task, ...labelled(label) })
@@ -69,18 +81,23 @@ export function start(machine: Machine, given: Start, nowMs: number, terms: Term
   return begun
 }
 
-function proveStart(machine: Machine, { taskId, limits, labels = {}, parent }: Start, { redact }: Terms): void {
-  if (!parent && !/^[\w.:-]{1,128}$/.test(taskId)) {
+/** Throws INPUT_INVALID for what cannot be the id of a task that no other task begins. */
+export function proveId(taskId: string): void {
+  if (!/^[\w.:-]{1,128}$/.test(taskId)) {
     throw new Fault(
       'INPUT_INVALID',
       `${quoted(taskId)} cannot be a task's id.`,
       'Use 1 to 128 letters, digits, ".", ":", "_" or "-".',
     )
   }
-  if (!parent && /:\d+$/.test(taskId)) {
+  if (/:\d+$/.test(taskId)) {
     const what = `${quoted(taskId)} ends as the ids of child tasks do.`
     throw new Fault('INPUT_INVALID', what, 'Choose an id that does not end in ":" and a number.')
   }
+}
+
+function proveStart(machine: Machine, { taskId, limits, labels = {}, parent }: Start, { redact }: Terms): void {
+  if (!parent) proveId(taskId)
   if (redact.text(taskId) !== taskId) {
     throw new Fault('INPUT_INVALID', `A task's id holds a secret, or what looks like one.`, 'Choose another id.')
   }
@@ -108,8 +125,7 @@ function proveLabel(machine: Machine, key: string, label: DeclaredLabel): void {
 /** What is there already, in a context that is shared, need not come as input. */
 function readInput(
   machine: Machine,
-  input: unknown,
-  shared: ReadonlyMap<string, Kept> | undefined,
+  { input, shared, parent, erased }: Start,
 ): { key: string; value: Json; source: 'input' | 'initial' }[] {
   const fail = (problem: string): never => {
     const keys = [...machine.context.keys()].join(', ')
@@ -124,10 +140,10 @@ function readInput(
   for (const key of given.keys()) if (!machine.context.has(key)) fail(`${key} is not a key of its context`)
   const values: { key: string; value: Json; source: 'input' | 'initial' }[] = []
   for (const { name, schema, initial } of machine.context.values()) {
-    if (shared && !given.has(name)) continue
+    if (shared && parent?.shares !== undefined && !given.has(name)) continue
     const source = given.has(name) ? 'input' : 'initial'
     const value = given.has(name) ? given.get(name) : initial
-    const verdict = validate(schema, value)
+    const verdict = erased?.has(name) ? { ok: true as const, value: value as Json } : validate(schema, value)
     if (!verdict.ok) fail(given.has(name) ? `${name}: ${verdict.problem}` : `${name} is missing`)
     else if (value !== undefined) values.push({ key: name, value: verdict.value, source })
   }

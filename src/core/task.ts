@@ -286,6 +286,8 @@ export interface Task {
   rollback: Rollback | undefined
   /** Rollbacks that the machine itself asked for. */
   rollbacks: number
+  /** What it was forked from; a child has what its parent has. */
+  fork: EventData['task.forked'] | undefined
   /** The definitions that the task was moved from, oldest first, each with the event that did it. */
   moves: readonly { readonly definition: string; readonly seq: number }[]
 }
@@ -357,6 +359,7 @@ export function emptyTask(id: string): Task {
     checkpoints: [],
     rollback: undefined,
     rollbacks: 0,
+    fork: undefined,
     moves: [],
   }
 }

@@ -6,7 +6,7 @@ import { Fault, messageOf } from '../core/fault.ts'
 import { depthMax, isTooDeep, tooDeep } from '../core/json.ts'
 import { unseal, verifyChain } from './log.ts'
 import { inMemory } from './payloads.ts'
-import type { WholeTask } from './store.ts'
+import type { LoggedEvent, WholeTask } from './store.ts'
 
 const format = 'signalbox-export-1'
 
@@ -57,6 +57,12 @@ export function readExport(text: string): WholeTask {
     throw thrown
   }
   return { taskId, events, payloads }
+}
+
+/** The events of a task that was proved whole, payloads in their places. Throws LOG_NEWER. */
+export function eventsOf({ events, payloads }: WholeTask): readonly LoggedEvent[] {
+  const fetch = inMemory(payloads)
+  return events.map((event) => unseal(event, fetch))
 }
 
 function parse(text: string): WholeTask {

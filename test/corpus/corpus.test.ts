@@ -1,18 +1,16 @@
 // A13: the replay corpus. What an earlier engine has recorded, this one reads to the same heads and tells the same of, event
 // by event. A recording that comes out otherwise means that running tasks would: the fold is mended, not the recording.
 
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test as once } from 'vitest'
 import { fold } from '../../src/core/fold.ts'
 import { emptyTask } from '../../src/core/task.ts'
 import { createOrchestrator } from '../../src/orchestrator.ts'
 import { address, engine, opened, test } from '../engines.ts'
-import { told } from './corpus.ts'
+import { logNames, told } from './corpus.ts'
 
-const names = readdirSync(import.meta.dirname)
-  .filter((name) => name.endsWith('.told.json'))
-  .map((name) => name.replace('.told.json', ''))
+const names = logNames
 const read = (name: string): string => readFileSync(join(import.meta.dirname, name), 'utf8')
 
 test.each(names)(

@@ -1,10 +1,16 @@
 // What is kept of each task of the corpus besides its log: where it stood after each event, and where it stands.
 
+import { readdirSync } from 'node:fs'
 import { fold } from '../../src/core/fold.ts'
 import { emptyTask } from '../../src/core/task.ts'
 import type { Orchestrator } from '../../src/orchestrator.ts'
 import type { TaskView } from '../../src/view.ts'
 import { canonical, sha256 } from '../../src/store/log.ts'
+
+/** The tasks that are recorded. */
+export const logNames = readdirSync(import.meta.dirname)
+  .filter((name) => name.endsWith('.told.json'))
+  .map((name) => name.replace('.told.json', ''))
 
 /** Where a task was as far as anyone outside can tell, after those events at which that changed. */
 async function pathOf(box: Orchestrator, taskId: string): Promise<string[]> {

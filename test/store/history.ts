@@ -16,7 +16,6 @@ import type { AnswerPart } from '../../src/core/model.ts'
 import { told } from '../../src/core/notice.ts'
 import { checkpointOf, pastAt } from '../../src/core/past.ts'
 import { boundsOf } from '../../src/core/quota.ts'
-import { plainRedactor } from '../../src/core/redact.ts'
 import { rollbackTo } from '../../src/core/rollback.ts'
 import { isEnded, type OpenStep, type Task } from '../../src/core/task.ts'
 import { compile } from '../../src/core/machine.ts'
@@ -101,18 +100,21 @@ export const machine = compile(everyKind)
 const gatesOf = new WeakMap<Store, Map<string, Gate>>()
 const bounds = boundsOf({ concurrency: 2, breaker: { failures: 2, coolDown: '2s' } })
 
-/** One model has a price, the other has none; breakers open soon, and places are full now and then. */
-const termsOf = (store: Store, nowMs: number, full: () => boolean): Terms => ({
+/** One model has a price, the other has none; breakers open soon. */
+export const historyTerms: Terms = {
   ...noTerms,
   price: (model, { outputTokens }) =>
     model === 'main' ? { costMicros: outputTokens * 7, source: 'configured' } : null,
   window: () => 1_500,
   bounds: () => bounds,
-  gate: (key) => gatesOf.get(store)?.get(key) ?? openGate,
-  policy: { rules: [], version: '' },
   hash: sha256,
+}
+
+/** What is known of a store besides: places are full now and then. */
+const termsOf = (store: Store, nowMs: number, full: () => boolean): Terms => ({
+  ...historyTerms,
+  gate: (key) => gatesOf.get(store)?.get(key) ?? openGate,
   fullUntilMs: () => (full() ? nowMs + 1_000 : undefined),
-  redact: plainRedactor,
 })
 
 /** Draws the next choice: a number below `n`. */
