@@ -71,6 +71,9 @@ export type {
   TaskHandle,
   VerifyOptions,
 } from './orchestrator.ts'
+export { rehearse } from './rehearse.ts'
+export type { Rehearsed } from './rehearse.ts'
+export type { SaidByModel, SaidByPerson, SaidByTool, Testimony } from './core/testimony.ts'
 export { pinOf } from './outfit.ts'
 export type { TaskView } from './view.ts'
 export { fromAiSdk } from './providers/ai-sdk.ts'

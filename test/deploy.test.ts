@@ -12,6 +12,7 @@ import { openPostgres } from '../src/store/postgres/engine.ts'
 import { openSqlite } from '../src/store/sqlite/engine.ts'
 import { root, signalbox } from './cli/signalbox.ts'
 import { folder } from './folder.ts'
+import { until } from './until.ts'
 import { admin, testDatabase } from './postgres.ts'
 import { playHistory } from './store/history.ts'
 
@@ -203,7 +204,7 @@ test('the feed holds back what another cluster has numbered, until this one has 
   const store = await openPostgres(address)
   try {
     await playHistory(store, 't', { hello: 'world' }, [4, 8, 15], ['v'])
-    expect((await store.feed()).events.length).toBeGreaterThan(0)
+    await until(async () => (await store.feed()).events.length > 0)
     await admin(address, 'ALTER TABLE signalbox.events DISABLE TRIGGER USER')
     // As pg_restore would write them.
     await admin(address, `UPDATE signalbox.events SET xid = CAST('9' || CAST(xid AS TEXT) AS XID8)`)

@@ -73,7 +73,9 @@ const below: Readonly<Record<string, readonly string[]>> = {
     'runtime',
     'core',
   ],
+  rehearse: ['orchestrator', 'view', 'runtime', 'core'],
   index: [
+    'rehearse',
     'orchestrator',
     'outfit',
     'view',

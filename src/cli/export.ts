@@ -21,7 +21,8 @@ export function exportCommand(leave: Leave): Command {
     })
 }
 
-function write(file: string, text: string): void {
+/** Writes a file that is not there yet. Throws FLAG_INVALID. */
+export function write(file: string, text: string): void {
   try {
     writeFileSync(file, text, { flag: 'wx', mode: 0o600 })
   } catch (thrown) {

@@ -27,6 +27,7 @@ import { signalCommand } from './signal.ts'
 import { tasksCommand } from './tasks.ts'
 import { exitCodes, report } from './terminal.ts'
 import { workersCommand } from './workers.ts'
+import { testifyCommand } from './testify.ts'
 import { verifyCommand } from './verify.ts'
 import { workerCommand } from './worker.ts'
 
@@ -43,6 +44,7 @@ const commands = [
   rollbackCommand,
   forkCommand,
   replayCommand,
+  testifyCommand,
   scheduleCommand,
   breakersCommand,
   workersCommand,

@@ -42,6 +42,7 @@ const usageFaults: ReadonlySet<FaultCode> = new Set<FaultCode>([
   'STORE_NOT_OURS',
   'STORE_UNSUPPORTED',
   'TASK_UNKNOWN',
+  'TESTIMONY_INVALID',
 ])
 
 let redact = plainRedactor

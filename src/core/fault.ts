@@ -64,6 +64,7 @@ export type FaultCode =
   | 'TASK_EXISTS'
   | 'TASK_RUNNING'
   | 'TASK_UNKNOWN'
+  | 'TESTIMONY_INVALID'
   | 'TEXT_INVALID'
 
 const brand = Symbol.for('signalbox.fault')
