@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { isFault } from '../src/core/fault.ts'
 import { createOrchestrator } from '../src/orchestrator.ts'
+import { whole } from './campaign.ts'
 import { folder } from './folder.ts'
 import { admin, ownServer } from './postgres.ts'
 import { startProxy } from './proxy.ts'
@@ -21,7 +22,7 @@ const { agents, family, payer } = createRequire(import.meta.url)(
   join(import.meta.dirname, 'workers/campaign-agents.ts'),
 ) as typeof import('./workers/campaign-agents.ts')
 
-const seconds = Number(process.env['SIGNALBOX_KILL_SECONDS'] ?? 10)
+const seconds = Number(process.env['SIGNALBOX_KILL_SECONDS'] ?? (whole ? 60 : 10))
 const tasks = 5 * seconds
 const workersMax = 4
 

@@ -18,6 +18,7 @@ import {
 } from 'signalbox'
 import play from '../examples/research/script.ts'
 import config, { research } from '../examples/research/team.ts'
+import { whole } from './campaign.ts'
 import { mockModel, root, signalbox, start, workplace } from './cli/signalbox.ts'
 import { address, engine, test } from './engines.ts'
 import { folder } from './folder.ts'
@@ -223,8 +224,7 @@ describe('the writer and the critic', () => {
 })
 
 describe('killed at random', () => {
-  /** In a server less, for it takes longer. */
-  const killsOn = { SQLite: 100, PostgreSQL: 20 }
+  const killsWanted = whole ? 100 : 25
   /** Runs side by side; each has a store and workers of its own. */
   const lanes = 3
   const leaseMs = 300
@@ -301,9 +301,8 @@ describe('killed at random', () => {
 
   test(
     'workers killed at random moments, and every task comes to the context, the report and the one effect of one that was left alone',
-    { timeout: 180_000 },
+    { timeout: 600_000 },
     async () => {
-      const killsWanted = killsOn[engine()]
       kills = 0
       amidst = 0
       const server = await startMockServer(play)

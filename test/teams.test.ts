@@ -8,6 +8,7 @@ import type { Event } from '../src/core/event.ts'
 import { isFault } from '../src/core/fault.ts'
 import { createOrchestrator, type Orchestrator } from '../src/orchestrator.ts'
 import type { Store } from '../src/store/store.ts'
+import { whole } from './campaign.ts'
 import { VirtualClock } from './clock.ts'
 import { address, engine, test } from './engines.ts'
 import { anyModel, drawFrom, mortal, randomTeam, type Acts } from './team.ts'
@@ -136,7 +137,7 @@ async function prove({ store, written, acts }: World): Promise<void> {
   await store.close()
 }
 
-const runs = Number(process.env['SIGNALBOX_TEAMS'] ?? 150)
+const runs = Number(process.env['SIGNALBOX_TEAMS'] ?? (whole ? 5_000 : 150))
 /** A team in a server takes ten times as long. */
 const runsOnPostgres = Math.ceil(runs / 10)
 

@@ -168,12 +168,29 @@ export function resolveLimits(given: Limits, before: TaskLimits = defaultLimits)
   }
 }
 
-/** What is wrong with limits as they are written: fields and why. `states` are the names that `onSoft` may have. */
+const limitFields: Readonly<Record<keyof Limits, true>> = {
+  steps: true,
+  toolCalls: true,
+  handovers: true,
+  depth: true,
+  descendants: true,
+  duration: true,
+  tokens: true,
+  cost: true,
+  soft: true,
+  onSoft: true,
+}
+
+/** What is wrong with limits as they are written: fields and why. One that is misspelt would limit nothing, in silence. `states` are the names that `onSoft` may have. */
 export function limitProblems(
   limits: Limits,
   states: readonly string[],
 ): { field: string; problem: string; cure: string }[] {
   const found: { field: string; problem: string; cure: string }[] = []
+  for (const field of Object.keys(limits)) {
+    if (Object.hasOwn(limitFields, field)) continue
+    found.push({ field, problem: 'There is no such limit.', cure: `Use ${Object.keys(limitFields).join(', ')}.` })
+  }
   const prove = (field: keyof Limits, holds: (value: any) => boolean, cure: string): void => {
     const value: unknown = limits[field]
     if (value === undefined || holds(value)) return

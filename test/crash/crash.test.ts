@@ -7,11 +7,9 @@ import { join } from 'node:path'
 import { expect } from 'vitest'
 import { writePoints } from '../../src/runtime.ts'
 import { createOrchestrator } from '../../src/orchestrator.ts'
+import { whole } from '../campaign.ts'
 import { address, opened as openAt, test } from '../engines.ts'
 import { folder } from '../folder.ts'
-
-/** Every single write takes minutes: `npm run simulate` does it. */
-const everywhere = process.env['SIGNALBOX_KILLS'] === 'all'
 
 interface Line {
   killed?: string
@@ -88,7 +86,7 @@ async function killAndGoOn(killAt: string): Promise<string | undefined> {
 
 /** At which of its writes at a place a process is killed: in the middle, or at every one of them. */
 const timesOf = (count: number): readonly number[] =>
-  everywhere ? Array.from({ length: count }, (_, nth) => nth + 1) : [Math.ceil(count / 2)]
+  whole ? Array.from({ length: count }, (_, nth) => nth + 1) : [Math.ceil(count / 2)]
 
 test(
   'a process killed at any of its writes is replaced: the tasks end, nothing acknowledged is missing, nothing is done twice',

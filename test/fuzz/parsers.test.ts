@@ -51,10 +51,11 @@ import { readAddress } from '../../src/store/postgres/connection.ts'
 import { readNews } from '../../src/store/postgres/herald.ts'
 import { readAnchors } from '../../src/store/register.ts'
 import type { SealedEvent, Store, WholeTask } from '../../src/store/store.ts'
+import { whole } from '../campaign.ts'
 import { VirtualClock } from '../clock.ts'
 import { share, spoiledText, spoiledValue, wildJson, wildText, wildValue } from './outside.ts'
 
-const runs = Number(process.env['SIGNALBOX_FUZZ'] ?? 1_000)
+const runs = Number(process.env['SIGNALBOX_FUZZ'] ?? (whole ? 50_000 : 500))
 const slowMs = 100
 
 /** What was made of the inputs of a parser. */

@@ -11,6 +11,7 @@ import { systemRuntime } from '../../src/runtime.ts'
 import { isFault } from '../../src/core/fault.ts'
 import { openStore } from '../../src/store/open.ts'
 import type { Store } from '../../src/store/store.ts'
+import { whole as isWhole } from '../campaign.ts'
 import { folder } from '../folder.ts'
 import { drawFrom, type Draw } from '../team.ts'
 import { playHistory } from './history.ts'
@@ -192,7 +193,7 @@ async function prove(store: Store, heads: Heads, path: string, where: string): P
 }
 
 const seed = Number(process.env['SIGNALBOX_SEED'] ?? Date.now() % 1_000_000)
-const tearsMax = 500
+const tearsMax = isWhole ? 500 : 150
 
 test(
   `${tearsMax} torn write-ahead logs: a store opens to what was acknowledged before the tear, whole, and goes on; or refuses with a typed fault`,
