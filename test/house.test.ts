@@ -73,6 +73,8 @@ const below: Readonly<Record<string, readonly string[]>> = {
     'runtime',
     'core',
   ],
+  redteam: ['orchestrator', 'providers', 'store', 'runtime', 'core'],
+  testing: ['redteam', 'providers', 'core'],
   index: [
     'orchestrator',
     'outfit',
@@ -88,6 +90,7 @@ const below: Readonly<Record<string, readonly string[]>> = {
     'core',
   ],
   cli: [
+    'redteam',
     'orchestrator',
     'presence',
     'copy',

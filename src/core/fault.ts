@@ -19,6 +19,7 @@ export type FaultCode =
   | 'DURATION_INVALID'
   | 'EGRESS_REFUSED'
   | 'EXPORT_INVALID'
+  | 'FAULT_UNKNOWN'
   | 'FLAG_INVALID'
   | 'HASH_MISMATCH'
   | 'INPUT_INVALID'
