@@ -17,6 +17,7 @@ import { keygenCommand } from './keygen.ts'
 import { logCommand } from './log.ts'
 import { migrateCommand } from './migrate.ts'
 import { mockModelCommand } from './mock-model.ts'
+import { redteamCommand } from './redteam.ts'
 import { rollbackCommand } from './rollback.ts'
 import { runCommand } from './run.ts'
 import { scheduleCommand } from './schedule.ts'
@@ -44,6 +45,7 @@ const commands = [
   workersCommand,
   checkCommand,
   graphCommand,
+  redteamCommand,
   verifyCommand,
   exportCommand,
   importCommand,

@@ -12,7 +12,9 @@ import { sha256 } from '../store/log.ts'
 import { injectionsThrough } from './corpus.ts'
 import { faultKinds, type FaultKind } from './fault-kinds.ts'
 import { invariants, type Invariant } from './invariants.ts'
-import { fault, state, tool, type Aim } from './plan.ts'
+import { Aim, fault, state, tool, writePoint } from './plan.ts'
+import type { WritePoint } from '../runtime.ts'
+import { draw } from '../core/resilience.ts'
 import { loopsOf, targetsOf, teamOf, type Target } from './route.ts'
 import { weaknesses } from './weakness.ts'
 import { play, type Evidence, type Outside, type Scene } from './world.ts'
@@ -78,6 +80,8 @@ export interface Campaign {
   readonly plays: number
   /** Plays that were not begun, because of the budget. */
   readonly left: number
+  /** The points of the engine's writes at which it was killed. */
+  readonly killedAt: readonly WritePoint[]
 }
 
 /** Attacks that are no single fault. */
@@ -89,6 +93,7 @@ export const attacks: readonly Row[] = [
   { id: 'L1', what: 'two states that hand over to each other for ever' },
   { id: 'B1', what: 'the tokens are used up on entry' },
   { id: 'B2', what: 'the steps are used up on entry' },
+  { id: 'R1', what: 'several faults at once, at random' },
 ]
 
 interface Play {
@@ -110,7 +115,7 @@ export async function campaign(options: CampaignOptions): Promise<Campaign> {
   const planned: Planned[] = []
   for (const target of states) planned.push(...(await battery(root, target, base, kinds, seed)))
   const asked = planned.filter((one) => !('id' in one) || fits(one, options.only))
-  const plays = asked.filter((one) => 'id' in one)
+  const plays = breadthFirst(asked.filter((one) => 'id' in one))
   const { index, of } = options.shard ?? { index: 1, of: 1 }
   const mine = plays.filter((_, number) => number % of === index - 1)
   const played = new Map<Play, Outcome>()
@@ -128,8 +133,31 @@ export async function campaign(options: CampaignOptions): Promise<Campaign> {
       cellOf(id, target, asked, played, (one) => (mine.includes(one) ? 'the time was over' : 'it is in another shard')),
     ),
   )
+  const killed = [...played.keys()].flatMap(({ row, scene }) => (row === 'P01' ? (scene.faults ?? []) : []))
+  const killedAt = [...new Set(killed.flatMap(({ place }) => place.point ?? []))].sort()
   const met = cells.filter(({ reason }) => reason !== unasked)
-  return { agent: agent.name, seed, rows, states, cells: met, plays: played.size, left: mine.length - played.size }
+  return {
+    agent: agent.name,
+    seed,
+    rows,
+    states,
+    cells: met,
+    plays: played.size,
+    left: mine.length - played.size,
+    killedAt,
+  }
+}
+
+/** The first play of every cell, then the second: whoever has little time sees something of all. */
+function breadthFirst(plays: readonly Play[]): readonly Play[] {
+  const seen = new Map<string, number>()
+  const ranked = plays.map((one) => {
+    const cell = `${one.row} ${one.target.agent}.${one.target.state}`
+    const rank = (seen.get(cell) ?? 0) + 1
+    seen.set(cell, rank)
+    return { one, rank }
+  })
+  return ranked.sort((a, b) => a.rank - b.rank).map(({ one }) => one)
 }
 
 const unasked = 'it was not asked for'
@@ -153,9 +181,14 @@ function fits({ id, row, target, tool: its }: Play, only: readonly string[] | un
 
 // ---- The battery -----------------------------------------------------------------------------------------------------
 
-// A crash is tried at so many writes of a state, other faults of the store and the process at so few.
-const writesMax = 12
+// A crash is tried at every point where the engine writes in a state, so often at each; other faults of the store and the
+// process strike at so few writes.
+const writesMax = 6
 const fewMax = 2
+// Plays of a state in which several faults strike at once, so many and so often.
+const mixes = 8
+const mixedKinds = 4
+const mixedShare = 0.2
 
 async function battery(
   root: Machine,
@@ -167,9 +200,9 @@ async function battery(
   const node = teamOf(root).get(target.agent)!.states.get(target.state)!
   const place = `${target.agent}.${target.state}`
   const calm = await play({ ...base, target, seed })
-  const writes = calm.writes.get(place) ?? 0
+  const writes = calm.writes.get(place) ?? new Map<WritePoint, number>()
   const skip = (row: string, reason: string): Planned => ({ row, target, reason })
-  if (writes === 0) {
+  if (writes.size === 0) {
     const reason = 'the models of the campaign find no way here'
     return [...kinds, ...attacks].map(({ id }) => skip(id, reason))
   }
@@ -207,24 +240,41 @@ async function battery(
     if (layer === 'human') {
       return calm.peopleAsked.has(place) ? [one(id, [aim])] : [skip(id, 'nobody is asked here')]
     }
-    const many = id === 'P01' || id === 'D01' || id === 'D02' ? writesMax : fewMax
-    const numbers = Array.from({ length: Math.min(writes, many) }, (_, index) => index + 1)
-    const ways = 'happens' in kind && kind.happens.length > 1 ? kind.happens : [undefined]
-    return numbers.flatMap((number) =>
-      ways.map((way) => {
-        const its = way === undefined ? aim : at(fault({ ...kind, happens: [way] } as FaultKind))
-        return one(
-          id,
-          [its.attempt(number)],
-          way === undefined ? {} : { mark: `${String(aim.attempt(number))}~${way}` },
+    const everywhere = id === 'P01' || id === 'D01' || id === 'D02'
+    const all = [...writes].map(([, count]) => count).reduce((sum, count) => sum + count, 0)
+    const aims = everywhere
+      ? [...writes].flatMap(([point, count]) =>
+          // Signs of life are many, and all alike.
+          numbered(point === 'renew' ? 1 : Math.min(count, writesMax)).map((number) =>
+            aim.at(writePoint(point)).attempt(number),
+          ),
         )
+      : numbered(Math.min(all, fewMax)).map((number) => aim.attempt(number))
+    if (!('happens' in kind) || kind.happens.length === 1) return aims.map((its) => one(id, [its]))
+    return aims.flatMap((its) =>
+      kind.happens.map((way) => {
+        const thus = new Aim({ ...kind, happens: [way] }, its.place, its.when)
+        return one(id, [thus], { mark: `${String(its)}~${way}` })
       }),
     )
   }
-  return [...kinds.flatMap(ofKind), ...attacksOn(root, target, node, calm, { one, skip, at })]
+  return [...kinds.flatMap(ofKind), ...attacksOn(root, target, node, calm, { one, skip, at, kinds })]
+}
+
+const numbered = (count: number): readonly number[] => Array.from({ length: count }, (_, index) => index + 1)
+
+/** Faults of any layers, as a name has it. */
+function mixOf(name: string, kinds: readonly FaultKind[]): readonly Aim[] {
+  const seed = seedOf(1, name)
+  const playable = kinds.filter((kind) => !('elsewhere' in kind))
+  return numbered(mixedKinds).map((number) => {
+    const kind = playable[Math.floor(draw(seed, number, 1) * playable.length)]!
+    return fault(kind).chance(mixedShare)
+  })
 }
 
 interface Making {
+  readonly kinds: readonly FaultKind[]
   readonly one: (row: string, aims: readonly Aim[], more?: Partial<Scene> & { mark?: string; tool?: string }) => Play
   readonly skip: (row: string, reason: string) => Planned
   readonly at: (aim: Aim) => Aim
@@ -235,7 +285,7 @@ function attacksOn(
   target: Target,
   node: Node,
   calm: Evidence,
-  { one, skip, at }: Making,
+  { one, skip, at, kinds }: Making,
 ): readonly Planned[] {
   const machine = teamOf(root).get(target.agent)!
   const place = `${target.agent}.${target.state}`
@@ -288,6 +338,10 @@ function attacksOn(
       node.kind === 'human' || node.kind === 'wait' ? undefined : before.steps,
       'nothing that counts is done here',
     ),
+    ...numbered(mixes).map((number) => {
+      const mark = `R1@${place}~${number}`
+      return one('R1', mixOf(mark, kinds), { mark })
+    }),
   ]
 }
 

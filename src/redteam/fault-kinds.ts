@@ -84,6 +84,7 @@ const error = (status: number, body: string, headers: Readonly<Record<string, st
 const bodies = ['{"error":{"message":"overloaded"}}', '<html><h1>Bad gateway</h1></html>', '', '{"error":{"mess']
 const hourMs = 3_600_000
 const hugeChars = 2_000_000
+const letters = 'abcdefghijklmnopqrstuvwxyz'.split('')
 const never = (): Promise<never> => new Promise(() => undefined)
 
 /** A call in place of what the model would have said. */
@@ -177,9 +178,10 @@ export const faultKinds: readonly FaultKind[] = [
     await act()
     return pick<unknown>([null, 7, [[[]]], 'text', { wrong: { deep: [] } }])
   }),
-  tool('T06', 'an answer of 2 million characters', async ({ act }) => {
+  tool('T06', 'an answer of 2 million characters', async ({ act, pick }) => {
     await act()
-    return { text: 'lorem ipsum '.repeat(hugeChars / 12) }
+    // Not the same each time, or it would be no progress, and not too much.
+    return { text: `${pick(letters)}${pick(letters)} ${'lorem ipsum '.repeat(hugeChars / 12)}` }
   }),
   tool('T07', 'drips one byte a second', async ({ act, sleep }) => {
     const answer = await act()

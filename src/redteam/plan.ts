@@ -60,7 +60,7 @@ export class Aim {
     return new Aim(this.kind, this.place, { kind: 'always' })
   }
 
-  /** Each time with this probability, from 0 to 1, by the seed. */
+  /** Each time with this probability, from 0 to 1, by the seed; six times at most. */
   chance(share: number): Aim {
     return new Aim(this.kind, this.place, { kind: 'chance', share })
   }
@@ -106,6 +106,8 @@ export function isAt({ agent, state: name, tool: its, exit, point }: Place, occa
   return exit === undefined || (occasion.exits ?? []).includes(exit)
 }
 
+const chancesMax = 6
+
 /** Faults that wait for their occasions, and how often each has struck. */
 export class Plan {
   readonly #armed: { readonly aim: Aim; seen: number; struck: number }[]
@@ -124,6 +126,8 @@ export class Plan {
       const { kind, place, when } = armed.aim
       if (kind.layer !== occasion.layer || 'elsewhere' in kind || !isAt(place, occasion)) continue
       armed.seen += 1
+      // What happens again and again stops some day: what then holds is what counts.
+      if (when.kind === 'chance' && armed.struck >= chancesMax) continue
       const is =
         when.kind === 'always' ||
         (when.kind === 'nth' ? armed.seen === when.number : draw(this.#seed, armed.seen, index + 1) < when.share)

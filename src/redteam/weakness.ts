@@ -19,7 +19,9 @@ export function weaknesses({ tasks }: Evidence, given: Limits = {}): readonly st
         isDefault(machine, event.data.limit, event.data.state)
       ) {
         const { limit, max, state } = event.data
-        return [`${machine.name}.${state} declares no limit of ${limit}: it ended at the engine's default of ${max}`]
+        return [
+          `${machine.name}.${state} declares no limit of ${limit}: what ended it rests on the engine's default of ${max}`,
+        ]
       }
       return []
     }),

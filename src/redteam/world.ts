@@ -16,6 +16,8 @@ import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from 
 import { classify } from '../providers/failure.ts'
 import { scriptedModel, type Script, type ScriptAnswer } from '../providers/scripted.ts'
 import type { WritePoint } from '../runtime.ts'
+import { sha256 } from '../store/log.ts'
+import { openSqlite } from '../store/sqlite/engine.ts'
 import type {
   Commit,
   Committed,
@@ -124,8 +126,8 @@ export interface Evidence {
   readonly struck: number
   /** Faults of the outside may hold time up by this much: crashes, leases, stores that are away. */
   readonly slackMs: number
-  /** Writes in each state (`agent.state`), and whether somebody was asked there. */
-  readonly writes: ReadonlyMap<string, number>
+  /** Writes in each state (`agent.state`) by their point, and whether somebody was asked there. */
+  readonly writes: ReadonlyMap<string, ReadonlyMap<WritePoint, number>>
   readonly peopleAsked: ReadonlySet<string>
   readonly injection?: Injection
 }
@@ -173,7 +175,7 @@ class World {
   readonly #acts: Act[] = []
   readonly #asked: Asked[] = []
   readonly #written: Event[] = []
-  readonly #writes = new Map<string, number>()
+  readonly #writes = new Map<string, Map<WritePoint, number>>()
   readonly #peopleAsked = new Set<string>()
   readonly #untold = new Map<string, number>()
   #store!: Store
@@ -462,7 +464,7 @@ class World {
   /** The store as one worker sees it. */
   #seen(life: Life): Store {
     const never = new Promise<never>(() => undefined)
-    const store = this.#clock.holding(this.#store)
+    const store = this.#store
     return new Proxy(store, {
       get: (target, name) => {
         if (name === 'commit') return (given: Commit) => (life.ended ? never : this.#commit(life, store, given))
@@ -486,14 +488,24 @@ class World {
     if (point === undefined) return
     const root = this.#standing.get('t')
     const at = { agent: root?.agent, state: root?.state, point }
+    if (root) this.#countWrite(root.agent, root.state, point)
     const store = this.#plan.strikes({ layer: 'store', ...at })
     if (store && 'fails' in store) await this.#failStore(store.fails)
     const process = this.#plan.strikes({ layer: 'process', ...at })
     if (process && 'happens' in process) await this.#befall(life, this.#pick(process.happens))
   }
 
+  #countWrite(agent: string, state: string, point: WritePoint): void {
+    const place = `${agent}.${state}`
+    const counts = this.#writes.get(place) ?? new Map<WritePoint, number>()
+    this.#writes.set(place, counts.set(point, (counts.get(point) ?? 0) + 1))
+  }
+
   async #failStore(fails: StoreFault): Promise<void> {
-    if ('slowMs' in fails) return this.#pause(fails.slowMs)
+    if ('slowMs' in fails) {
+      this.#slackMs += fails.slowMs
+      return this.#pause(fails.slowMs)
+    }
     if ('awayMs' in fails) {
       this.#awayUntilMs = this.#clock.now() + fails.awayMs
       this.#awayCode = fails.code
@@ -509,8 +521,7 @@ class World {
     const before = this.#standing.get(task.id)
     const [agent, state] = [before?.agent ?? task.agent, before?.state ?? task.state]
     const exits = given.events.flatMap((event) => (event.type === 'transition.taken' ? [event.data.exit] : []))
-    const place = `${agent}.${state}`
-    this.#writes.set(place, (this.#writes.get(place) ?? 0) + 1)
+    this.#countWrite(agent, state, point)
     const at = { agent, state, exits, point }
     const skew = this.#plan.strikes({ layer: 'clock', ...at })
     if (skew && 'skewsMs' in skew) {
@@ -578,6 +589,7 @@ class World {
   }
 
   async #befall(life: Life, happens: ProcessFault): Promise<void> {
+    this.#slackMs += 6 * leaseMs
     switch (happens) {
       case 'crash-before':
       case 'crash-after':
@@ -631,7 +643,10 @@ class World {
   }
 
   async run(): Promise<void> {
-    this.#store = await this.#clock.open('sqlite::memory:')
+    let salts = 0
+    const salt = (): string => sha256(`${this.#scene.seed} ${(salts += 1)}`).slice(0, 32)
+    const store = await openSqlite(':memory:', { now: () => this.#clock.now(), salt })
+    this.#store = this.#clock.holding(store)
     await this.#reborn()
     try {
       await this.#begin()
