@@ -114,7 +114,7 @@ export async function campaign(options: CampaignOptions): Promise<Campaign> {
   const states = targetsOf(root).filter((target) => mayConcern(target, root, options.only))
   const planned: Planned[] = []
   for (const target of states) planned.push(...(await battery(root, target, base, kinds, seed)))
-  const asked = planned.filter((one) => !('id' in one) || fits(one, options.only))
+  const asked = planned.filter((one) => fits(one, options.only))
   const plays = breadthFirst(asked.filter((one) => 'id' in one))
   const { index, of } = options.shard ?? { index: 1, of: 1 }
   const mine = plays.filter((_, number) => number % of === index - 1)
@@ -174,8 +174,10 @@ function mayConcern({ agent, state: name }: Target, root: Machine, only: readonl
   return named.length === 0 || named.some((target) => target.agent === agent && target.state === name)
 }
 
-function fits({ id, row, target, tool: its }: Play, only: readonly string[] | undefined): boolean {
-  const words = [id, row, target.agent, target.state, `${target.agent}.${target.state}`, its]
+function fits(one: Planned, only: readonly string[] | undefined): boolean {
+  const { row, target } = one
+  const its = 'id' in one ? [one.id, one.tool] : []
+  const words = [row, target.agent, target.state, `${target.agent}.${target.state}`, ...its]
   return (only ?? []).every((word) => words.includes(word))
 }
 

@@ -317,7 +317,13 @@ function ids(message: Message | undefined): string[] {
 function breakers(written: readonly Event[]): string[] {
   const gates = new Map<string, EventData['breaker.changed']>()
   for (const event of written) {
-    if (event.type === 'breaker.changed') gates.set(event.data.key, event.data)
+    if (event.type === 'breaker.changed') {
+      const before = gates.get(event.data.key)
+      const isEarly = before?.status === 'open' && event.data.status === 'half-open' && event.at < before.untilMs
+      if (isEarly)
+        return [`${event.taskId} #${event.seq}: ${event.data.key} is probed before its breaker has cooled down`]
+      gates.set(event.data.key, event.data)
+    }
     const key =
       event.type === 'model.called'
         ? `model:${event.data.model}`

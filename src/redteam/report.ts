@@ -70,7 +70,7 @@ export function sumOf(campaign: Campaign): string {
   const count = (verdict: Cell['verdict']): number => cells.filter((cell) => cell.verdict === verdict).length
   const kinds = new Set(cells.filter(({ plays: played }) => played > 0).map(({ row }) => row)).size
   const parts = [
-    `${agent}: ${plays} plays of seed ${seed}, ${kinds} kinds of attack`,
+    `${agent}: ${plays} plays of seed ${seed}, ${kinds === 1 ? '1 kind' : `${kinds} kinds`} of attack`,
     `${count('held')} cells held, ${count('weak')} weak, ${count('breach')} breached, ${count('not met')} not met`,
     ...(killedAt.length > 0
       ? [`killed at ${killedAt.length} of ${writePoints.length} write points (${killedAt.join(', ')})`]

@@ -213,6 +213,17 @@ const broken: readonly (readonly [string, string, Evidence, RegExp])[] = [
     /model:main is called while its breaker is open/,
   ],
   [
+    'I14',
+    'a breaker was probed before it had cooled down',
+    {
+      ...good,
+      written: [opened, { ...opened, status: 'half-open' }].map(
+        (data) => ({ ...root.events[0]!, type: 'breaker.changed', data }) as never,
+      ),
+    },
+    /model:main is probed before/,
+  ],
+  [
     'I15',
     'a delay is longer than the cap',
     edit('model.failed', ({ retry }) => ({ retry: { ...retry, reason: 'jitter', delayMs: 900_000 } })),
