@@ -196,7 +196,7 @@ export const faultKinds: readonly FaultKind[] = [
     await act()
     return { text: pick(['a\u0000b', 'a\ud800b', '\u202Eabc', '\u0080\u009f']) }
   }),
-  elsewhere('T10', 'tool', 'its text has changed since it was agreed to', 'test/core/policy.test.ts: pinned tools'),
+  elsewhere('T10', 'tool', 'its text has changed since it was agreed to', 'test/core/labels.test.ts: pinned tools'),
   tool('T11', 'throws what is not an error', ({ pick }) => {
     throw pick<unknown>([undefined, 'text', null, { code: 7 }])
   }),

@@ -135,6 +135,8 @@ export interface Evidence {
 const leaseMs = 10_000
 const roundsMax = 60
 const stepsMax = 40_000
+// One a second: a store may be away for a minute several times.
+const triesMax = 1_000
 const patienceMs = 3 * 3_600_000
 const jumpsMs = 120_000
 
@@ -669,7 +671,7 @@ class World {
 
   /** Speaks to a worker that may die meanwhile, as a caller does: again, until somebody has heard. */
   async #insist(speak: () => Promise<unknown>): Promise<void> {
-    for (let tries = 0; tries < 200; tries += 1) {
+    for (let tries = 0; tries < triesMax; tries += 1) {
       if (this.#life.ended) await this.#reborn()
       const outcome = await this.#clock.until(
         Promise.race([
@@ -684,7 +686,7 @@ class World {
       if (isFault(outcome) && !outcome.code.startsWith('STORE_')) throw outcome
       await this.#clock.until(this.#pause(1_000))
     }
-    throw new Fault('STORE_FAILED', 'Nobody heard in 200 tries.', 'This is a defect of the campaign.')
+    throw new Fault('STORE_FAILED', `Nobody heard in ${triesMax} tries.`, 'This is a defect of the campaign.')
   }
 
   /** Lets everything happen until the task has ended or waits for somebody. */
