@@ -17,7 +17,8 @@ import type { WritePoint } from '../runtime.ts'
 import { draw } from '../core/resilience.ts'
 import { loopsOf, targetsOf, teamOf, type Target } from './route.ts'
 import { weaknesses } from './weakness.ts'
-import { play, type Evidence, type Outside, type Scene } from './world.ts'
+import type { Evidence } from './evidence.ts'
+import { play, type Outside, type Scene } from './world.ts'
 
 /** Something of your own that must hold: true, or what is wrong. */
 export interface Expectation {

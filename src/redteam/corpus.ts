@@ -6,7 +6,7 @@ import type { Machine, MachineTool } from '../core/machine.ts'
 import { canary } from './fault-kinds.ts'
 import { teamOf } from './route.ts'
 import { sample } from './sample.ts'
-import type { Injection } from './world.ts'
+import type { Injection } from './evidence.ts'
 
 type Wording = readonly [name: string, put: (order: string) => string]
 

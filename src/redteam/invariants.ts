@@ -12,7 +12,7 @@ import { waysOf } from '../core/way.ts'
 import { canonical, genesis, sha256 } from '../store/log.ts'
 import { taskRow } from '../store/rows.ts'
 import { canary } from './fault-kinds.ts'
-import type { Act, Evidence, Told } from './world.ts'
+import type { Act, Evidence, Told } from './evidence.ts'
 
 /** Something that must hold. `breaks` says where it does not; nothing where it holds. */
 export interface Invariant {

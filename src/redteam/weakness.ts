@@ -3,7 +3,7 @@
 
 import type { LimitName, Limits } from '../core/limits.ts'
 import type { Machine } from '../core/machine.ts'
-import type { Evidence } from './world.ts'
+import type { Evidence } from './evidence.ts'
 
 /** What is weak about how a machine came through, each in one line. `given`: ceilings that are the campaign's. */
 export function weaknesses({ tasks }: Evidence, given: Limits = {}): readonly string[] {

@@ -18,18 +18,10 @@ import { scriptedModel, type Script, type ScriptAnswer } from '../providers/scri
 import type { WritePoint } from '../runtime.ts'
 import { sha256 } from '../store/log.ts'
 import { openSqlite } from '../store/sqlite/engine.ts'
-import type {
-  Commit,
-  Committed,
-  InboxRow,
-  LoggedEvent,
-  SealedEvent,
-  Store,
-  TaskRow,
-  Verification,
-} from '../store/store.ts'
+import type { Commit, Committed, InboxRow, Store } from '../store/store.ts'
 import { VirtualClock, type Life } from './clock.ts'
 import { canary, type FaultyAnswer, type ModelMoment, type ProcessFault, type StoreFault } from './fault-kinds.ts'
+import type { Act, Asked, Evidence, Injection } from './evidence.ts'
 import { Plan, type Aim } from './plan.ts'
 import { exitToEnd, nextExit, teamOf, waypoints, type Target } from './route.ts'
 import { sample } from './sample.ts'
@@ -50,15 +42,6 @@ export interface Outside {
   readonly script?: Script
 }
 
-/** An order that a stranger gives, in words, and the call that a gullible model makes of it. */
-export interface Injection {
-  readonly text: string
-  readonly tool: string
-  readonly arguments: Json
-  /** A tool whose answer it is put into; undefined: the input that is declared untrusted. */
-  readonly source: string | undefined
-}
-
 /** What is played. */
 export interface Scene {
   readonly agent: Agent<any, any>
@@ -74,62 +57,6 @@ export interface Scene {
   readonly loop?: readonly [string, string]
   /** A tool that the target's model asks for, again and again while it answers. */
   readonly insists?: boolean
-}
-
-/** Something that was done outside. */
-export interface Act {
-  readonly taskId: string
-  readonly agent: string
-  readonly state: string
-  readonly tool: string
-  readonly arguments: Json
-  readonly key: string
-  readonly attempt: number
-  readonly atMs: number
-  readonly kind: 'act' | 'undo'
-  /** The outside knew the key, and did nothing more. */
-  readonly again: boolean
-}
-
-/** A request that a model was sent. */
-export interface Asked {
-  readonly taskId: string
-  readonly state: string
-  readonly model: string
-  readonly atMs: number
-  readonly messages: readonly Message[]
-}
-
-/** A task of the world, as its store has it at the end. */
-export interface Told {
-  readonly taskId: string
-  readonly machine: Machine
-  readonly events: readonly LoggedEvent[]
-  readonly sealed: readonly SealedEvent[]
-  readonly row: TaskRow
-}
-
-/** Everything that verdicts are made of. The root task comes first. */
-export interface Evidence {
-  readonly tasks: readonly Told[]
-  /** Every event, in the order in which it was written, as far as the world saw it. */
-  readonly written: readonly Event[]
-  /** What was done outside. */
-  readonly acts: readonly Act[]
-  readonly asked: readonly Asked[]
-  readonly verification: Verification
-  /** What waits for a human at the end. */
-  readonly inbox: readonly InboxRow[]
-  /** It neither ended nor waits for anybody. */
-  readonly stalled: boolean
-  /** How often a fault struck. */
-  readonly struck: number
-  /** Faults of the outside may hold time up by this much: crashes, leases, stores that are away. */
-  readonly slackMs: number
-  /** Writes in each state (`agent.state`) by their point, and whether somebody was asked there. */
-  readonly writes: ReadonlyMap<string, ReadonlyMap<WritePoint, number>>
-  readonly peopleAsked: ReadonlySet<string>
-  readonly injection?: Injection
 }
 
 const leaseMs = 10_000

@@ -7,7 +7,8 @@ import { defineContext } from '../../src/core/context.ts'
 import { canary } from '../../src/redteam/fault-kinds.ts'
 import { invariants } from '../../src/redteam/invariants.ts'
 import { fault } from '../../src/redteam/plan.ts'
-import { play, type Act, type Evidence } from '../../src/redteam/world.ts'
+import type { Act, Evidence } from '../../src/redteam/evidence.ts'
+import { play } from '../../src/redteam/world.ts'
 import { defineTool } from '../../src/core/tool.ts'
 
 const look = defineTool({
