@@ -74,6 +74,8 @@ const below: Readonly<Record<string, readonly string[]>> = {
     'core',
   ],
   rehearse: ['orchestrator', 'view', 'runtime', 'core'],
+  redteam: ['orchestrator', 'providers', 'store', 'runtime', 'core'],
+  testing: ['redteam', 'providers', 'core'],
   index: [
     'rehearse',
     'orchestrator',
@@ -90,6 +92,7 @@ const below: Readonly<Record<string, readonly string[]>> = {
     'core',
   ],
   cli: [
+    'redteam',
     'orchestrator',
     'presence',
     'copy',

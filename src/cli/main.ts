@@ -19,6 +19,7 @@ import { logCommand } from './log.ts'
 import { migrateCommand } from './migrate.ts'
 import { mockModelCommand } from './mock-model.ts'
 import { replayCommand } from './replay.ts'
+import { redteamCommand } from './redteam.ts'
 import { rollbackCommand } from './rollback.ts'
 import { runCommand } from './run.ts'
 import { scheduleCommand } from './schedule.ts'
@@ -50,6 +51,7 @@ const commands = [
   workersCommand,
   checkCommand,
   graphCommand,
+  redteamCommand,
   verifyCommand,
   exportCommand,
   importCommand,

@@ -21,6 +21,7 @@ const usageFaults: ReadonlySet<FaultCode> = new Set<FaultCode>([
   'DECISION_UNKNOWN',
   'DURATION_INVALID',
   'EXPORT_INVALID',
+  'FAULT_UNKNOWN',
   'FLAG_INVALID',
   'FORK_INVALID',
   'HASH_MISMATCH',

@@ -20,6 +20,7 @@ export type FaultCode =
   | 'DURATION_INVALID'
   | 'EGRESS_REFUSED'
   | 'EXPORT_INVALID'
+  | 'FAULT_UNKNOWN'
   | 'FLAG_INVALID'
   | 'FORK_INVALID'
   | 'HASH_MISMATCH'

@@ -26,7 +26,7 @@ export interface Running {
 
 const stores = new Map<string, string>()
 /** What has no `--store`, or only together with something else. */
-const storeless = new Set(['check', 'graph', 'keygen', 'mock-model'])
+const storeless = new Set(['check', 'graph', 'keygen', 'mock-model', 'redteam'])
 
 /** A folder to work in. Where a command names no store it is the one of the folder, in the engine whose turn it is. */
 export async function workplace(): Promise<string> {

@@ -319,6 +319,7 @@ once('every command explains itself', async () => {
     'check',
     'graph',
     'verify',
+    'redteam',
     'mock-model',
   ]) {
     expect(help.stdout).toContain(`  ${name} `)

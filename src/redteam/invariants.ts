@@ -1,0 +1,371 @@
+// What must hold whatever goes wrong. Each invariant is judged from evidence alone: the log as it was hashed, what the
+// outside saw, what models were asked. No model has an opinion here. An invariant answers with what breaks it, in words.
+
+import type { Event, EventData } from '../core/event.ts'
+import { evolve, fold } from '../core/fold.ts'
+import { isObject, keyOf, type Json } from '../core/json.ts'
+import { defaults } from '../core/limits.ts'
+import { toolsOf, type Machine, type MachineTool } from '../core/machine.ts'
+import type { Message } from '../core/model.ts'
+import { emptyTask, type Task } from '../core/task.ts'
+import { waysOf } from '../core/way.ts'
+import { canonical, genesis, sha256 } from '../store/log.ts'
+import { taskRow } from '../store/rows.ts'
+import { canary } from './fault-kinds.ts'
+import type { Act, Evidence, Told } from './evidence.ts'
+
+/** Something that must hold. `breaks` says where it does not; nothing where it holds. */
+export interface Invariant {
+  readonly id: string
+  readonly what: string
+  readonly breaks: (evidence: Evidence) => readonly string[]
+}
+
+/** The invariants that every play is held to. */
+export const invariants: readonly Invariant[] = [
+  { id: 'I1', what: 'the chain of every log verifies', breaks: (all) => [...chains(all), ...verified(all, false)] },
+  {
+    id: 'I2',
+    what: 'folding the events gives what is stored',
+    breaks: (all) => [...folds(all), ...verified(all, true)],
+  },
+  { id: 'I3', what: 'every transition is declared', breaks: ({ tasks }) => tasks.flatMap(transitions) },
+  { id: 'I4', what: 'no effect twice for one key, and none blindly again', breaks: effects },
+  { id: 'I6', what: 'settled and reserved stay within every budget', breaks: budgets },
+  { id: 'I7', what: 'limits of steps and tool calls are exact', breaks: ({ tasks }) => tasks.flatMap(limits) },
+  {
+    id: 'I8',
+    what: 'nothing outlives its deadline',
+    breaks: (all) => all.tasks.flatMap((told) => deadlines(told, all.slackMs)),
+  },
+  { id: 'I9', what: 'every task ends, or waits for somebody', breaks: liveness },
+  {
+    id: 'I10',
+    what: 'no gated effect without an approval of exactly it',
+    breaks: ({ tasks }) => tasks.flatMap(approvals),
+  },
+  { id: 'I11', what: 'no secret in any event or request', breaks: secrets },
+  {
+    id: 'I12',
+    what: 'every model request is well formed',
+    breaks: ({ asked }) => asked.flatMap(({ messages }) => request(messages)),
+  },
+  { id: 'I14', what: 'nobody calls through an open breaker', breaks: ({ written }) => breakers(written) },
+  { id: 'I15', what: 'tries and delays stay within policy', breaks: ({ tasks }) => tasks.flatMap(retries) },
+  { id: 'X1', what: "no stranger's order decides who gets what, unasked", breaks: orders },
+]
+
+// ---- The log ---------------------------------------------------------------------------------------------------------
+
+function chains({ tasks }: Evidence): string[] {
+  return tasks.flatMap(({ taskId, sealed }) => {
+    let { seq, hash: previous } = genesis
+    for (const { hash, ...event } of sealed) {
+      seq += 1
+      if (event.seq !== seq) return [`${taskId}: event ${seq} is missing`]
+      if (event.prevHash !== previous) return [`${taskId}: event ${seq} does not follow the one before`]
+      const hashed = { ...event, data: JSON.parse(event.data) as Json }
+      if (sha256(canonical(hashed)) !== hash) return [`${taskId}: event ${seq} is not as it was written`]
+      previous = hash
+    }
+    return []
+  })
+}
+
+function verified({ verification }: Evidence, derived: boolean): string[] {
+  return verification.findings
+    .filter(({ kind }) => (kind === 'derived') === derived)
+    .map(({ taskId, problem }) => `${taskId ?? 'store'}: ${problem}`)
+}
+
+function folds({ tasks }: Evidence): string[] {
+  return tasks.flatMap(({ taskId, events, row }) => {
+    const last = events.at(-1)
+    const told = taskRow(fold(emptyTask(taskId), events), last ? { seq: last.seq, hash: last.hash } : genesis)
+    const keys = Object.keys(row) as (keyof typeof row)[]
+    // What another task of the tree is to this one is in its own log.
+    const differs = keys.filter((key) => told[key] !== row[key])
+    return differs.map((key) => `${taskId}: ${key} is ${String(row[key])}, and the log says ${String(told[key])}`)
+  })
+}
+
+function transitions({ taskId, machine, events }: Told): string[] {
+  let at: string | undefined
+  let next: string | undefined = machine.initial
+  const wrong: string[] = []
+  for (const event of events) {
+    if (event.type === 'transition.taken') {
+      const { source, exit, target } = event.data
+      const node = machine.states.get(source)
+      const declared = node && waysOf(machine, node).some((way) => way.exit === exit && way.target === target)
+      // A state that may not be entered once more is left before it is entered.
+      const isBarred = source === next && ['$visits', '$stuck'].includes(exit)
+      if (source !== at && !isBarred) wrong.push(`${taskId} #${event.seq}: leaves ${source} while in ${at}`)
+      if (!declared) wrong.push(`${taskId} #${event.seq}: ${source} has no exit ${exit} to ${target}`)
+      next = target
+    }
+    if (event.type === 'task.rolledBack' || event.type === 'task.migrated') next = event.data.state
+    if (event.type !== 'state.entered') continue
+    if (event.data.state !== next) wrong.push(`${taskId} #${event.seq}: enters ${event.data.state}, not ${next}`)
+    at = event.data.state
+    next = undefined
+  }
+  return wrong
+}
+
+// ---- The outside -----------------------------------------------------------------------------------------------------
+
+function toolIn({ tasks }: Evidence, { taskId, tool }: Act): MachineTool | undefined {
+  return tasks.find((told) => told.taskId === taskId)?.machine.tools.get(tool)
+}
+
+function effects(evidence: Evidence): string[] {
+  const done = evidence.acts.filter(
+    (act) => act.kind === 'act' && !act.again && toolIn(evidence, act)?.effect !== 'read',
+  )
+  const perKey = [...Map.groupBy(done, ({ key }) => key).values()].flatMap((acts) => {
+    const [first] = acts
+    if (acts.length < 2 || !first || saidAgain(evidence, first)) return []
+    return [`${first.tool} acted ${acts.length} times for one key in ${first.state}`]
+  })
+  const alike = [...Map.groupBy(done, ({ taskId, tool, arguments: input }) => keyOf([taskId, tool, input])).values()]
+  const blind = alike.flatMap((acts) => {
+    const keys = new Set(acts.map(({ key }) => key))
+    const [first] = acts
+    if (keys.size < 2 || !first || answered(evidence, first) || saidAgain(evidence, first)) return []
+    return [
+      `${first.tool} was called again in ${first.state} after its answer was lost, under another key: it acted ${keys.size} times`,
+    ]
+  })
+  return [...perKey, ...blind]
+}
+
+/** Did the engine come to know what became of a call? */
+function answered({ tasks }: Evidence, { taskId, key }: Act): boolean {
+  const events = tasks.find((told) => told.taskId === taskId)?.events ?? []
+  const called = events.find((event) => event.type === 'tool.called' && event.data.idempotencyKey === key)
+  if (called?.type !== 'tool.called') return false
+  const { step } = called.data
+  return events.some((event) => event.type === 'tool.answered' && event.data.step === step)
+}
+
+/** A person who was told that it may have acted had it called again. */
+function saidAgain({ tasks }: Evidence, { taskId }: Act): boolean {
+  const events = tasks.find((told) => told.taskId === taskId)?.events ?? []
+  return events.some((event) => event.type === 'human.answered' && event.data.decision === 'retry')
+}
+
+/** The values at the sinks of a call; of a tool that declares none, the whole of it. */
+function sinkTexts(tool: MachineTool, input: Json): string {
+  if (tool.sinks.size === 0) return JSON.stringify(input)
+  const values = [...tool.sinks.keys()].map((path) =>
+    path.split('.').reduce<unknown>((at, part) => (isObject(at) ? at[part] : undefined), input),
+  )
+  return JSON.stringify(values)
+}
+
+function orders(evidence: Evidence): string[] {
+  if (!evidence.injection) return []
+  return evidence.acts.flatMap((act) => {
+    const tool = toolIn(evidence, act)
+    if (!tool || !(tool.outward || (tool.effect === 'write' && tool.sinks.size > 0))) return []
+    if (!sinkTexts(tool, act.arguments).includes(canary.host)) return []
+    const events = evidence.tasks.find(({ taskId }) => taskId === act.taskId)?.events ?? []
+    const called = events.find((event) => event.type === 'tool.called' && event.data.idempotencyKey === act.key)
+    if (called?.type === 'tool.called') {
+      if (called.data.approval !== undefined) return []
+      // Where no argument decides who gets what, words may pass that the machine itself passes on; orders may not.
+      if (tool.sinks.size === 0 && called.data.index === undefined) return []
+    }
+    return [`${act.tool} was called in ${act.state} with what a stranger ordered, and nobody was asked`]
+  })
+}
+
+function secrets({ tasks, asked }: Evidence): string[] {
+  const inLog = tasks.filter(({ events }) => JSON.stringify(events).includes(canary.secret))
+  const inRequest = asked.some(({ messages }) => JSON.stringify(messages).includes(canary.secret))
+  return [
+    ...inLog.map(({ taskId }) => `${taskId}: a key is in its log`),
+    ...(inRequest ? ['a model was shown a key'] : []),
+  ]
+}
+
+// ---- Limits ----------------------------------------------------------------------------------------------------------
+
+function budgets({ written }: Evidence): string[] {
+  const tasks = new Map<string, Task>()
+  const neared = new Set<string>()
+  for (const event of written) {
+    const task = tasks.get(event.taskId) ?? emptyTask(event.taskId)
+    tasks.set(event.taskId, task)
+    evolve(task, event)
+    const root = [...tasks.values()][0]!
+    let [tokens, micros] = [0, 0]
+    for (const { usage, reserved } of tasks.values()) {
+      tokens += usage.inputTokens + usage.outputTokens + reserved.tokens
+      micros += usage.costMicros + reserved.costMicros
+    }
+    const { tokens: most, costMicros } = root.limits
+    const where = `${event.taskId} #${event.seq}`
+    if (tokens > most) return [`${where}: ${tokens} tokens, and ${most} are allowed`]
+    if (costMicros !== null && micros > costMicros)
+      return [`${where}: ${micros} micro-dollars, and ${costMicros} are allowed`]
+    if (event.type !== 'limit.neared') continue
+    const key = `${event.taskId} ${event.data.limit} ${event.data.max}`
+    if (neared.has(key)) return [`${where}: the soft line of ${event.data.limit} was told twice`]
+    neared.add(key)
+  }
+  return []
+}
+
+function limits({ taskId, events }: Told): string[] {
+  const task = emptyTask(taskId)
+  for (const event of events) {
+    evolve(task, event)
+    const { steps, toolCalls } = task.limits
+    if (task.usage.steps > steps) return [`${taskId} #${event.seq}: step ${task.usage.steps} of ${steps}`]
+    const many = [...task.toolCalls].find(([, count]) => count > toolCalls)
+    if (many) return [`${taskId} #${event.seq}: ${many[0]} was called ${many[1]} times of ${toolCalls}`]
+  }
+  return []
+}
+
+function deadlines({ taskId, events }: Told, slackMs: number): string[] {
+  const open = new Map<string, { readonly deadlineAtMs: number; readonly what: string }>()
+  const wrong: string[] = []
+  for (const event of events) {
+    const { data } = event
+    const key = 'step' in data && 'attempt' in data ? `${data.step}.${data.attempt}` : undefined
+    if (key === undefined) continue
+    if (event.type === 'model.called' || event.type === 'tool.called' || event.type === 'function.called') {
+      open.set(key, { deadlineAtMs: event.data.deadlineAtMs, what: event.type })
+      continue
+    }
+    const called = open.get(key)
+    if (!called || event.type === 'step.late') continue
+    open.delete(key)
+    const lateMs = event.at - called.deadlineAtMs
+    if (lateMs > slackMs) wrong.push(`${taskId} #${event.seq}: ${event.type} came ${lateMs} ms after its deadline`)
+  }
+  return wrong
+}
+
+function liveness({ tasks, stalled, inbox }: Evidence): string[] {
+  const [root] = tasks
+  if (!root) return ['the task was never begun']
+  const { status, state, waitsFor } = root.row
+  if (stalled) return [`it stands in ${state} (${status}), and nothing moves it`]
+  if (['done', 'failed', 'cancelled'].includes(status)) return []
+  if (status !== 'waiting') return [`it rests in ${state} and is ${status}`]
+  if (waitsFor === 'human' && inbox.length === 0) return [`it waits for a human in ${state}, and nobody is asked`]
+  return []
+}
+
+// ---- People ----------------------------------------------------------------------------------------------------------
+
+function approvals({ taskId, machine, events }: Told): string[] {
+  const asked = new Map<string, EventData['human.asked']>()
+  const agreed = new Map<string, Set<string>>()
+  const used = new Map<string, number>()
+  const wrong: string[] = []
+  for (const event of events) {
+    if (event.type === 'human.asked') asked.set(event.data.item, event.data)
+    if (event.type === 'human.answered' && ['approve', 'edit'].includes(event.data.decision)) {
+      const names = agreed.get(event.data.item) ?? new Set()
+      agreed.set(event.data.item, names.add(event.data.by))
+    }
+    if (event.type !== 'tool.called' || event.data.undoes !== undefined || event.data.reconciles) continue
+    const { tool, approval, step } = event.data
+    const where = `${taskId} #${event.seq}: ${tool}`
+    if (approval === undefined) {
+      if (machine.tools.get(tool)?.approval.always) wrong.push(`${where} was called, and nobody had agreed`)
+      continue
+    }
+    const question = asked.get(approval)
+    const by = agreed.get(approval) ?? new Set()
+    if (!question) wrong.push(`${where} names the approval ${approval}, which nobody was asked for`)
+    else if (by.size < (question.approval?.quorum ?? 1))
+      wrong.push(`${where} has ${by.size} of ${question.approval?.quorum} approvals`)
+    else if (question.approval && question.approval.tool !== tool) wrong.push(`${where}: another tool was approved`)
+    else if ((used.get(approval) ?? step) !== step) wrong.push(`${where}: the approval ${approval} was used before`)
+    used.set(approval, step)
+  }
+  return wrong
+}
+
+// ---- Models and resilience -------------------------------------------------------------------------------------------
+
+function request(messages: readonly Message[]): string[] {
+  for (const [index, message] of messages.entries()) {
+    const before = messages[index - 1]
+    if (message.role === 'tool') {
+      const results = message.results.map(({ id }) => id)
+      if (results.join('\n') !== ids(before).join('\n'))
+        return [`message ${index} answers ${results.length} calls of ${ids(before).length}`]
+      continue
+    }
+    if (ids(before).length > 0) return [`the calls of message ${index - 1} have no results`]
+    if (new Set(ids(message)).size !== ids(message).length) return [`message ${index} has two calls of one id`]
+  }
+  return ids(messages.at(-1)).length > 0 ? ['the last calls have no results'] : []
+}
+
+function ids(message: Message | undefined): string[] {
+  return message?.role === 'assistant' ? message.content.flatMap((part) => (part.type === 'call' ? [part.id] : [])) : []
+}
+
+function breakers(written: readonly Event[]): string[] {
+  const gates = new Map<string, EventData['breaker.changed']>()
+  for (const event of written) {
+    if (event.type === 'breaker.changed') {
+      const before = gates.get(event.data.key)
+      const isEarly = before?.status === 'open' && event.data.status === 'half-open' && event.at < before.untilMs
+      if (isEarly)
+        return [`${event.taskId} #${event.seq}: ${event.data.key} is probed before its breaker has cooled down`]
+      gates.set(event.data.key, event.data)
+    }
+    const key =
+      event.type === 'model.called'
+        ? `model:${event.data.model}`
+        : event.type === 'tool.called'
+          ? `tool:${event.data.tool}`
+          : ''
+    const gate = gates.get(key)
+    if (gate?.status === 'open' && event.at < gate.untilMs)
+      return [`${event.taskId} #${event.seq}: ${key} is called while its breaker is open`]
+  }
+  return []
+}
+
+function retries({ taskId, machine, events }: Told): string[] {
+  const tries = new Map<number, number>()
+  const wrong: string[] = []
+  let state: string | undefined
+  for (const event of events) {
+    if (event.type === 'state.entered') state = event.data.state
+    // A person who has it tried again gives it as many tries again.
+    if (event.type === 'human.answered' && event.data.decision === 'retry') tries.clear()
+    if (event.type !== 'model.failed' && event.type !== 'tool.failed') continue
+    const { step, retry } = event.data
+    const made = (tries.get(step) ?? 0) + 1
+    tries.set(step, made)
+    if (!retry) continue
+    const where = `${taskId} #${event.seq}`
+    const most = mostTries(machine, state, event)
+    if (made >= most) wrong.push(`${where}: try ${made + 1} of ${most}`)
+    if (retry.delayMs < 0) wrong.push(`${where}: a delay of ${retry.delayMs} ms`)
+    if (retry.reason === 'jitter' && retry.delayMs > defaults.retryCapMs)
+      wrong.push(`${where}: waits ${retry.delayMs} ms, and ${defaults.retryCapMs} is the most`)
+  }
+  return wrong
+}
+
+function mostTries(machine: Machine, state: string | undefined, event: Event): number {
+  const node = machine.states.get(state ?? '')
+  if (event.type === 'tool.failed') {
+    const tool = node && toolsOf(node).find(({ name }) => name === event.data.tool)
+    return (tool ?? machine.tools.get(event.data.tool))?.retry.attempts ?? Infinity
+  }
+  // One more where a request that was too large is made smaller.
+  return node?.kind === 'model' ? node.retry.attempts * node.models.length + 3 : Infinity
+}

@@ -1,0 +1,19 @@
+// The testing kit, for suites of your own (`signalbox/testing`): a world with one seed in which a machine is played, faults to
+// aim at it, the invariants that it is held to, and the campaign that tries all of them.
+
+export { VirtualClock } from './redteam/clock.ts'
+export type { Life } from './redteam/clock.ts'
+export { campaign } from './redteam/campaign.ts'
+export type { Breach, Campaign, CampaignOptions, Cell, Expectation, Row } from './redteam/campaign.ts'
+export { defineFault, faultKinds } from './redteam/fault-kinds.ts'
+export type { FaultKind, Layer, ModelMoment, ToolMoment } from './redteam/fault-kinds.ts'
+export { invariants } from './redteam/invariants.ts'
+export type { Invariant } from './redteam/invariants.ts'
+export { fault, state, tool, transition, writePoint } from './redteam/plan.ts'
+export type { Aim, Place } from './redteam/plan.ts'
+export type { Target } from './redteam/route.ts'
+export { play } from './redteam/world.ts'
+export type { Outside, Scene } from './redteam/world.ts'
+export type { Act, Asked, Evidence, Injection, Told } from './redteam/evidence.ts'
+export { scriptedModel } from './providers/scripted.ts'
+export type { Script, ScriptAnswer, ScriptRequest } from './providers/scripted.ts'
