@@ -268,7 +268,7 @@ const cases: readonly (readonly [string, Change, ProblemCode, string])[] = [
   ['no visits at all', first({ visits: 0 }), 'LIMIT_INVALID', '.states.first.visits'],
   ['half a turn', first({ turns: 1.5 }), 'LIMIT_INVALID', '.states.first.turns'],
   ['endless steps', { limits: { steps: Infinity } }, 'LIMIT_INVALID', '.limits.steps'],
-  ['a limit that is misspelt', { limits: { token: 5 } as object }, 'LIMIT_INVALID', '.limits.token'],
+  ['a limit that is misspelt', { limits: { token: 5 } }, 'LIMIT_INVALID', '.limits.token'],
   ['a timeout that is no duration', first({ timeout: 'soon' }), 'LIMIT_INVALID', '.states.first.timeout'],
   ['a timeout of no time', first({ timeout: 0 }), 'LIMIT_INVALID', '.states.first.timeout'],
   ['a key without a schema', context({ bad: {} }), 'SCHEMA_INVALID', '.context.bad'],
