@@ -109,8 +109,8 @@ export class Worker {
   #alive = false
   #answeredAtMs: number | undefined
   #pauseMs = 0
-  /** When the leases were renewed last, as far as they had to be. */
-  #renewedAtMs = 0
+  /** Until when each task in hand is held, as far as it is known. */
+  readonly #untilMs = new Map<string, number>()
   /** A task that is worked on alone, and when there was last time for one. */
   #suspect: string | undefined
   #suspectsAtMs = Infinity
@@ -181,7 +181,7 @@ export class Worker {
         const which = taskId === undefined ? { delivered: trusted } : { taskId }
         const claims = limit > 0 ? await store.claim({ ...request, limit, ...which }) : []
         if (limit > 0) this.#answeredAtMs = ports.runtime.now()
-        for (const claim of claims) this.#take(claim)
+        for (const claim of claims) this.#take(claim, nowMs)
         idleMs = claims.length > 0 ? pollMs : Math.min(idleMaxMs, 2 * idleMs)
         if (claims.length > 0 && claims.length === limit) continue
         const isEmpty = this.#sessions.size === 0 && taskId === undefined
@@ -202,15 +202,15 @@ export class Worker {
 
   /** What is not to be claimed. Leases that were not renewed in time may be over, and what is still worked on here look free. */
   #notOurs(nowMs: number): readonly string[] {
-    const isLate = nowMs - this.#renewedAtMs > this.#options.leaseMs / 2
-    return [...this.#newer, ...(isLate ? this.#sessions.keys() : [])]
+    const late = [...this.#untilMs].filter(([, untilMs]) => untilMs - nowMs < this.#options.leaseMs / 2)
+    return [...this.#newer, ...late.map(([taskId]) => taskId)]
   }
 
   async #takeSuspect(request: Omit<ClaimRequest, 'limit'>): Promise<void> {
     this.#suspectsAtMs = request.nowMs
     for (const claim of await this.#options.store.claim({ ...request, limit: 1, delivered: suspected })) {
       this.#suspect = claim.taskId
-      this.#take(claim)
+      this.#take(claim, request.nowMs)
     }
   }
 
@@ -228,12 +228,14 @@ export class Worker {
     return false
   }
 
-  #take(claim: Claim): void {
+  #take(claim: Claim, nowMs: number): void {
     this.#sessions.set(claim.taskId, undefined)
+    this.#untilMs.set(claim.taskId, nowMs + this.#options.leaseMs)
     const driving = this.#drive(claim)
       .catch((thrown: unknown) => this.#options.onFault(thrown, claim.taskId))
       .finally(() => {
         this.#sessions.delete(claim.taskId)
+        this.#untilMs.delete(claim.taskId)
         if (this.#suspect === claim.taskId) this.#suspect = undefined
         this.#driving.delete(driving)
         this.#alarm.ring()
@@ -271,13 +273,14 @@ export class Worker {
             )
       renewal
         .then((renewed) => {
-          this.#renewedAtMs = nowMs
           if (held.length > 0) this.#answeredAtMs = ports.runtime.now()
-          for (const { taskId, held: kept, seq, news } of renewed) {
+          for (const { taskId, held: kept, untilMs, seq, news } of renewed) {
             const session = this.#sessions.get(taskId)
             if (!session) continue
-            if (kept) this.#see(session, seq, news > session.heard)
-            else this.#abandon(session)
+            if (kept) {
+              this.#untilMs.set(taskId, untilMs)
+              this.#see(session, seq, news > session.heard)
+            } else this.#abandon(session)
           }
           // Another process may have freed a place.
           this.#callUp()
@@ -423,7 +426,7 @@ export class Worker {
    * Speaks to the store, and waits while it is away: what came of a step is not thrown away because it could not be written
    * at once. Whether the task is still ours is for the store to say when it is back.
    */
-  async #patiently<T>(session: Session, speak: () => Promise<T>): Promise<T> {
+  async #patiently<T>(session: Pick<Session, 'claim' | 'lost' | 'wake'>, speak: () => Promise<T>): Promise<T> {
     const { ports, onFault } = this.#options
     for (let pauseMs = awayMinMs; ; pauseMs = Math.min(awayMaxMs, 2 * pauseMs)) {
       try {
@@ -501,7 +504,7 @@ export class Worker {
       const controller = new AbortController()
       session.running.set(key, controller)
       const { ports } = this.#options
-      const onLate = (outcome: Outcome): void => this.#keepLate(session.claim.taskId, outcome)
+      const onLate = (outcome: Outcome): void => this.#keepLate(session.claim, outcome)
       void perform(step, session.task, session.machine, ports, controller, onLate).then((outcome) => {
         session.outcomes.push(outcome)
         session.wake?.()
@@ -510,15 +513,18 @@ export class Worker {
   }
 
   /** Writes down a result that nobody waits for any more, whoever has the task by now. */
-  #keepLate(taskId: string, outcome: Outcome): void {
+  #keepLate(claim: Claim, outcome: Outcome): void {
     const { store, ports, onFault } = this.#options
     const desk = { store, runtime: ports.runtime, terms: ports.terms }
+    // The task may be in other hands, or in none: it is waited for apart from its session.
+    const waiting = { claim, lost: false, wake: undefined }
+    const write = (): Promise<boolean> => decideOn(desk, claim.taskId, 'settle', (work) => late(work, outcome))
     const keep = async (): Promise<void> => {
-      while (!(await decideOn(desk, taskId, 'settle', (work) => late(work, outcome))));
+      while (!(await this.#patiently(waiting, write)));
     }
     keep().catch((thrown: unknown) => {
       // A store that was closed in the meantime is the end of this process's work, and no news.
-      if (!this.#stopping) onFault(thrown, taskId)
+      if (!this.#stopping) onFault(thrown, claim.taskId)
     })
   }
 
@@ -567,7 +573,9 @@ export class Worker {
   }
 
   async #catchUp(session: Session): Promise<void> {
-    const news = await this.#options.store.read(session.claim.taskId, { afterSeq: session.head.seq })
+    const { taskId } = session.claim
+    const { seq } = session.head
+    const news = await this.#patiently(session, () => this.#options.store.read(taskId, { afterSeq: seq }))
     for (const event of news) evolve(session.task, event)
     const last = news.at(-1)
     if (last) session.head = { seq: last.seq, hash: last.hash }

@@ -1,15 +1,17 @@
 // The orchestrator over a real store: tasks run, are spoken to while they run, are called off, and are followed live.
 
-import { describe, expect, onTestFinished } from 'vitest'
+import { describe, expect, onTestFinished, test as testOnce } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, type Agent } from '../src/core/agent.ts'
 import { defineContext } from '../src/core/context.ts'
+import { Fault } from '../src/core/fault.ts'
 import { defineTool } from '../src/core/tool.ts'
 import { createOrchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
 import { scriptedModel, type Script } from '../src/providers/scripted.ts'
 import { systemRuntime } from '../src/runtime.ts'
 import { openStore } from '../src/store/open.ts'
-import { address, test } from './engines.ts'
+import { address, opened, postgresAddress, test } from './engines.ts'
+import { asOwner } from './owner.ts'
 import { until } from './until.ts'
 
 const context = defineContext({ goal: { schema: z.string(), initial: 'g' }, note: z.string().optional() })
@@ -54,7 +56,7 @@ const agentOf = (tool: ReturnType<typeof held>['tool'], change: object = {}) =>
     },
   })
 
-async function open(options: Omit<OrchestratorOptions, 'store'> & { store?: string }) {
+async function open(options: Omit<OrchestratorOptions, 'store'> & { store?: OrchestratorOptions['store'] }) {
   const box = await createOrchestrator({
     store: options.store ?? (await address()),
     models: { main: scriptedModel(script) },
@@ -176,6 +178,49 @@ describe('a task that a worker holds', () => {
     const events = await box.store.read('t')
     expect(events.filter(({ type }) => type === 'signal.received').length).toBe(2)
     expect((await box.verify('t')).findings).toEqual([])
+  })
+
+  test('stays in hand when the store goes away just when somebody else has written to it', async () => {
+    const { tool, seen } = held()
+    const real = await opened()
+    let awayFor = 0
+    const store = new Proxy(real, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name)
+        if (typeof value !== 'function') return value
+        if (name !== 'read' || awayFor === 0) return value.bind(target) as unknown
+        awayFor -= 1
+        return () => Promise.reject(new Fault('STORE_FAILED', 'The connection was lost.', 'Wait.'))
+      },
+    })
+    const box = await open({ agents: [agentOf(tool)], store })
+    const task = await box.start(agentOf(tool), {}, { id: 't' })
+    await until(() => seen.started === 1)
+    const unwatch = real.watch(() => (awayFor = 2))
+    await box.signal('t', { name: 's', data: null, by: 'test' })
+    unwatch()
+    await until(() => awayFor === 0)
+    seen.release()
+    await task.result()
+    expect(seen).toMatchObject({ started: 1, aborted: 0 })
+  })
+
+  // Rows are held one by one in a server only.
+  testOnce('is not claimed by it once more when its lease ran out because somebody held its row', async () => {
+    const { tool, seen } = held()
+    const store = await postgresAddress()
+    const box = await open({ agents: [agentOf(tool)], store, leaseMs: 300 })
+    const task = await box.start(agentOf(tool), {}, { id: 't' })
+    await until(() => seen.started === 1)
+    await asOwner(store, async (sql) => {
+      await sql(`BEGIN; SELECT 1 FROM jobs WHERE taskId = 't' FOR UPDATE`)
+      await new Promise((wake) => setTimeout(wake, 700))
+      await sql('COMMIT')
+    })
+    await new Promise((wake) => setTimeout(wake, 300))
+    seen.release()
+    await task.result()
+    expect(seen).toMatchObject({ started: 1, aborted: 0 })
   })
 })
 

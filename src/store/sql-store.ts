@@ -597,14 +597,14 @@ function* nextDue(
   return next
 }
 
-function* renew(leases: readonly Renewal[], untilMs: number): Tx<Renewed[]> {
-  type Held = Head & { taskId: string; lease: string | null; news: number }
+function* renew(leases: readonly Renewal[], wantedMs: number): Tx<Renewed[]> {
+  type Held = Head & { taskId: string; lease: string | null; untilMs: number; news: number }
   const taskIds = JSON.stringify(leases.map(({ taskId }) => taskId))
-  yield* run('renew', untilMs, taskIds, JSON.stringify([...new Set(leases.map(({ lease }) => lease))]))
+  yield* run('renew', wantedMs, taskIds, JSON.stringify([...new Set(leases.map(({ lease }) => lease))]))
   const found = new Map((yield* all<Held>('held', taskIds)).map((row) => [row.taskId, row]))
   return leases.map(({ taskId, lease }) => {
-    const { seq = 0, news = 0, lease: its } = found.get(taskId) ?? {}
-    return { taskId, held: its === lease, seq, news }
+    const { seq = 0, untilMs = 0, news = 0, lease: its } = found.get(taskId) ?? {}
+    return { taskId, held: its === lease, untilMs, seq, news }
   })
 }
 

@@ -122,7 +122,7 @@ export function statements({ texts, numbers, hold, holdFree, many, feed }: Diale
     progress: `UPDATE jobs SET deliveries = 0 WHERE taskId = ?1`,
     // Of a task that is just being written to, the lease goes on the next time.
     renew: `UPDATE jobs SET availableAtMs = ?1 WHERE taskId IN (SELECT taskId FROM jobs WHERE taskId IN (${texts('?2')}) AND lease IN (${texts('?3')}) ${holdFree('jobs')})`,
-    held: `SELECT tasks.taskId, tasks.seq, jobs.lease, coalesce(jobs.news, 0) AS news FROM tasks LEFT JOIN jobs ON jobs.taskId = tasks.taskId WHERE tasks.taskId IN (${texts('?1')})`,
+    held: `SELECT tasks.taskId, tasks.seq, jobs.lease, coalesce(jobs.availableAtMs, 0) AS untilMs, coalesce(jobs.news, 0) AS news FROM tasks LEFT JOIN jobs ON jobs.taskId = tasks.taskId WHERE tasks.taskId IN (${texts('?1')})`,
     heldNow: `SELECT taskId, worker, availableAtMs AS untilMs FROM jobs WHERE lease IS NOT NULL AND availableAtMs > ?1 ORDER BY taskId`,
     release: `UPDATE jobs SET availableAtMs = ?1, worker = NULL, lease = NULL, deliveries = 0 WHERE taskId = ?2 AND lease = ?3`,
     endJob: `DELETE FROM jobs WHERE taskId = ?1`,

@@ -292,6 +292,8 @@ export interface Renewal {
 export interface Renewed {
   readonly taskId: string
   readonly held: boolean
+  /** Until when, if it is held. Of a task that was just being written to, no longer than before. */
+  readonly untilMs: number
   readonly seq: number
   /** What the family had to tell so far, as `Kin.news` counts it. */
   readonly news: number

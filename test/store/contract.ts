@@ -173,7 +173,7 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
         await store.commit({ point: 'settle', head, events: work.events, task: work.task, lease: 'l1', keep: true }),
       ).toEqual({ ok: false, reason: 'lease-lost' })
       expect(await store.renew([{ taskId: 't', lease: 'l1' }], 1_000, 3_000)).toEqual([
-        { taskId: 't', held: false, seq: head.seq, news: 0 },
+        { taskId: 't', held: false, untilMs: 4_000, seq: head.seq, news: 0 },
       ])
       await store.release([{ taskId: 't', lease: 'l1' }], 3_000)
       expect(await dump()).toEqual(before)
@@ -183,7 +183,8 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
       const { store } = await open()
       await store.commit(first(begin()))
       await store.claim(claim)
-      expect((await store.renew([{ taskId: 't', lease: 'l1' }], 1_000, 2_900))[0]!.held).toBe(true)
+      const [renewed] = await store.renew([{ taskId: 't', lease: 'l1' }], 1_000, 2_900)
+      expect(renewed).toMatchObject({ held: true, untilMs: 3_900 })
       expect(await store.claim({ ...claim, lease: 'l2', nowMs: 3_500 })).toEqual([])
       await store.release([{ taskId: 't', lease: 'l1' }], 3_500)
       expect(await store.claim({ ...claim, lease: 'l2', nowMs: 3_500 })).toEqual([

@@ -34,10 +34,16 @@ const away: readonly [FaultCode, string, string] = [
   'Whether the last write is there is not known; what works on it goes on by itself when the database is back.',
 ]
 
+const stopped: readonly [FaultCode, string, string] = [
+  'STORE_FULL',
+  'The disk is full, and the database has stopped',
+  'Make room and start it, and the workers go on by themselves; whether the last write is there is not known.',
+]
+
 /** Reads what `pg` threw. Faults of ours pass through; so does what is a defect and not the world's failure. */
 export function toFault(thrown: unknown, address: string): unknown {
   if (isFault(thrown)) return thrown
-  const [code, what, next] = causes[codeOf(thrown)] ?? (isGone(thrown) ? away : [])
+  const [code, what, next] = isLast(thrown) ? stopped : (causes[codeOf(thrown)] ?? (isGone(thrown) ? away : []))
   if (code === undefined) return thrown
   return new Fault(code, `${what}: ${address} (${messageOf(thrown)}).`, next!, {
     cause: thrown,
@@ -48,6 +54,11 @@ export function toFault(thrown: unknown, address: string): unknown {
 /** SQLSTATE, or the system's name. */
 export function codeOf(thrown: unknown): string {
   return String((thrown as { code?: unknown } | undefined)?.code ?? '')
+}
+
+/** Did the database stop because it has no room for its write-ahead log? */
+function isLast(thrown: unknown): boolean {
+  return codeOf(thrown) === '53100' && (thrown as { severity?: unknown }).severity === 'PANIC'
 }
 
 /** Has the connection, or the server, gone? */

@@ -2,6 +2,9 @@
 
 import { Fault, isFault, messageOf } from '../../core/fault.ts'
 
+/** SQLITE_IOERR_SHMSIZE: the index of the write-ahead log could not be made longer. */
+const noRoomForIndex = 4874
+
 /** Reads what node:sqlite threw. Faults of ours pass through; so does what is a defect and not the world's failure. */
 export function toFault(thrown: unknown, path: string): unknown {
   if (isFault(thrown)) return thrown
@@ -9,6 +12,14 @@ export function toFault(thrown: unknown, path: string): unknown {
   if (typeof errcode !== 'number') return thrown
   const fault = (code: ConstructorParameters<typeof Fault>[0], what: string, next: string): Fault => {
     return new Fault(code, `${what}: ${path} (${messageOf(thrown)}).`, next, { cause: thrown, data: { path, errcode } })
+  }
+  // It comes after the log was written: should every process on the store end before the next write, it is found there.
+  if (errcode === noRoomForIndex) {
+    return fault(
+      'STORE_FULL',
+      'The disk is full',
+      'Make room, and the workers go on by themselves; read the log before you write again.',
+    )
   }
   switch (errcode & 0xff) {
     case 5:
