@@ -11,8 +11,8 @@ import { cameTo, type SaidByTool, type Testimony } from './core/testimony.ts'
 import type { Tool } from './core/tool.ts'
 import { isEnded } from './core/task.ts'
 import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from './orchestrator.ts'
-import type { Runtime } from './runtime.ts'
 import type { TaskView } from './view.ts'
+import { VirtualClock } from './virtual-clock.ts'
 
 /** How a rehearsal came out. */
 export interface Rehearsed {
@@ -31,7 +31,8 @@ export async function rehearse(module: object, testimony: Testimony): Promise<Re
   const config = configOf(module)
   const agent = agentIn(module, config, testimony.agent)
   const stage = new Stage(testimony)
-  const clock = new SkippingClock()
+  const clock = new VirtualClock()
+  clock.advance(Date.now() - clock.now())
   const { policy, redact, quotas = {}, prices = {}, windows = {} } = config
   const named = stage.agentOf(agent)
   const box = await createOrchestrator({
@@ -61,7 +62,7 @@ async function play(
   agent: Agent,
   { input, limits, labels, signals, people }: Testimony,
   stage: Stage,
-  clock: SkippingClock,
+  clock: VirtualClock,
 ): Promise<Rehearsed> {
   const id = 'rehearsal'
   const said = { ...(limits ? { limits } : {}), ...(labels ? { labels } : {}) }
@@ -221,49 +222,5 @@ class Stage {
     const tools = states.flatMap(({ tool, tools: more = [] }) => (tool ? [tool, ...more] : more))
     const names = tools.flatMap(({ secrets = [] }) => secrets)
     return Object.fromEntries(names.map((name) => [name, `not the secret ${name}`]))
-  }
-}
-
-/** A clock that stands still until everything that can happen now has happened, and then skips to the next timer. */
-class SkippingClock implements Runtime {
-  #nowMs = Date.now()
-  #number = 0
-  readonly #timers = new Set<{ readonly atMs: number; readonly callback: () => void }>()
-
-  now(): number {
-    return this.#nowMs
-  }
-
-  setTimer(ms: number, callback: () => void): () => void {
-    const timer = { atMs: this.#nowMs + Math.max(0, ms), callback }
-    this.#timers.add(timer)
-    return () => this.#timers.delete(timer)
-  }
-
-  id(): string {
-    return `rehearsal-${(this.#number += 1)}`
-  }
-
-  random(): number {
-    return 0.5
-  }
-
-  async until<T>(awaited: Promise<T>): Promise<T> {
-    let over = false
-    const finish = (): void => void (over = true)
-    awaited.then(finish, finish)
-    while (!over) await this.step(() => over)
-    return awaited
-  }
-
-  /** Skips to the next timer, unless it is `over` before. False: there is none. */
-  async step(over: () => boolean = () => false): Promise<boolean> {
-    for (let turn = 0; turn < 12 && !over(); turn += 1) await new Promise((wake) => setImmediate(wake))
-    const next = [...this.#timers].sort((a, b) => a.atMs - b.atMs)[0]
-    if (over() || !next) return over()
-    this.#timers.delete(next)
-    this.#nowMs = Math.max(this.#nowMs, next.atMs)
-    next.callback()
-    return true
   }
 }

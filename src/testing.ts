@@ -1,8 +1,8 @@
 // The testing kit, for suites of your own (`signalbox/testing`): a world with one seed in which a machine is played, faults to
 // aim at it, the invariants that it is held to, and the campaign that tries all of them.
 
-export { VirtualClock } from './redteam/clock.ts'
-export type { Life } from './redteam/clock.ts'
+export { VirtualClock } from './virtual-clock.ts'
+export type { Life } from './virtual-clock.ts'
 export { campaign } from './redteam/campaign.ts'
 export type { Breach, Campaign, CampaignOptions, Cell, Expectation, Row } from './redteam/campaign.ts'
 export { defineFault, faultKinds } from './redteam/fault-kinds.ts'

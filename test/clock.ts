@@ -1,7 +1,7 @@
 // The clock of the testing kit, for tests of vitest: what it opens is closed when the running test ends.
 
 import { onTestFinished } from 'vitest'
-import { VirtualClock as Clock } from '../src/redteam/clock.ts'
+import { VirtualClock as Clock } from '../src/virtual-clock.ts'
 import type { Store } from '../src/store/store.ts'
 
 export class VirtualClock extends Clock {

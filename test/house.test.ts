@@ -73,9 +73,10 @@ const below: Readonly<Record<string, readonly string[]>> = {
     'runtime',
     'core',
   ],
-  rehearse: ['orchestrator', 'view', 'runtime', 'core'],
-  redteam: ['orchestrator', 'providers', 'store', 'runtime', 'core'],
-  testing: ['redteam', 'providers', 'core'],
+  'virtual-clock': ['store', 'runtime', 'core'],
+  rehearse: ['orchestrator', 'view', 'virtual-clock', 'core'],
+  redteam: ['orchestrator', 'virtual-clock', 'providers', 'store', 'runtime', 'core'],
+  testing: ['redteam', 'virtual-clock', 'providers', 'core'],
   index: [
     'rehearse',
     'orchestrator',

@@ -2,7 +2,7 @@
 // worker.
 
 import { Command, Help, Option } from 'commander'
-import { createOrchestrator, type Orchestrator } from '../orchestrator.ts'
+import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from '../orchestrator.ts'
 import { systemRuntime } from '../runtime.ts'
 import { openStore } from '../store/open.ts'
 import { loadModule } from './module.ts'
@@ -63,12 +63,27 @@ export async function withStore<T>(
   file?: string,
 ): Promise<T> {
   const { secrets, redact } = file === undefined ? {} : (await loadModule(file)).config
+  return withStoreAs(address, { secrets, redact }, look)
+}
+
+/** What an orchestrator that does no work may know. */
+export type Known = Pick<OrchestratorOptions, 'agents' | 'secrets' | 'redact'>
+
+/** The same, where agents may be known. */
+export async function withStoreAs<T>(
+  address: string | undefined,
+  known: Known,
+  look: (box: Orchestrator) => Promise<T>,
+): Promise<T> {
   const store = await openStore(address ?? defaultStore, { runtime: systemRuntime, create: false })
-  const box = await createOrchestrator({ store, work: false, secrets, redact })
   try {
-    return await look(box)
+    const box = await createOrchestrator({ store, work: false, ...known })
+    try {
+      return await look(box)
+    } finally {
+      await box.stop()
+    }
   } finally {
-    await box.stop()
     await store.close()
   }
 }

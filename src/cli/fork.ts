@@ -4,10 +4,8 @@
 import type { Command } from 'commander'
 import type { Deed } from '../core/fork.ts'
 import { head } from '../core/json.ts'
-import { createOrchestrator, type Forked, type Orchestrator } from '../orchestrator.ts'
-import { systemRuntime } from '../runtime.ts'
-import { openStore } from '../store/open.ts'
-import { defaultStore, sameStore, storeCommand, withStore, type Leave } from './command.ts'
+import type { Forked } from '../orchestrator.ts'
+import { sameStore, storeCommand, withStoreAs, type Known, type Leave } from './command.ts'
 import { loadModule } from './module.ts'
 import { exitCodes, paint, printJson, tell, whoami } from './terminal.ts'
 
@@ -35,33 +33,19 @@ export function forkCommand(leave: Leave): Command {
       const { reason, by = `cli:${whoami()}` } = flags
       const at = /^\d+$/.test(flags.at) ? Number(flags.at) : flags.at
       const given = { at, by, reason, ...(flags.id === undefined ? {} : { id: flags.id }) }
-      const forked = await withAgents(flags.store, file, (box) => box.fork(taskId, given))
+      const known = file === undefined ? {} : await knownIn(file)
+      const forked = await withStoreAs(flags.store, known, (box) => box.fork(taskId, given))
       say(forked, file ?? 'FILE', flags.store)
       if (flags.json) printJson({ ...forked, by, reason })
       leave(exitCodes.well)
     })
 }
 
-/** A store that exists, and an orchestrator that knows the agents of a file and works on nothing. */
-async function withAgents<T>(
-  address: string | undefined,
-  file: string | undefined,
-  speak: (box: Orchestrator) => Promise<T>,
-): Promise<T> {
-  if (file === undefined) return withStore(address, speak)
+/** The agents of a file, and what is kept out of what is said. */
+async function knownIn(file: string): Promise<Known> {
   const { agents, config } = await loadModule(file)
   const { secrets, redact } = config
-  const store = await openStore(address ?? defaultStore, { runtime: systemRuntime, create: false })
-  try {
-    const box = await createOrchestrator({ store, agents, work: false, secrets, redact })
-    try {
-      return await speak(box)
-    } finally {
-      await box.stop()
-    }
-  } finally {
-    await store.close()
-  }
+  return { agents, secrets, redact }
 }
 
 function say({ taskId, from, seq, state, deeds }: Forked, file: string, address: string | undefined): void {

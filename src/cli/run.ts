@@ -10,10 +10,9 @@ import type { Limits } from '../core/limits.ts'
 import { usd } from '../core/price.ts'
 import { createOrchestrator, type Orchestrator, type StartOptions } from '../orchestrator.ts'
 import { systemRuntime } from '../runtime.ts'
-import { openStore } from '../store/open.ts'
-import { treeMax, type Store, type TaskRow } from '../store/store.ts'
+import { treeMax, type TaskRow } from '../store/store.ts'
 import type { TaskView } from '../view.ts'
-import { command, defaultStore, storeOption, type Leave, sameStore } from './command.ts'
+import { command, defaultStore, storeOption, type Leave, sameStore, withStore } from './command.ts'
 import { chooseAgent, loadModule } from './module.ts'
 import {
   exitCodes,
@@ -98,20 +97,16 @@ async function run(file: string, flags: RunFlags): Promise<number> {
 
 /** A task as it stands, and its tree; nothing where there is none. */
 async function lookAt(address: string, id: string): Promise<readonly TaskRow[]> {
-  let store: Store
   try {
-    store = await openStore(address, { runtime: systemRuntime, create: false })
+    return await withStore(address, async ({ store }) => {
+      const task = await store.task(id)
+      if (!task) return []
+      const { rootId } = task
+      return rootId === null ? [task] : [task, ...(await store.tasks({ rootId, limit: treeMax }))]
+    })
   } catch (thrown) {
     if (isFault(thrown, 'STORE_MISSING')) return []
     throw thrown
-  }
-  try {
-    const task = await store.task(id)
-    if (!task) return []
-    const { rootId } = task
-    return rootId === null ? [task] : [task, ...(await store.tasks({ rootId, limit: treeMax }))]
-  } finally {
-    await store.close()
   }
 }
 

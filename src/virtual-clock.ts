@@ -2,10 +2,10 @@
 // pass in milliseconds, and every time in a log is exact. Dice and identifiers come from one seed. What runs by it may be
 // given a life of its own, which can be ended: nothing that it set a timer for happens any more.
 
-import { draw } from '../core/resilience.ts'
-import type { Runtime } from '../runtime.ts'
-import { openStore } from '../store/open.ts'
-import type { Store } from '../store/store.ts'
+import { draw } from './core/resilience.ts'
+import type { Runtime } from './runtime.ts'
+import { openStore } from './store/open.ts'
+import type { Store } from './store/store.ts'
 
 /** A runtime that can end, as a process does: without a word. */
 export interface Life extends Runtime {
@@ -113,17 +113,18 @@ export class VirtualClock implements Runtime {
     return awaited
   }
 
-  /** Lets everything happen that can happen now, unless it is `over` then, and jumps to the next timer. */
-  async step(over: () => boolean = () => false): Promise<void> {
+  /** Lets everything happen that can happen now, unless it is `over` then, and jumps to the next timer. False: there is none. */
+  async step(over: () => boolean = () => false): Promise<boolean> {
     // Commits and promises take turns of the real event loop, not of this clock.
     for (let turn = 0; turn < 12 && !over(); turn = this.#asked > 0 ? 0 : turn + 1)
       await new Promise((wake) => setImmediate(wake))
-    if (over()) return
+    if (over()) return true
     let next: { readonly atMs: number; readonly callback: () => void } | undefined
     for (const timer of this.#timers) if (!next || timer.atMs < next.atMs) next = timer
-    if (!next) return
+    if (!next) return false
     this.#timers.delete(next)
     this.#nowMs = Math.max(this.#nowMs, next.atMs)
     next.callback()
+    return true
   }
 }
