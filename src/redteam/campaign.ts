@@ -18,7 +18,8 @@ import { draw } from '../core/resilience.ts'
 import { loopsOf, targetsOf, teamOf, type Target } from './route.ts'
 import { weaknesses } from './weakness.ts'
 import type { Evidence } from './evidence.ts'
-import { play, type Outside, type Scene } from './world.ts'
+import type { Outside, Scene } from './scene.ts'
+import { play } from './world.ts'
 
 /** Something of your own that must hold: true, or what is wrong. */
 export interface Expectation {

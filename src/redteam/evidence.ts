@@ -41,6 +41,14 @@ export interface Asked {
   readonly messages: readonly Message[]
 }
 
+/** A write by somebody who holds a task. `held`: the lease under which it had been given to somebody last. */
+export interface Holding {
+  readonly taskId: string
+  readonly seq: number
+  readonly lease: string
+  readonly held: string
+}
+
 /** A task of the world, as its store has it at the end. */
 export interface Told {
   readonly taskId: string
@@ -58,13 +66,19 @@ export interface Evidence {
   /** What was done outside. */
   readonly acts: readonly Act[]
   readonly asked: readonly Asked[]
+  readonly holdings: readonly Holding[]
+  /** What was wrong in the store after a commit, where somebody looked. */
+  readonly watched: readonly string[]
   readonly verification: Verification
   /** What waits for a human at the end. */
   readonly inbox: readonly InboxRow[]
   /** It neither ended nor waits for anybody. */
   readonly stalled: boolean
-  /** How often a fault struck. */
+  /** How often a fault struck, and how often each kind did. */
   readonly struck: number
+  readonly struckBy: ReadonlyMap<string, number>
+  /** How much time has passed in the world. */
+  readonly elapsedMs: number
   /** Faults of the outside may hold time up by this much: crashes, leases, stores that are away. */
   readonly slackMs: number
   /** Writes in each state (`agent.state`) by their point, and whether somebody was asked there. */

@@ -143,8 +143,12 @@ export class Plan {
     this.#over = true
   }
 
-  /** How often its faults have struck, and how many occasions they had. */
-  get struck(): number {
-    return this.#armed.reduce((sum, { struck }) => sum + struck, 0)
+  /** How often its faults have struck, by their kinds. */
+  get struck(): ReadonlyMap<string, number> {
+    const counts = new Map<string, number>()
+    for (const { aim, struck } of this.#armed) {
+      if (struck > 0) counts.set(aim.kind.id, (counts.get(aim.kind.id) ?? 0) + struck)
+    }
+    return counts
   }
 }

@@ -6,7 +6,8 @@ import type { Agent } from '../../src/core/agent.ts'
 import { invariants } from '../../src/redteam/invariants.ts'
 import { fault, state, tool } from '../../src/redteam/plan.ts'
 import type { Evidence } from '../../src/redteam/evidence.ts'
-import { play, type Scene } from '../../src/redteam/world.ts'
+import type { Scene } from '../../src/redteam/scene.ts'
+import { play } from '../../src/redteam/world.ts'
 
 // It knows the package by its name, and so its types of another copy.
 const incident = example as unknown as Agent

@@ -1,0 +1,124 @@
+// The models of a world: each knows its way through the machine, uses what it may, and takes the exit that leads on; until a
+// fault strikes.
+
+import type { Node } from '../core/machine.ts'
+import type { Message, Model, ModelRequest, Reply } from '../core/model.ts'
+import { classify } from '../providers/failure.ts'
+import { scriptedModel, type ScriptAnswer } from '../providers/scripted.ts'
+import type { FaultyAnswer, ModelMoment } from './fault-kinds.ts'
+import type { Guide } from './guide.ts'
+import type { Setting } from './setting.ts'
+import type { Awaited, Standing } from './witness.ts'
+
+/** The models of a world. */
+export class Models {
+  readonly #setting: Setting
+  readonly #guide: Guide
+
+  constructor(setting: Setting, guide: Guide) {
+    this.#setting = setting
+    this.#guide = guide
+  }
+
+  /** Every model that the machines name. */
+  all(): Readonly<Record<string, Model>> {
+    const nodes = [...this.#setting.team.values()].flatMap(({ states }) => [...states.values()])
+    const names = new Set(nodes.flatMap((node) => (node.kind === 'model' ? node.models : [])))
+    return Object.fromEntries([...names].map((name) => [name, this.#modelOf(name)]))
+  }
+
+  #modelOf(name: string): Model {
+    return { provider: 'redteam', modelId: name, call: (request, signal) => this.#answer(name, request, signal) }
+  }
+
+  async #answer(model: string, request: ModelRequest, signal: AbortSignal): Promise<Reply> {
+    const { witness, plan, clock, scene, team, root } = this.#setting
+    const where = witness.claimAwaited(model, request.messages)
+    const task = where && witness.standing(where.taskId)
+    const agent = task?.agent ?? root.name
+    const [state, taskId] = [where?.state ?? '', where?.taskId ?? '']
+    witness.asked.push({ taskId, state, model, atMs: clock.now(), messages: request.messages })
+    const node = team.get(agent)?.states.get(state)
+    if (scene.injection && JSON.stringify(request.messages).includes(scene.injection.text.slice(0, 12)))
+      witness.isOrderRead = true
+    const honest = scene.outside?.script && !scene.injection ? await this.#scripted(model, request) : undefined
+    const own = honest ?? this.#honest(agent, state, node, task)
+    const exits = (own.calls ?? []).map(({ name }) => name)
+    const kind = plan.strikes({ layer: 'model', agent, state, exits })
+    const answer: FaultyAnswer = kind && 'act' in kind ? kind.act(own, this.#moment(node, where)) : own
+    if (answer.delayMs !== undefined) await this.#setting.pause(answer.delayMs, answer.stubborn ? undefined : signal)
+    return replyOf(answer, model, answer.stubborn ? new AbortController().signal : signal, clock.now())
+  }
+
+  async #scripted(model: string, request: ModelRequest): Promise<ScriptAnswer> {
+    const { scene, witness, clock } = this.#setting
+    const script = scene.outside!.script!
+    if (typeof script !== 'function') return script[witness.asked.length - 1] ?? { status: 500 }
+    const { messages } = request
+    const asked = {
+      model,
+      ...request,
+      number: witness.asked.length,
+      turn: 1 + messages.filter(({ role }) => role === 'assistant').length,
+      results: messages.flatMap((message) => (message.role === 'tool' ? message.results : [])),
+      system: said(messages, 'system'),
+      prompt: said(messages, 'user'),
+    }
+    const { delayMs: _, ...answer } = await clock.hold(Promise.resolve(script(asked)))
+    return answer
+  }
+
+  #honest(agent: string, state: string, node: Node | undefined, task: Standing | undefined): ScriptAnswer {
+    const { scene, witness } = this.#setting
+    const { injection, target } = scene
+    if (node?.kind !== 'model' || !task) return { text: 'I do not know where I am.' }
+    if (injection && witness.isOrderRead && (task.calls.get(`!${injection.tool}`) ?? 0) === 0) {
+      task.calls.set(`!${injection.tool}`, 1)
+      return { calls: [{ name: injection.tool, arguments: injection.arguments }] }
+    }
+    // Where it is under attack, a model uses every tool that it has once; elsewhere it hurries on.
+    const isTarget = !target || (target.agent === agent && target.state === state)
+    const wanted = [...node.tools.values()].filter(
+      ({ name }) => name !== 'read_result' && ((task.calls.get(name) ?? 0) === 0 || (scene.insists && isTarget)),
+    )
+    const reads = injection?.source === undefined ? [] : wanted.filter(({ name }) => name === injection.source)
+    const used = isTarget ? wanted : reads
+    if (used.length > 0) {
+      const ask = this.#guide.argumentsOf.bind(this.#guide)
+      return { calls: used.map(({ name, inputJson }) => ({ name, arguments: ask(inputJson, task) })) }
+    }
+    const exit = this.#guide.exitFrom(agent, state, task)
+    if (exit === '$timeout') return { hang: true }
+    if (exit === '$refused') return { calls: [{ name: 'nobody_has_this', arguments: {} }] }
+    if (exit === undefined || exit.startsWith('$')) return { status: 401 }
+    return { calls: [{ name: exit, arguments: this.#guide.outputOf(agent, state, exit, task) }] }
+  }
+
+  #moment(node: Node | undefined, where: Awaited | undefined): ModelMoment {
+    const { team, clock, pick } = this.#setting
+    const here = node?.kind === 'model' ? [...node.tools.keys()] : []
+    const all = [...team.values()].flatMap(({ tools }) => [...tools.keys()])
+    return {
+      pick,
+      leftMs: Math.max(0, (where?.deadlineAtMs ?? clock.now()) - clock.now()),
+      elsewhere: [...new Set(all)].filter((name) => !here.includes(name) && name !== 'read_result'),
+      exits: [...(node?.exits.keys() ?? [])].filter((name) => !name.startsWith('$')),
+      tools: here,
+    }
+  }
+}
+
+function said(messages: readonly Message[], role: 'system' | 'user'): string {
+  const found = messages.find((message) => message.role === role)
+  return found && 'text' in found ? found.text : ''
+}
+
+/** What a scripted answer is on the wire, by the clock of the world. */
+async function replyOf(answer: ScriptAnswer, model: string, signal: AbortSignal, nowMs: number): Promise<Reply> {
+  const { delayMs: _, ...now } = answer
+  if (now.status !== undefined && now.status !== 200 && !signal.aborted) {
+    const { status, headers = {}, body } = now
+    return { ok: false, failure: classify({ status, headers, ...(body === undefined ? {} : { body }) }, nowMs) }
+  }
+  return scriptedModel(() => now, { name: model }).call({ messages: [], offers: [], outputTokensMax: 1 }, signal)
+}
