@@ -48,13 +48,13 @@ export class VirtualClock implements Runtime {
     return this.#seed === undefined ? 0.5 : draw(this.#seed, (this.#drawn += 1), 1)
   }
 
-  /** A runtime by this clock, or one that is off by so much, that can end before the clock does. */
-  life(offMs = 0): Life {
+  /** A runtime by this clock that can end before the clock does. */
+  life(): Life {
     let finish: () => void = () => undefined
     let ended = false
     const end$ = new Promise<void>((resolve) => (finish = resolve))
     return {
-      now: () => this.now() + offMs,
+      now: () => this.now(),
       id: () => this.id(),
       random: () => this.random(),
       setTimer: (ms, callback) => (ended ? () => undefined : this.setTimer(ms, () => ended || callback())),

@@ -1,6 +1,7 @@
 // What must hold whatever goes wrong. Each invariant is judged from evidence alone: the log as it was hashed, what the
 // outside saw, what models were asked. No model has an opinion here. An invariant answers with what breaks it, in words.
 
+import { isDeepStrictEqual } from 'node:util'
 import type { Event, EventData } from '../core/event.ts'
 import { evolve, fold } from '../core/fold.ts'
 import { isObject, keyOf, type Json } from '../core/json.ts'
@@ -12,6 +13,7 @@ import { waysOf } from '../core/way.ts'
 import { canonical, genesis, sha256 } from '../store/log.ts'
 import { taskRow } from '../store/rows.ts'
 import { canary } from './fault-kinds.ts'
+import { roots } from './guide.ts'
 import type { Act, Evidence, Told } from './evidence.ts'
 
 /** Something that must hold. `breaks` says where it does not; nothing where it holds. */
@@ -31,6 +33,7 @@ export const invariants: readonly Invariant[] = [
   },
   { id: 'I3', what: 'every transition is declared', breaks: ({ tasks }) => tasks.flatMap(transitions) },
   { id: 'I4', what: 'no effect twice for one key, and none blindly again', breaks: effects },
+  { id: 'I5', what: 'what was acknowledged is in the log', breaks: lasting },
   { id: 'I6', what: 'settled and reserved stay within every budget', breaks: budgets },
   { id: 'I7', what: 'limits of steps and tool calls are exact', breaks: ({ tasks }) => tasks.flatMap(limits) },
   {
@@ -50,8 +53,15 @@ export const invariants: readonly Invariant[] = [
     what: 'every model request is well formed',
     breaks: ({ asked }) => asked.flatMap(({ messages }) => request(messages)),
   },
+  { id: 'I13', what: 'whoever has lost a task writes nothing to it', breaks: holders },
   { id: 'I14', what: 'nobody calls through an open breaker', breaks: ({ written }) => breakers(written) },
   { id: 'I15', what: 'tries and delays stay within policy', breaks: ({ tasks }) => tasks.flatMap(retries) },
+  { id: 'I17', what: "no task sees what is another's", breaks: strangers },
+  {
+    id: 'I18',
+    what: 'a rollback restores the state, and takes back each step once',
+    breaks: ({ tasks }) => tasks.flatMap(rollbacks),
+  },
   { id: 'X1', what: "no stranger's order decides who gets what, unasked", breaks: orders },
 ]
 
@@ -105,12 +115,83 @@ function transitions({ taskId, machine, events }: Told): string[] {
       next = target
     }
     if (event.type === 'task.rolledBack' || event.type === 'task.migrated') next = event.data.state
+    // A person who has it tried again may have the state entered again.
+    if (event.type === 'human.answered' && event.data.decision === 'retry') next ??= at
     if (event.type !== 'state.entered') continue
     if (event.data.state !== next) wrong.push(`${taskId} #${event.seq}: enters ${event.data.state}, not ${next}`)
     at = event.data.state
     next = undefined
   }
   return wrong
+}
+
+function lasting({ tasks, written }: Evidence): string[] {
+  const logs = new Map(tasks.map(({ taskId, events }) => [taskId, events]))
+  return written.flatMap(({ taskId, seq, type, at, data }) => {
+    const event = logs.get(taskId)?.[seq - 1]
+    const is =
+      event?.seq === seq &&
+      event.type === type &&
+      event.at === at &&
+      isDeepStrictEqual(event.data, JSON.parse(JSON.stringify(data)))
+    return is ? [] : [`${taskId} #${seq}: ${type} was acknowledged, and is not in the log`]
+  })
+}
+
+/** Who writes holds the task, and once another has it never again. */
+function holders({ holdings }: Evidence): string[] {
+  const over = new Map<string, Set<string>>()
+  const last = new Map<string, string>()
+  const wrong: string[] = []
+  for (const { taskId, seq, lease, held } of holdings) {
+    const where = `${taskId} after #${seq}`
+    if (lease !== held) wrong.push(`${where}: ${lease} wrote, and ${held} had the task`)
+    const before = last.get(taskId)
+    const lost = over.get(taskId) ?? new Set()
+    over.set(taskId, lost)
+    if (before !== undefined && before !== lease) lost.add(before)
+    if (lost.has(lease)) wrong.push(`${where}: ${lease} wrote after it had lost the task`)
+    last.set(taskId, lease)
+  }
+  return wrong
+}
+
+/** What a task goes back to is what was; what it takes back, it takes back the latest first, and no step twice. */
+function rollbacks({ taskId, events, row }: Told): string[] {
+  const undoing = new Map<number, number>()
+  const undone = new Set<number>()
+  const wrong: string[] = []
+  const task = emptyTask(taskId)
+  let [latest, goal]: [number, Map<string, string> | undefined] = [Infinity, undefined]
+  for (const event of events) {
+    evolve(task, event)
+    const where = `${taskId} #${event.seq}`
+    if (event.type === 'rollback.started') latest = Infinity
+    if (event.type === 'tool.called' && event.data.undoes !== undefined) {
+      const { undoes, tool } = event.data
+      if (undone.has(undoes)) wrong.push(`${where}: step ${undoes} (${tool}) is taken back once more`)
+      if (undoes > latest) wrong.push(`${where}: step ${undoes} (${tool}) is taken back after step ${latest}`)
+      latest = undoes
+      undoing.set(event.data.step, undoes)
+    }
+    const taken = event.type === 'tool.answered' ? undoing.get(event.data.step) : undefined
+    if (taken !== undefined) undone.add(taken)
+    // Others may write to a context that is shared; what is a task's own is as it was.
+    if (event.type === 'task.rolledBack' && row.contextOf === null)
+      goal = valuesOf(fold(emptyTask(taskId), events.slice(0, event.data.to)))
+    if (event.type !== 'state.entered' || !goal) continue
+    const now = valuesOf(task)
+    const keys = [...new Set([...goal.keys(), ...now.keys()])].filter((key) => goal!.get(key) !== now.get(key))
+    wrong.push(
+      ...keys.map((key) => `${where}: ${key} is ${now.get(key)} after the rollback, and was ${goal!.get(key)}`),
+    )
+    goal = undefined
+  }
+  return wrong
+}
+
+function valuesOf({ context }: Task): Map<string, string> {
+  return new Map([...context].map(([key, { value }]) => [key, keyOf(value)]))
 }
 
 // ---- The outside -----------------------------------------------------------------------------------------------------
@@ -130,14 +211,24 @@ function effects(evidence: Evidence): string[] {
   })
   const alike = [...Map.groupBy(done, ({ taskId, tool, arguments: input }) => keyOf([taskId, tool, input])).values()]
   const blind = alike.flatMap((acts) => {
-    const keys = new Set(acts.map(({ key }) => key))
-    const [first] = acts
-    if (keys.size < 2 || !first || answered(evidence, first) || saidAgain(evidence, first)) return []
-    return [
-      `${first.tool} was called again in ${first.state} after its answer was lost, under another key: it acted ${keys.size} times`,
-    ]
+    const isBlind = acts.some((act, index) => {
+      const before = acts[index - 1]
+      return before && before.key !== act.key && !answered(evidence, before) && !isDecided(evidence, before, act)
+    })
+    const [{ tool, state }] = acts as [Act]
+    const many = new Set(acts.map(({ key }) => key)).size
+    if (!isBlind) return []
+    return [`${tool} was called again in ${state} after its answer was lost, under another key: it acted ${many} times`]
   })
   return [...perKey, ...blind]
+}
+
+/** Has a person said something between two calls? */
+function isDecided({ tasks }: Evidence, before: Act, after: Act): boolean {
+  const events = tasks.find(({ taskId }) => taskId === before.taskId)?.events ?? []
+  const calls = ({ key }: Act): number =>
+    events.findIndex((event) => event.type === 'tool.called' && event.data.idempotencyKey === key)
+  return events.slice(calls(before), calls(after)).some(({ type }) => type === 'human.answered')
 }
 
 /** Did the engine come to know what became of a call? */
@@ -190,9 +281,31 @@ function secrets({ tasks, asked }: Evidence): string[] {
   ]
 }
 
+/** Texts of every task of a world are made of a word of its own. */
+function strangers({ tasks, asked, acts }: Evidence): string[] {
+  const rootOf = new Map(tasks.map(({ taskId, row }) => [taskId, row.rootId ?? taskId]))
+  // What nobody in particular has said is made of the first word.
+  const owners = [...roots].slice(1)
+  const seen = [
+    ...asked.map(({ taskId, messages }) => ({ taskId, text: JSON.stringify(messages) })),
+    ...acts.map(({ taskId, arguments: input }) => ({ taskId, text: JSON.stringify(input) })),
+  ]
+  return seen.flatMap(({ taskId, text }) =>
+    owners
+      .filter(([owner, word]) => owner !== rootOf.get(taskId) && text.includes(word))
+      .map(([owner]) => `${taskId} has seen what is of ${owner}`),
+  )
+}
+
 // ---- Limits ----------------------------------------------------------------------------------------------------------
 
-function budgets({ written }: Evidence): string[] {
+function budgets({ tasks, written }: Evidence): string[] {
+  const rootOf = new Map(tasks.map(({ taskId, row }) => [taskId, row.rootId ?? taskId]))
+  return [...Map.groupBy(written, ({ taskId }) => rootOf.get(taskId) ?? taskId).values()].flatMap(budgetOfTree)
+}
+
+/** The events of a tree: what its root may spend is for all of it. */
+function budgetOfTree(written: readonly Event[]): string[] {
   const tasks = new Map<string, Task>()
   const neared = new Set<string>()
   for (const event of written) {
@@ -251,14 +364,17 @@ function deadlines({ taskId, events }: Told, slackMs: number): string[] {
 }
 
 function liveness({ tasks, stalled, inbox }: Evidence): string[] {
-  const [root] = tasks
-  if (!root) return ['the task was never begun']
-  const { status, state, waitsFor } = root.row
-  if (stalled) return [`it stands in ${state} (${status}), and nothing moves it`]
-  if (['done', 'failed', 'cancelled'].includes(status)) return []
-  if (status !== 'waiting') return [`it rests in ${state} and is ${status}`]
-  if (waitsFor === 'human' && inbox.length === 0) return [`it waits for a human in ${state}, and nobody is asked`]
-  return []
+  if (tasks.length === 0) return ['the task was never begun']
+  const asked = new Set(inbox.map(({ taskId }) => taskId))
+  return tasks.flatMap(({ taskId, row: { status, state, waitsFor } }) => {
+    const ended = ['done', 'failed', 'cancelled'].includes(status)
+    if (stalled && !ended) return [`${taskId} stands in ${state} (${status}), and nothing moves it`]
+    if (ended) return []
+    if (status !== 'waiting') return [`${taskId} rests in ${state} and is ${status}`]
+    if (waitsFor === 'human' && !asked.has(taskId))
+      return [`${taskId} waits for a human in ${state}, and nobody is asked`]
+    return []
+  })
 }
 
 // ---- People ----------------------------------------------------------------------------------------------------------
@@ -347,6 +463,8 @@ function retries({ taskId, machine, events }: Told): string[] {
     if (event.type === 'human.answered' && event.data.decision === 'retry') tries.clear()
     if (event.type !== 'model.failed' && event.type !== 'tool.failed') continue
     const { step, retry } = event.data
+    // To ask whether it was done is no try; that it was not done makes the next one the first.
+    if (retry?.reason === 'reconcile' || retry?.reason === 'undone') continue
     const made = (tries.get(step) ?? 0) + 1
     tries.set(step, made)
     if (!retry) continue

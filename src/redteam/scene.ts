@@ -51,8 +51,6 @@ export interface Scene {
   readonly tasks?: number
   /** How many work on them, each with as many of them at a time. Default 1. */
   readonly workers?: number
-  /** How far each worker's clock is off that of the store, in ms. */
-  readonly skewsMs?: readonly number[]
   /** How often, from 0 to 1, models, people and functions take any exit in place of the best one. Default 0. */
   readonly wander?: number
   /** Whether people answer whatever is asked, doubts and budgets too. Default: questions and approvals. */

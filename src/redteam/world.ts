@@ -60,7 +60,9 @@ class World {
   #workers: Worker[] = []
   /** Those who were told to stop. */
   readonly #stopping = new Set<Life>()
+  /** What people did unasked so far, and what of it is still being said. */
   #whims = 0
+  #whimsOpen = 0
   #stalled = false
   #failed: unknown
 
@@ -78,9 +80,9 @@ class World {
 
   // ---- Those who work ------------------------------------------------------------------------------------------------
 
-  async #bear(number: number): Promise<Worker> {
+  async #bear(): Promise<Worker> {
     const { clock } = this.#setting
-    const life = clock.life(this.#scene.skewsMs?.[number])
+    const life = clock.life()
     const box = await createOrchestrator({
       ...this.#scene.config,
       store: this.#faulty.seenBy(life),
@@ -98,7 +100,7 @@ class World {
   async #staff(): Promise<void> {
     const wanted = this.#scene.workers ?? 1
     this.#workers = this.#workers.filter(({ life }) => !life.ended)
-    while (this.#workers.length < wanted) this.#workers.push(await this.#bear(this.#workers.length))
+    while (this.#workers.length < wanted) this.#workers.push(await this.#bear())
   }
 
   #endAll(): void {
@@ -130,11 +132,11 @@ class World {
       case 'stall':
         return clock.advance(3 * leaseMs)
       case 'freeze':
-        this.#workers.push(await this.#bear(this.#workers.length))
+        this.#workers.push(await this.#bear())
         clock.advance(2 * leaseMs)
         return this.#setting.pause(3 * leaseMs)
       case 'twin':
-        this.#workers.push(await this.#bear(this.#workers.length))
+        this.#workers.push(await this.#bear())
     }
   }
 
@@ -201,7 +203,7 @@ class World {
       await this.#staff()
       await this.#dismiss()
       if (this.#failed !== undefined) throw this.#failed
-      if (witness.dirty && (await this.#isAtRest())) return
+      if (witness.dirty && this.#whimsOpen === 0 && (await this.#isAtRest())) return
       await clock.step()
       this.#haveWhim()
       if (await this.#jumped()) continue
@@ -229,9 +231,13 @@ class World {
     const { whims } = this.#scene
     const { witness } = this.#setting
     if (!whims || this.#whims >= whimsMax || !witness.dirty || this.#setting.roll() >= whims.share) return
-    this.#whims += 1
     const worker = this.#workers.find(({ life }) => !life.ended)
-    if (worker) this.#people.whim(worker.box, this.#setting.pick(whims.of)).catch((thrown) => (this.#failed = thrown))
+    if (!worker) return
+    this.#whims += 1
+    this.#whimsOpen += 1
+    Promise.race([this.#people.whim(worker.box, this.#setting.pick(whims.of)), worker.life.end$])
+      .catch((thrown: unknown) => (this.#failed = thrown))
+      .finally(() => (this.#whimsOpen -= 1))
   }
 
   async #isAtRest(): Promise<boolean> {
