@@ -16,9 +16,11 @@ export interface Life extends Runtime {
   readonly end$: Promise<void>
 }
 
+const beganAtMs = 1_700_000_000_000
+
 /** A virtual clock. Without a seed its dice always fall in the middle. */
 export class VirtualClock implements Runtime {
-  #nowMs = 1_700_000_000_000
+  #nowMs = beganAtMs
   #skewMs = 0
   #number = 0
   #drawn = 0
@@ -32,6 +34,11 @@ export class VirtualClock implements Runtime {
 
   now(): number {
     return this.#nowMs + this.#skewMs
+  }
+
+  /** How much time has passed, whatever the clock was set to meanwhile. */
+  get elapsedMs(): number {
+    return this.#nowMs - beganAtMs
   }
 
   setTimer(ms: number, callback: () => void): () => void {

@@ -1,6 +1,6 @@
 // A campaign against workers on PostgreSQL: processes are killed and stopped, sessions are ended, connections are cut, stalled
 // and half opened, and the server goes away and comes back, while tasks with effects outside go on. When it is over every
-// task has ended or is with a human, without anybody's help. `npm run simulate` runs it for a minute, here a slice of it.
+// task has ended or is with a human, without anybody's help. `npm run campaigns` runs it for a minute, here a slice of it.
 
 import { spawn, type ChildProcess } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'

@@ -32,6 +32,7 @@ export interface CampaignOptions {
   readonly agent: Agent<any, any>
   readonly outside?: Outside
   readonly config?: Scene['config']
+  readonly openStore?: Scene['openStore']
   /** Default 1. */
   readonly seed?: number
   /** Only plays that all of these words fit: a kind, a state, an agent, a tool, or the whole name of a play. */
@@ -110,9 +111,14 @@ type Planned = Play | { readonly row: string; readonly target: Target; readonly 
 
 /** Attacks a machine in every way that it can meet. Throws AGENT_UNSOUND. */
 export async function campaign(options: CampaignOptions): Promise<Campaign> {
-  const { agent, seed = 1, kinds = faultKinds, outside, config } = options
+  const { agent, seed = 1, kinds = faultKinds, outside, config, openStore } = options
   const root = compileChecked(agent)
-  const base = { agent, ...(outside ? { outside } : {}), ...(config ? { config } : {}) }
+  const base = {
+    agent,
+    ...(outside ? { outside } : {}),
+    ...(config ? { config } : {}),
+    ...(openStore ? { openStore } : {}),
+  }
   const states = targetsOf(root).filter((target) => mayConcern(target, root, options.only))
   const planned: Planned[] = []
   for (const target of states) planned.push(...(await battery(root, target, base, kinds, seed)))
@@ -197,7 +203,7 @@ const mixedShare = 0.2
 async function battery(
   root: Machine,
   target: Target,
-  base: Pick<Scene, 'agent' | 'outside' | 'config'>,
+  base: Pick<Scene, 'agent' | 'outside' | 'config' | 'openStore'>,
   kinds: readonly FaultKind[],
   seed: number,
 ): Promise<readonly Planned[]> {

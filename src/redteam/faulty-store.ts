@@ -29,7 +29,7 @@ export class FaultyStore {
   }
 
   get isAway(): boolean {
-    return this.#setting.clock.now() < this.#awayUntilMs
+    return this.#setting.clock.elapsedMs < this.#awayUntilMs
   }
 
   /** The store for one worker: once that has ended, nothing answers it any more. */
@@ -75,7 +75,7 @@ export class FaultyStore {
       return setting.pause(fails.slowMs)
     }
     if ('awayMs' in fails) {
-      this.#awayUntilMs = setting.clock.now() + fails.awayMs
+      this.#awayUntilMs = setting.clock.elapsedMs + fails.awayMs
       this.#awayCode = fails.code
       setting.slackMs += fails.awayMs + 10_000
       return
@@ -110,7 +110,7 @@ export class FaultyStore {
     const held = witness.leaseOf(task.id)
     const committed = await this.#store.commit(given)
     if (committed.ok) {
-      witness.note(given, held, clock.now())
+      witness.note(given, held, clock.elapsedMs)
       witness.watched.push(...((await setting.scene.watch?.(given, this.#store)) ?? []))
     }
     if (happens === 'crash-after') await this.#befall(life, happens)

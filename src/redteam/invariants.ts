@@ -213,7 +213,8 @@ function effects(evidence: Evidence): string[] {
   const blind = alike.flatMap((acts) => {
     const isBlind = acts.some((act, index) => {
       const before = acts[index - 1]
-      return before && before.key !== act.key && !answered(evidence, before) && !isDecided(evidence, before, act)
+      if (!before || before.key === act.key || answered(evidence, before)) return false
+      return !isDecided(evidence, before, act) && !isWanted(evidence, act)
     })
     const [{ tool, state }] = acts as [Act]
     const many = new Set(acts.map(({ key }) => key)).size
@@ -231,13 +232,24 @@ function isDecided({ tasks }: Evidence, before: Act, after: Act): boolean {
   return events.slice(calls(before), calls(after)).some(({ type }) => type === 'human.answered')
 }
 
+/** Has a model that was told of the failure asked anew, of a tool that may be asked again? */
+function isWanted(evidence: Evidence, act: Act): boolean {
+  return toolIn(evidence, act)?.idempotent === true && calledBy(evidence, act)?.data.index !== undefined
+}
+
 /** Did the engine come to know what became of a call? */
-function answered({ tasks }: Evidence, { taskId, key }: Act): boolean {
+function answered(evidence: Evidence, act: Act): boolean {
+  const { tasks } = evidence
+  const { taskId } = act
   const events = tasks.find((told) => told.taskId === taskId)?.events ?? []
-  const called = events.find((event) => event.type === 'tool.called' && event.data.idempotencyKey === key)
-  if (called?.type !== 'tool.called') return false
-  const { step } = called.data
+  const step = calledBy(evidence, act)?.data.step
   return events.some((event) => event.type === 'tool.answered' && event.data.step === step)
+}
+
+/** The permission by which something was done. */
+function calledBy({ tasks }: Evidence, { taskId, key }: Act): (Event & { type: 'tool.called' }) | undefined {
+  const events = tasks.find((told) => told.taskId === taskId)?.events ?? []
+  return events.find((event) => event.type === 'tool.called' && event.data.idempotencyKey === key) as never
 }
 
 /** A person who was told that it may have acted had it called again. */
@@ -261,9 +273,8 @@ function orders(evidence: Evidence): string[] {
     const tool = toolIn(evidence, act)
     if (!tool || !(tool.outward || (tool.effect === 'write' && tool.sinks.size > 0))) return []
     if (!sinkTexts(tool, act.arguments).includes(canary.host)) return []
-    const events = evidence.tasks.find(({ taskId }) => taskId === act.taskId)?.events ?? []
-    const called = events.find((event) => event.type === 'tool.called' && event.data.idempotencyKey === act.key)
-    if (called?.type === 'tool.called') {
+    const called = calledBy(evidence, act)
+    if (called) {
       if (called.data.approval !== undefined) return []
       // Where no argument decides who gets what, words may pass that the machine itself passes on; orders may not.
       if (tool.sinks.size === 0 && called.data.index === undefined) return []
@@ -366,10 +377,14 @@ function deadlines({ taskId, events }: Told, slackMs: number): string[] {
 function liveness({ tasks, stalled, inbox }: Evidence): string[] {
   if (tasks.length === 0) return ['the task was never begun']
   const asked = new Set(inbox.map(({ taskId }) => taskId))
-  return tasks.flatMap(({ taskId, row: { status, state, waitsFor } }) => {
-    const ended = ['done', 'failed', 'cancelled'].includes(status)
-    if (stalled && !ended) return [`${taskId} stands in ${state} (${status}), and nothing moves it`]
-    if (ended) return []
+  const open = tasks.filter(({ row: { status } }) => !['done', 'failed', 'cancelled'].includes(status))
+  if (stalled) {
+    const stuck = open.length > 0 ? open : tasks
+    return stuck.map(
+      ({ taskId, row: { state, status } }) => `${taskId} stands in ${state} (${status}), and nothing moves it`,
+    )
+  }
+  return open.flatMap(({ taskId, row: { status, state, waitsFor } }) => {
     if (status !== 'waiting') return [`${taskId} rests in ${state} and is ${status}`]
     if (waitsFor === 'human' && !asked.has(taskId))
       return [`${taskId} waits for a human in ${state}, and nobody is asked`]

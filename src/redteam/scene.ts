@@ -6,6 +6,7 @@ import type { Limits } from '../core/limits.ts'
 import type { OrchestratorOptions } from '../orchestrator.ts'
 import type { Script } from '../providers/scripted.ts'
 import type { Commit, Store } from '../store/store.ts'
+import type { VirtualClock } from '../virtual-clock.ts'
 import type { Injection } from './evidence.ts'
 import type { Aim } from './plan.ts'
 import type { Target } from './route.ts'
@@ -25,9 +26,6 @@ export interface Outside {
   /** Plays the models, where they are not to find their own way; functions of the machine are then called for real. */
   readonly script?: Script
 }
-
-/** How a store is opened for a world: by its clock, and with salts of its seed. */
-export type OpenStore = (given: { readonly now: () => number; readonly salt: () => string }) => Promise<Store>
 
 /** What people do whom nobody has asked. */
 export type Whim = 'cancel' | 'rollback' | 'signal'
@@ -57,8 +55,8 @@ export interface Scene {
   readonly peopleAnswerAll?: boolean
   /** What people do unasked, and how often: the chance of it at each write. */
   readonly whims?: { readonly share: number; readonly of: readonly Whim[] }
-  /** Default: one in memory. */
-  readonly openStore?: OpenStore
+  /** Opens the store, by the clock of the world. Default: one in memory. */
+  readonly openStore?: (clock: VirtualClock) => Promise<Store>
   /** Looks at the store after every commit, and says what is wrong there. */
   readonly watch?: (given: Commit, store: Store) => Promise<readonly string[]>
 }

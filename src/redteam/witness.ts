@@ -46,6 +46,7 @@ export class Witness {
   isOrderRead = false
   /** Something was written since it was last looked. */
   dirty = true
+  /** When something was written last, since the world began. */
   writtenAtMs = 0
 
   /** Where a task stands; undefined where it is not known yet. */
@@ -77,9 +78,9 @@ export class Witness {
   }
 
   /** Something was written; `held` is the lease that was the last one when it was begun. */
-  note(given: Commit, held: string | undefined, nowMs: number): void {
+  note(given: Commit, held: string | undefined, elapsedMs: number): void {
     this.dirty = true
-    this.writtenAtMs = nowMs
+    this.writtenAtMs = elapsedMs
     const { task, lease } = given
     if (lease !== undefined && held !== undefined)
       this.holdings.push({ taskId: task.id, seq: given.head.seq, lease, held })

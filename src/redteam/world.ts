@@ -17,7 +17,7 @@ import { Guide, roots } from './guide.ts'
 import { Models } from './models.ts'
 import { People } from './people.ts'
 import { Plan } from './plan.ts'
-import type { OpenStore, Scene } from './scene.ts'
+import type { Scene } from './scene.ts'
 import { Setting } from './setting.ts'
 import { stage } from './stage.ts'
 import { Tools } from './tools.ts'
@@ -39,8 +39,6 @@ export async function play(scene: Scene): Promise<Evidence> {
   return world.evidence()
 }
 
-const inMemory: OpenStore = (given) => openSqlite(':memory:', given)
-
 interface Worker {
   readonly box: Orchestrator
   readonly life: Life
@@ -52,7 +50,6 @@ class World {
   readonly #agent: Agent
   readonly #models: Models
   readonly #guide: Guide
-  readonly #startedAtMs: number
   #store!: Store
   #faulty!: FaultyStore
   #people!: People
@@ -70,7 +67,6 @@ class World {
     this.#scene = scene
     const clock = new VirtualClock(scene.seed)
     const plan = new Plan(scene.faults ?? [], scene.seed)
-    this.#startedAtMs = clock.now()
     // The machine is the same with its outside played, but for what is called.
     this.#setting = new Setting(scene, clock, plan, new Witness(), compile(scene.agent), 2 * leaseMs + 2_000)
     this.#guide = new Guide(this.#setting)
@@ -147,11 +143,7 @@ class World {
   // ---- The run -------------------------------------------------------------------------------------------------------
 
   async run(): Promise<void> {
-    const { clock, plan } = this.#setting
-    let salts = 0
-    const salt = (): string => sha256(`${this.#scene.seed} ${(salts += 1)}`).slice(0, 32)
-    const store = await (this.#scene.openStore ?? inMemory)({ now: () => clock.now(), salt })
-    this.#store = clock.holding(store)
+    this.#store = (await this.#scene.openStore?.(this.#setting.clock)) ?? (await this.#inMemory())
     this.#faulty = new FaultyStore(this.#setting, this.#store, (life, happens) => this.#befall(life, happens))
     this.#people = new People(this.#setting, this.#guide, this.#store, {
       insist: (say) => this.#insist(say),
@@ -166,8 +158,16 @@ class World {
         if (this.#stalled || !(await this.#people.speak())) break
       }
     } finally {
-      plan.end()
+      this.#setting.plan.end()
     }
+  }
+
+  /** A store of which everything, salts too, follows from the seed. */
+  async #inMemory(): Promise<Store> {
+    const { clock } = this.#setting
+    let salts = 0
+    const salt = (): string => sha256(`${this.#scene.seed} ${(salts += 1)}`).slice(0, 32)
+    return clock.holding(await openSqlite(':memory:', { now: () => clock.now(), salt }))
   }
 
   async #begin(taskId: string): Promise<void> {
@@ -198,7 +198,7 @@ class World {
   /** Lets everything happen until the tasks have ended or wait for somebody. */
   async #rest(): Promise<void> {
     const { clock, witness } = this.#setting
-    witness.writtenAtMs = clock.now()
+    witness.writtenAtMs = clock.elapsedMs
     for (let steps = 0; ; steps += 1) {
       await this.#staff()
       await this.#dismiss()
@@ -207,7 +207,7 @@ class World {
       await clock.step()
       this.#haveWhim()
       if (await this.#jumped()) continue
-      if (steps < stepsMax && clock.now() - witness.writtenAtMs < patienceMs) continue
+      if (steps < stepsMax && clock.elapsedMs - witness.writtenAtMs < patienceMs) continue
       this.#stalled = true
       return
     }
@@ -255,12 +255,12 @@ class World {
   /** Where nothing is due for long, nobody waits for it: the workers are sent home, and others come in time. */
   async #jumped(): Promise<boolean> {
     const { clock, witness } = this.#setting
-    if (clock.now() - witness.writtenAtMs < 5_000 || this.#faulty.isAway) return false
+    if (clock.elapsedMs - witness.writtenAtMs < 5_000 || this.#faulty.isAway) return false
     const definitions = (await this.#store.definitions()).map(({ definition }) => definition)
     const dueMs = await this.#store.nextDueMs(definitions)
     if (dueMs === null || dueMs - clock.now() < jumpsMs) return false
     await this.#sleep(dueMs - clock.now() - 1_000)
-    witness.writtenAtMs = clock.now()
+    witness.writtenAtMs = clock.elapsedMs
     return true
   }
 
@@ -295,7 +295,7 @@ class World {
       stalled: this.#stalled,
       struck: [...plan.struck.values()].reduce((sum, count) => sum + count, 0),
       struckBy: plan.struck,
-      elapsedMs: clock.now() - this.#startedAtMs,
+      elapsedMs: clock.elapsedMs,
       slackMs,
       writes: witness.writes,
       peopleAsked: witness.peopleAsked,

@@ -1,5 +1,5 @@
 // Whatever reads what comes from outside, fed with what was right once and is spoiled: it answers with a value, or refuses
-// with a fault of its own, within 100 ms. `npm run simulate` feeds each with 50,000 inputs, here it is a slice of them. A
+// with a fault of its own, within 100 ms. `npm run campaigns` feeds each with 50,000 inputs, here it is a slice of them. A
 // failure prints its seed and the smallest input; what has failed once is among the examples for ever.
 
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible'

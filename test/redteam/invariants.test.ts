@@ -85,6 +85,21 @@ const resealed = (change: (sealed: any[]) => any[]): Evidence => ({
 const called = root.events.findIndex(({ type }) => type === 'model.called')
 const opened = { key: 'model:main', version: 1, status: 'open', failures: 5, untilMs: Infinity }
 
+/** The play, and events that nobody has written. */
+const after = (more: readonly (readonly [string, object])[]): Evidence => {
+  const kept = root.events.slice(0, -3)
+  const added = more.map(
+    ([type, data], index) => ({ ...root.events[0]!, seq: kept.length + 1 + index, type, data }) as never,
+  )
+  return { ...good, tasks: [{ ...root, events: [...kept, ...added] }] }
+}
+const payment = root.events.findLast((event) => event.type === 'tool.called')!
+const undo = (step: number, undoes: number): [string, object] => ['tool.called', { ...payment.data, step, undoes }]
+const answered = (step: number): [string, object] => [
+  'tool.answered',
+  { step, attempt: 1, tool: 'pay', result: null, latencyMs: 0 },
+]
+
 const broken: readonly (readonly [string, string, Evidence, RegExp])[] = [
   [
     'I1',
@@ -145,6 +160,12 @@ const broken: readonly (readonly [string, string, Evidence, RegExp])[] = [
       tasks: [{ ...root, events: root.events.filter(({ type }) => type !== 'tool.answered') }],
     },
     /called again in pay after its answer was lost/,
+  ],
+  [
+    'I5',
+    'what was acknowledged is not in the log',
+    { ...good, tasks: [{ ...root, events: root.events.slice(0, -1) }] },
+    /task\.ended was acknowledged, and is not in the log/,
   ],
   [
     'I6',
@@ -208,6 +229,21 @@ const broken: readonly (readonly [string, string, Evidence, RegExp])[] = [
     /answers 1 calls of 0/,
   ],
   [
+    'I13',
+    'somebody wrote to a task that another had',
+    { ...good, holdings: [{ taskId: 't', seq: 3, lease: 'mine', held: 'yours' }] },
+    /mine wrote, and yours had the task/,
+  ],
+  [
+    'I13',
+    'somebody wrote again after another had',
+    {
+      ...good,
+      holdings: ['a', 'b', 'a'].map((lease, index) => ({ taskId: 't', seq: index, lease, held: lease })),
+    },
+    /a wrote after it had lost the task/,
+  ],
+  [
     'I14',
     'a model was called while its breaker was open',
     { ...good, written: [{ ...root.events[0]!, type: 'breaker.changed', data: opened } as never, ...good.written] },
@@ -246,6 +282,28 @@ const broken: readonly (readonly [string, string, Evidence, RegExp])[] = [
       ],
     },
     /try 8 of 7/,
+  ],
+  ['I17', 'a task has seen what is of another', acted({ arguments: { account: 'bravo' } }), /t has seen what is of t2/],
+  [
+    'I18',
+    'a step was taken back twice',
+    after([undo(90, 7), answered(90), undo(91, 7)]),
+    /step 7 \(pay\) is taken back once more/,
+  ],
+  [
+    'I18',
+    'the first was taken back first',
+    after([undo(90, 3), undo(91, 7)]),
+    /step 7 \(pay\) is taken back after step 3/,
+  ],
+  [
+    'I18',
+    'something is not as it was',
+    after([
+      ['task.rolledBack', { to: 1, state: 'search' }],
+      ['state.entered', { state: 'search', kind: 'model', visit: 2 }],
+    ]),
+    /account is "sample" after the rollback, and was undefined/,
   ],
   [
     'X1',

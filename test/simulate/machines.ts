@@ -160,7 +160,17 @@ const saga: Agent<any, any> = defineAgent({
       reads: ['trip'],
       on: { DONE: 'hotel', $error: 'given_up' },
     },
-    hotel: { tool: hotel, args: ({ context }) => ({ trip: context.trip }), reads: ['trip'], on: { DONE: 'pay' } },
+    hotel: {
+      tool: hotel,
+      args: ({ context }) => ({ trip: context.trip }),
+      reads: ['trip'],
+      on: { DONE: 'pay', $error: 'ask' },
+    },
+    ask: {
+      human: { question: 'Is there a room?' },
+      timeout: '1d',
+      on: { YES: 'pay', NO: 'hotel', $timeout: 'given_up' },
+    },
     pay: {
       wait: { signal: 'paid' },
       timeout: '2d',
