@@ -218,8 +218,8 @@ once('DATA names every event, every refusal and every class of failure', () => {
   expect([...types, ...reasons, ...classes].filter((name) => !data.includes(`\`${name}\``))).toEqual([])
 })
 
-once('every claim of SECURITY, and every promise of ARCHITECTURE, names a test that is there', () => {
-  for (const document of ['docs/SECURITY.md', 'docs/ARCHITECTURE.md']) {
+once('every claim of SECURITY, and every promise of TESTING, names a test that is there', () => {
+  for (const document of ['docs/SECURITY.md', 'docs/TESTING.md']) {
     const text = readFileSync(join(root, document), 'utf8')
     const claims = [...text.matchAll(/`(test\/[\w/.-]+\.ts)`((?:,? \*[^*]+\*)+)/g)].flatMap(([, file, names]) =>
       [...names!.matchAll(/\*([^*]+)\*/g)].map(([, name]) => ({ file: file!, name: name! })),
