@@ -15,7 +15,19 @@ import { machines, prices } from './machines.ts'
 export const playable: readonly FaultKind[] = faultKinds.filter((kind) => !('elsewhere' in kind))
 
 /** Where workers and people write in a world. */
-const points: readonly WritePoint[] = ['start', 'claim', 'permit', 'settle', 'rest', 'renew', 'release', 'answer', 'signal', 'cancel', 'rollback']
+const points: readonly WritePoint[] = [
+  'start',
+  'claim',
+  'permit',
+  'settle',
+  'rest',
+  'renew',
+  'release',
+  'answer',
+  'signal',
+  'cancel',
+  'rollback',
+]
 const whims: readonly Whim[] = ['cancel', 'rollback', 'signal']
 const faultsMax = 6
 const places = new Map(Object.values(machines).map((agent) => [agent.name, targetsOf(compile(agent))]))
