@@ -41,6 +41,12 @@ export interface Asked {
   readonly messages: readonly Message[]
 }
 
+/** An invariant that did not hold, and where. */
+export interface Violation {
+  readonly invariant: string
+  readonly problem: string
+}
+
 /** A write by somebody who holds a task. `held`: the lease under which it had been given to somebody last. */
 export interface Holding {
   readonly taskId: string
@@ -67,8 +73,8 @@ export interface Evidence {
   readonly acts: readonly Act[]
   readonly asked: readonly Asked[]
   readonly holdings: readonly Holding[]
-  /** What was wrong in the store after a commit, where somebody looked. */
-  readonly watched: readonly string[]
+  /** What did not hold in the store after a commit, where somebody looked. */
+  readonly watched: readonly Violation[]
   readonly verification: Verification
   /** What waits for a human at the end. */
   readonly inbox: readonly InboxRow[]

@@ -7,7 +7,7 @@ import type { OrchestratorOptions } from '../orchestrator.ts'
 import type { Script } from '../providers/scripted.ts'
 import type { Commit, Store } from '../store/store.ts'
 import type { VirtualClock } from '../virtual-clock.ts'
-import type { Injection } from './evidence.ts'
+import type { Injection, Violation } from './evidence.ts'
 import type { Aim } from './plan.ts'
 import type { Target } from './route.ts'
 
@@ -57,6 +57,6 @@ export interface Scene {
   readonly whims?: { readonly share: number; readonly of: readonly Whim[] }
   /** Opens the store, by the clock of the world. Default: one in memory. */
   readonly openStore?: (clock: VirtualClock) => Promise<Store>
-  /** Looks at the store after every commit, and says what is wrong there. */
-  readonly watch?: (given: Commit, store: Store) => Promise<readonly string[]>
+  /** Looks at the store after every commit, and says what does not hold there. */
+  readonly watch?: (given: Commit, store: Store) => Promise<readonly Violation[]>
 }

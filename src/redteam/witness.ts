@@ -5,7 +5,7 @@ import type { Event } from '../core/event.ts'
 import type { Message } from '../core/model.ts'
 import type { WritePoint } from '../runtime.ts'
 import type { Claim, Commit } from '../store/store.ts'
-import type { Act, Asked, Holding } from './evidence.ts'
+import type { Act, Asked, Holding, Violation } from './evidence.ts'
 
 /** Where a task stands. */
 export interface Standing {
@@ -35,7 +35,7 @@ export class Witness {
   readonly acts: Act[] = []
   readonly asked: Asked[] = []
   readonly holdings: Holding[] = []
-  readonly watched: string[] = []
+  readonly watched: Violation[] = []
   readonly writes = new Map<string, Map<WritePoint, number>>()
   readonly peopleAsked = new Set<string>()
   readonly #standing = new Map<string, Standing>()

@@ -5,7 +5,7 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { PlantedBug } from './planted.ts'
-import type { Violation } from './simulate.ts'
+import type { Violation } from '../../src/redteam/evidence.ts'
 
 interface Found {
   readonly seed: number

@@ -2,20 +2,15 @@
 // world in which something does not hold is made smaller, as long as the same does not hold.
 
 import { messageOf } from '../../src/core/fault.ts'
-import type { Evidence } from '../../src/redteam/evidence.ts'
+import type { Evidence, Violation } from '../../src/redteam/evidence.ts'
 import { invariants } from '../../src/redteam/invariants.ts'
 import type { Scene } from '../../src/redteam/scene.ts'
 import { play } from '../../src/redteam/world.ts'
 import { watchOver } from './watch.ts'
 
-/** Something that did not hold. I0: the engine threw. */
-export interface Violation {
-  readonly invariant: string
-  readonly problem: string
-}
-
 /** What one world came to. */
 export interface Outcome {
+  /** What did not hold. I0: the engine threw. */
   readonly violations: readonly Violation[]
   /** What happened, where it was not thrown out of. */
   readonly evidence: Evidence | undefined
@@ -25,11 +20,10 @@ export interface Outcome {
 export async function simulate(scene: Scene): Promise<Outcome> {
   try {
     const evidence = await play({ ...scene, watch: watchOver() })
-    const seen = evidence.watched.map((problem) => ({ invariant: 'I2', problem }))
     const judged = invariants.flatMap(({ id, breaks }) =>
       breaks(evidence).map((problem) => ({ invariant: id, problem })),
     )
-    return { violations: [...seen, ...judged], evidence }
+    return { violations: [...evidence.watched, ...judged], evidence }
   } catch (thrown) {
     return { violations: [{ invariant: 'I0', problem: messageOf(thrown) }], evidence: undefined }
   }

@@ -1,6 +1,6 @@
 // What many worlds came to, counted.
 
-import type { Violation } from './simulate.ts'
+import type { Violation } from '../../src/redteam/evidence.ts'
 
 /** What one seed came to, as it is told to whoever counts. */
 export interface Told {

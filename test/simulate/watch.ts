@@ -3,28 +3,44 @@
 
 import { evolve } from '../../src/core/fold.ts'
 import { emptyTask, type Task } from '../../src/core/task.ts'
+import type { Violation } from '../../src/redteam/evidence.ts'
 import type { Scene } from '../../src/redteam/scene.ts'
 import type { Commit, Store, TaskRow } from '../../src/store/store.ts'
 import { taskRow } from '../../src/store/rows.ts'
+
+/** Is a task in the queue, or does a worker hold it? */
+async function isAtHand({ taskId, definition, updatedAtMs: nowMs }: TaskRow, store: Store): Promise<boolean> {
+  const held = await store.held(nowMs)
+  if (held.some((one) => one.taskId === taskId)) return true
+  const queued = await store.queued(definition, { nowMs, limit: 1_000 })
+  // Whoever had it may have gone on meanwhile.
+  return queued.some((one) => one.taskId === taskId) || (await store.task(taskId))?.updatedAtMs !== nowMs
+}
 
 /** A watch over one world. */
 export function watchOver(): NonNullable<Scene['watch']> {
   const tasks = new Map<string, Task>()
 
-  async function look(taskId: string, events: Commit['events'], store: Store): Promise<readonly string[]> {
+  async function look(taskId: string, events: Commit['events'], store: Store): Promise<readonly Violation[]> {
     const task = tasks.get(taskId) ?? emptyTask(taskId)
     tasks.set(taskId, task)
     for (const event of events) evolve(task, event)
     const row = await store.task(taskId)
-    if (!row) return [`${taskId}: it was written to, and it is not there`]
+    if (!row) return [{ invariant: 'I2', problem: `${taskId}: it was written to, and it is not there` }]
     // Others may have gone on meanwhile; they look for themselves.
     if (row.seq !== task.seq) return []
     const told = taskRow(task, { seq: row.seq, hash: row.hash })
     const keys = Object.keys(row) as (keyof TaskRow)[]
     const differs = keys.filter((key) => told[key] !== row[key])
-    return differs.map(
-      (key) => `${taskId} #${row.seq}: ${key} is ${String(row[key])}, and the log says ${String(told[key])}`,
-    )
+    const where = `${taskId} #${row.seq}`
+    const wrong = differs.map((key) => ({
+      invariant: 'I2',
+      problem: `${where}: ${key} is ${String(row[key])}, and the log says ${String(told[key])}`,
+    }))
+    const isDue = row.status === 'running' || row.waitsFor === 'time'
+    if (!isDue || (await isAtHand(row, store))) return wrong
+    const problem = `${where}: it is to go on, and is neither in the queue nor in anybody's hands`
+    return [...wrong, { invariant: 'I9', problem }]
   }
 
   return async ({ task, events, children = [] }, store) => {
