@@ -1,6 +1,7 @@
 // What is left of a play, for verdicts to be made of: the logs as they were hashed, what the outside saw, what models were
 // asked. Nothing here judges.
 
+import type { Promised } from './caller.ts'
 import type { Event } from '../core/event.ts'
 import type { Json } from '../core/json.ts'
 import type { Machine } from '../core/machine.ts'
@@ -41,6 +42,14 @@ export interface Asked {
   readonly messages: readonly Message[]
 }
 
+/** A task that is given to somebody, and until when somebody else had it before, as far as the outside could know. */
+export interface Grant {
+  readonly taskId: string
+  readonly lease: string
+  readonly atMs: number
+  readonly before?: { readonly lease: string; readonly untilMs: number }
+}
+
 /** An invariant that did not hold, and where. */
 export interface Violation {
   readonly invariant: string
@@ -73,6 +82,9 @@ export interface Evidence {
   readonly acts: readonly Act[]
   readonly asked: readonly Asked[]
   readonly holdings: readonly Holding[]
+  readonly grants: readonly Grant[]
+  /** What people were told is done. */
+  readonly told: readonly Promised[]
   /** What did not hold in the store after a commit, where somebody looked. */
   readonly watched: readonly Violation[]
   readonly verification: Verification

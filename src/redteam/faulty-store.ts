@@ -3,7 +3,7 @@
 
 import { Fault } from '../core/fault.ts'
 import type { WritePoint } from '../runtime.ts'
-import type { Claim, Commit, Committed, Store } from '../store/store.ts'
+import type { Claim, ClaimRequest, Commit, Committed, Renewal, Renewed, Store } from '../store/store.ts'
 import type { Life } from '../virtual-clock.ts'
 import type { ProcessFault, StoreFault } from './fault-kinds.ts'
 import { roots } from './guide.ts'
@@ -47,8 +47,12 @@ export class FaultyStore {
           await this.#strike(life, point)
           if (life.ended) return never
           if (this.isAway) throw storeFault(this.#awayCode)
+          // Who gives back what it holds has nothing from then on.
+          if (point === 'release') this.#setting.witness.noteReleases(args[0] as readonly Renewal[])
           const answer: unknown = await value.apply(target, args)
-          if (point === 'claim') this.#setting.witness.noteClaims(answer as readonly Claim[])
+          const { witness } = this.#setting
+          if (point === 'claim') witness.noteClaims(answer as readonly Claim[], args[0] as ClaimRequest)
+          if (point === 'renew') witness.noteRenewals(args[0] as readonly Renewal[], answer as readonly Renewed[])
           return life.ended ? never : answer
         }
       },

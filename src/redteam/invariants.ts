@@ -14,6 +14,7 @@ import { canonical, genesis, sha256 } from '../store/log.ts'
 import { taskRow } from '../store/rows.ts'
 import { canary } from './fault-kinds.ts'
 import { roots } from './guide.ts'
+import { done, heardInTime, oneAtATime, seenBefore } from './kept-word.ts'
 import type { Act, Evidence, Told } from './evidence.ts'
 
 /** Something that must hold. `breaks` says where it does not; nothing where it holds. */
@@ -33,7 +34,7 @@ export const invariants: readonly Invariant[] = [
   },
   { id: 'I3', what: 'every transition is declared', breaks: ({ tasks }) => tasks.flatMap(transitions) },
   { id: 'I4', what: 'no effect twice for one key, and none blindly again', breaks: effects },
-  { id: 'I5', what: 'what was acknowledged is in the log', breaks: lasting },
+  { id: 'I5', what: 'what was acknowledged is in the log', breaks: (all) => [...lasting(all), ...done(all)] },
   { id: 'I6', what: 'settled and reserved stay within every budget', breaks: budgets },
   { id: 'I7', what: 'limits of steps and tool calls are exact', breaks: ({ tasks }) => tasks.flatMap(limits) },
   {
@@ -41,7 +42,11 @@ export const invariants: readonly Invariant[] = [
     what: 'nothing outlives its deadline',
     breaks: (all) => all.tasks.flatMap((told) => deadlines(told, all.slackMs)),
   },
-  { id: 'I9', what: 'every task ends, or waits for somebody', breaks: liveness },
+  {
+    id: 'I9',
+    what: 'every task ends, or waits for somebody',
+    breaks: (all) => [...liveness(all), ...heardInTime(all)],
+  },
   {
     id: 'I10',
     what: 'no gated effect without an approval of exactly it',
@@ -53,7 +58,11 @@ export const invariants: readonly Invariant[] = [
     what: 'every model request is well formed',
     breaks: ({ asked }) => asked.flatMap(({ messages }) => request(messages)),
   },
-  { id: 'I13', what: 'whoever has lost a task writes nothing to it', breaks: holders },
+  {
+    id: 'I13',
+    what: 'whoever has lost a task writes nothing to it',
+    breaks: (all) => [...holders(all), ...oneAtATime(all)],
+  },
   { id: 'I14', what: 'nobody calls through an open breaker', breaks: ({ written }) => breakers(written) },
   { id: 'I15', what: 'tries and delays stay within policy', breaks: ({ tasks }) => tasks.flatMap(retries) },
   { id: 'I17', what: "no task sees what is another's", breaks: strangers },
@@ -62,6 +71,7 @@ export const invariants: readonly Invariant[] = [
     what: 'a rollback restores the state, and takes back each step once',
     breaks: ({ tasks }) => tasks.flatMap(rollbacks),
   },
+  { id: 'X2', what: 'nothing is written over that was not seen', breaks: ({ tasks }) => tasks.flatMap(seenBefore) },
   { id: 'X1', what: "no stranger's order decides who gets what, unasked", breaks: orders },
 ]
 

@@ -4,8 +4,9 @@
 import type { Event } from '../core/event.ts'
 import type { Message } from '../core/model.ts'
 import type { WritePoint } from '../runtime.ts'
-import type { Claim, Commit } from '../store/store.ts'
-import type { Act, Asked, Holding, Violation } from './evidence.ts'
+import type { Claim, ClaimRequest, Commit, Renewal, Renewed } from '../store/store.ts'
+import type { Promised } from './caller.ts'
+import type { Act, Asked, Grant, Holding, Violation } from './evidence.ts'
 
 /** Where a task stands. */
 export interface Standing {
@@ -40,7 +41,9 @@ export class Witness {
   readonly peopleAsked = new Set<string>()
   readonly #standing = new Map<string, Standing>()
   readonly #prompts = new Map<string, string>()
-  readonly #leases = new Map<string, string>()
+  readonly grants: Grant[] = []
+  readonly told: Promised[] = []
+  readonly #leases = new Map<string, { readonly lease: string; readonly untilMs: number }>()
   #awaited: Awaited[] = []
   /** A model has read the order of a stranger. */
   isOrderRead = false
@@ -67,14 +70,35 @@ export class Witness {
     this.writes.set(place, counts.set(point, (counts.get(point) ?? 0) + 1))
   }
 
-  /** A worker was given tasks. */
-  noteClaims(claims: readonly Claim[]): void {
-    for (const { taskId, lease } of claims) this.#leases.set(taskId, lease)
+  /** A worker was given tasks, until then. */
+  noteClaims(claims: readonly Claim[], { leaseMs, nowMs }: ClaimRequest): void {
+    for (const { taskId, lease } of claims) {
+      const before = this.#leases.get(taskId)
+      this.grants.push({ taskId, lease, atMs: nowMs, ...(before ? { before } : {}) })
+      this.#leases.set(taskId, { lease, untilMs: nowMs + leaseMs })
+    }
+  }
+
+  /** Leases were prolonged. */
+  noteRenewals(asked: readonly Renewal[], found: readonly Renewed[]): void {
+    for (const { taskId, held, untilMs } of found) {
+      const lease = asked.find((one) => one.taskId === taskId)?.lease
+      if (held && lease !== undefined && this.leaseOf(taskId) === lease) this.#leases.set(taskId, { lease, untilMs })
+    }
+  }
+
+  /** Leases are given back. */
+  noteReleases(leases: readonly Renewal[]): void {
+    for (const { taskId, lease } of leases) this.#free(taskId, lease)
+  }
+
+  #free(taskId: string, lease: string): void {
+    if (this.leaseOf(taskId) === lease) this.#leases.set(taskId, { lease, untilMs: 0 })
   }
 
   /** The lease under which a task was given to somebody last. */
   leaseOf(taskId: string): string | undefined {
-    return this.#leases.get(taskId)
+    return this.#leases.get(taskId)?.lease
   }
 
   /** Something was written; `held` is the lease that was the last one when it was begun. */
@@ -84,6 +108,7 @@ export class Witness {
     const { task, lease } = given
     if (lease !== undefined && held !== undefined)
       this.holdings.push({ taskId: task.id, seq: given.head.seq, lease, held })
+    if (lease !== undefined && !given.keep) this.#free(task.id, lease)
     for (const { task: its, events } of [given, ...(given.children ?? [])]) {
       this.written.push(...events)
       for (const event of events) this.#noteEvent(its.id, event)

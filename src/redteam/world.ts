@@ -10,6 +10,7 @@ import { sha256 } from '../store/log.ts'
 import { openSqlite } from '../store/sqlite/engine.ts'
 import type { Store } from '../store/store.ts'
 import { VirtualClock, type Life } from '../virtual-clock.ts'
+import { heardBy } from './caller.ts'
 import type { ProcessFault } from './fault-kinds.ts'
 import type { Evidence } from './evidence.ts'
 import { FaultyStore } from './faulty-store.ts'
@@ -89,7 +90,7 @@ class World {
       leaseMs,
       onFault: () => undefined,
     })
-    return { box, life }
+    return { box: heardBy(box, this.#setting.witness), life }
   }
 
   /** Whoever has ended is replaced. */
@@ -289,6 +290,8 @@ class World {
       acts: witness.acts,
       asked: witness.asked,
       holdings: witness.holdings,
+      grants: witness.grants,
+      told: witness.told,
       watched: witness.watched,
       verification: await this.#store.verify(),
       inbox: await this.#store.inbox({ status: 'open' }),

@@ -239,8 +239,8 @@ const hand: Agent<any, any> = defineAgent({
     },
     count: {
       run: unused,
-      reads: ['most'],
-      on: { COUNTED: { target: 'done', output: z.object({ most: z.number() }) } },
+      reads: ['most', 'last'],
+      on: { COUNTED: { target: 'done', output: z.object({ most: z.number(), last: z.string() }) } },
     },
     done: { type: 'final', reads: ['most'], output: ({ context }) => ({ most: context.most }) },
     failed: { type: 'final', failure: true },

@@ -1,0 +1,72 @@
+// What whoever is spoken to has promised, held against the logs: what people were told is done, is done; a task is in the hands
+// of one at a time; a parent hears of its child; nobody writes over what they have not seen. Each answers with what is
+// otherwise, in words.
+
+import type { Event } from '../core/event.ts'
+import type { Promised } from './caller.ts'
+import type { Evidence, Told } from './evidence.ts'
+
+/** I5: what people were told is written is in the log. */
+export function done({ told, tasks }: Evidence): string[] {
+  const logs = new Map(tasks.map(({ taskId, events }) => [taskId, events]))
+  const groups = Map.groupBy(told, ({ taskId, what, about, once }) => `${taskId} ${what} ${about ?? ''} ${once ?? ''}`)
+  return [...groups.values()].flatMap((same) => {
+    const [first] = same as [Promised]
+    const found = (logs.get(first.taskId) ?? []).filter((event) => isOf(event, first)).length
+    const wanted = first.once || first.what === 'cancel' ? 1 : same.length
+    if (found >= wanted) return []
+    return [
+      `${first.taskId}: ${wanted} times it was said that ${first.what} ${first.about ?? ''} is done, and ${found} are in the log`,
+    ]
+  })
+}
+
+function isOf({ type, data }: Event, { what, about }: Promised): boolean {
+  if (what === 'answer') return type === 'human.answered' && data.item === about
+  if (what === 'signal') return type === 'signal.received' && data.name === about
+  if (what === 'cancel') return type === 'task.cancelled' || type === 'task.ended'
+  return type === 'rollback.started'
+}
+
+/** I13: nobody is given a task that is in the hands of somebody who still has time. */
+export function oneAtATime({ grants }: Evidence): string[] {
+  return grants.flatMap(({ taskId, lease, atMs, before }) =>
+    before && before.untilMs > atMs
+      ? [`${taskId}: ${lease} is given it, and ${before.lease} has it for ${before.untilMs - atMs} ms yet`]
+      : [],
+  )
+}
+
+/** I9: a parent hears of the end of a child as soon as it could. */
+export function heardInTime({ tasks, slackMs }: Evidence): string[] {
+  const logs = new Map(tasks.map((told) => [told.taskId, told]))
+  return tasks.flatMap(({ taskId, events, row: { parentId } }) => {
+    const ended = events.findLast(({ type }) => type === 'task.ended')
+    const parent = parentId === null ? undefined : logs.get(parentId)
+    const told = parent?.events.find(
+      ({ type, data }) => (type === 'child.ended' || type === 'child.calledOff') && data.child === taskId,
+    )
+    if (!ended || !told || told.at - ended.at <= slackMs) return []
+    return [`${taskId} ended, and its parent came to know ${told.at - ended.at} ms later (#${told.seq}: ${told.type})`]
+  })
+}
+
+/** A11: what a function writes takes the place of nothing that it has not seen, where a key is replaced. */
+export function seenBefore({ taskId, machine, events }: Told): string[] {
+  const unseen = new Map<string, number>()
+  let isAtWork = false
+  return events.flatMap(({ seq, type, data }) => {
+    if (type === 'function.called') {
+      unseen.clear()
+      isAtWork = true
+    }
+    if (type === 'context.synced' && isAtWork) unseen.set(data.key, seq)
+    if (type === 'state.entered') isAtWork = false
+    if (type !== 'context.written' || data.source !== 'exit' || !isAtWork) return []
+    const since = unseen.get(data.key)
+    if (since === undefined || machine.context.get(data.key)?.merge !== 'replace') return []
+    return [
+      `${taskId} #${seq}: ${data.key} is written over what another wrote (#${since}) after its function had begun`,
+    ]
+  })
+}
