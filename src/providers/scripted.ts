@@ -48,6 +48,9 @@ export interface ScriptRequest {
   readonly system: string
   /** The first message of the user: what is to be done. */
   readonly prompt: string
+  /** What the request says of its answer, where that is known. */
+  readonly outputTokensMax?: number
+  readonly temperature?: number
 }
 
 /** A list of answers, or a function of the request. */

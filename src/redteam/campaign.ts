@@ -37,7 +37,7 @@ export interface CampaignOptions {
   readonly only?: readonly string[]
   /** Every n-th play, beginning with the i-th, from 1. */
   readonly shard?: { readonly index: number; readonly of: number }
-  /** Begin no more plays when this says so. */
+  /** Begin no more plays when this says so: the time is over, or real models were asked often enough. */
   readonly isOver?: () => boolean
   readonly kinds?: readonly FaultKind[]
   readonly expect?: readonly Expectation[]
@@ -114,7 +114,12 @@ export async function campaign(options: CampaignOptions): Promise<Campaign> {
   const base = { agent, ...(outside ? { outside } : {}), ...(config ? { config } : {}) }
   const states = targetsOf(root).filter((target) => mayConcern(target, root, options.only))
   const planned: Planned[] = []
-  for (const target of states) planned.push(...(await battery(root, target, base, kinds, seed)))
+  // Models of a script, or real ones, go their own way, whatever state is meant: one look at it does for all.
+  const alike = outside?.script && states[0] ? await play({ ...base, seed }) : undefined
+  for (const target of states) {
+    const calm = alike ?? (await play({ ...base, target, seed }))
+    planned.push(...battery(root, target, base, kinds, calm))
+  }
   const asked = planned.filter((one) => fits(one, options.only))
   const plays = breadthFirst(asked.filter((one) => 'id' in one))
   const { index, of } = options.shard ?? { index: 1, of: 1 }
@@ -131,7 +136,9 @@ export async function campaign(options: CampaignOptions): Promise<Campaign> {
   const rows = [...kinds.map(({ id, what }) => ({ id, what })), ...attacks]
   const cells = rows.flatMap(({ id }) =>
     states.map((target) =>
-      cellOf(id, target, asked, played, (one) => (mine.includes(one) ? 'the time was over' : 'it is in another shard')),
+      cellOf(id, target, asked, played, (one) =>
+        mine.includes(one) ? 'the budget was used up' : 'it is in another shard',
+      ),
     ),
   )
   const killed = [...played.keys()].flatMap(({ row, scene }) => (row === 'P01' ? (scene.faults ?? []) : []))
@@ -193,16 +200,16 @@ const mixes = 8
 const mixedKinds = 4
 const mixedShare = 0.2
 
-async function battery(
+/** `calm` is a play in which nothing goes wrong. */
+function battery(
   root: Machine,
   target: Target,
   base: Pick<Scene, 'agent' | 'outside' | 'config'>,
   kinds: readonly FaultKind[],
-  seed: number,
-): Promise<readonly Planned[]> {
+  calm: Evidence,
+): readonly Planned[] {
   const node = teamOf(root).get(target.agent)!.states.get(target.state)!
   const place = `${target.agent}.${target.state}`
-  const calm = await play({ ...base, target, seed })
   const writes = calm.writes.get(place) ?? new Map<WritePoint, number>()
   const skip = (row: string, reason: string): Planned => ({ row, target, reason })
   if (writes.size === 0) {
@@ -261,7 +268,8 @@ async function battery(
       }),
     )
   }
-  return [...kinds.flatMap(ofKind), ...attacksOn(root, target, node, calm, { one, skip, at, kinds })]
+  const isLed = base.outside?.script === undefined
+  return [...kinds.flatMap(ofKind), ...attacksOn(root, target, node, calm, { one, skip, at, kinds, isLed })]
 }
 
 const numbered = (count: number): readonly number[] => Array.from({ length: count }, (_, index) => index + 1)
@@ -277,6 +285,8 @@ function mixOf(name: string, kinds: readonly FaultKind[]): readonly Aim[] {
 }
 
 interface Making {
+  /** Whether models go where they are led. */
+  readonly isLed: boolean
   readonly kinds: readonly FaultKind[]
   readonly one: (row: string, aims: readonly Aim[], more?: Partial<Scene> & { mark?: string; tool?: string }) => Play
   readonly skip: (row: string, reason: string) => Planned
@@ -288,7 +298,7 @@ function attacksOn(
   target: Target,
   node: Node,
   calm: Evidence,
-  { one, skip, at, kinds }: Making,
+  { one, skip, at, kinds, isLed }: Making,
 ): readonly Planned[] {
   const machine = teamOf(root).get(target.agent)!
   const place = `${target.agent}.${target.state}`
@@ -332,9 +342,11 @@ function attacksOn(
       : skip('E2', 'neither a model nor a tool works here'),
     isModel ? whole('E3', [at(fault('M01')).always()]) : skip('E3', noModel),
     ...(injected.length > 0 ? injected : [skip('X1', "no stranger's words come in here")]),
-    ...(loops.length > 0
-      ? loops.map((loop) => one('L1', [], { mark: `L1@${place}>${loop[1]}`, loop }))
-      : [skip('L1', 'no two models can hand over to each other from here')]),
+    ...(loops.length === 0
+      ? [skip('L1', 'no two models can hand over to each other from here')]
+      : isLed
+        ? loops.map((loop) => one('L1', [], { mark: `L1@${place}>${loop[1]}`, loop }))
+        : [skip('L1', 'models of a script, or real ones, are not led in circles')]),
     limited('B1', isModel ? before.tokens : undefined, noModel),
     limited(
       'B2',

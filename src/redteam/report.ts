@@ -75,7 +75,7 @@ export function sumOf(campaign: Campaign): string {
     ...(killedAt.length > 0
       ? [`killed at ${killedAt.length} of ${writePoints.length} write points (${killedAt.join(', ')})`]
       : []),
-    ...(left > 0 ? [`${left} plays were not begun: the time was over`] : []),
+    ...(left > 0 ? [`${left} plays were not begun: the budget was used up`] : []),
   ]
   return `${parts.join('; ')}.`
 }

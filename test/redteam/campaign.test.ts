@@ -109,7 +109,7 @@ test('shards are the whole, each play once; a budget that is over begins nothing
   expect(parts.reduce((sum, { plays }) => sum + plays, 0)).toBe(whole.plays)
   const over = await attack({ only, isOver: () => true })
   expect([over.plays, over.left]).toEqual([0, whole.plays])
-  expect(over.cells.find(({ state }) => state === 'read')!.reason).toBe('the time was over')
+  expect(over.cells.find(({ state }) => state === 'read')!.reason).toBe('the budget was used up')
   expect(sumOf(over)).toMatch(/2 plays were not begun/)
 })
 
