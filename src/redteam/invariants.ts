@@ -13,6 +13,7 @@ import { canonical, genesis, sha256 } from '../store/log.ts'
 import { taskRow } from '../store/rows.ts'
 import { canary } from './fault-kinds.ts'
 import type { Act, Evidence, Told } from './evidence.ts'
+import { durable, heardOnce, sharedOnly, takenBackOnce } from './history.ts'
 
 /** Something that must hold. `breaks` says where it does not; nothing where it holds. */
 export interface Invariant {
@@ -31,6 +32,7 @@ export const invariants: readonly Invariant[] = [
   },
   { id: 'I3', what: 'every transition is declared', breaks: ({ tasks }) => tasks.flatMap(transitions) },
   { id: 'I4', what: 'no effect twice for one key, and none blindly again', breaks: effects },
+  { id: 'I5', what: 'what was written stays written', breaks: durable },
   { id: 'I6', what: 'settled and reserved stay within every budget', breaks: budgets },
   { id: 'I7', what: 'limits of steps and tool calls are exact', breaks: ({ tasks }) => tasks.flatMap(limits) },
   {
@@ -50,8 +52,19 @@ export const invariants: readonly Invariant[] = [
     what: 'every model request is well formed',
     breaks: ({ asked }) => asked.flatMap(({ messages }) => request(messages)),
   },
+  {
+    id: 'I13',
+    what: 'what a worker brings that was given up is not applied',
+    breaks: ({ tasks }) => tasks.flatMap(heardOnce),
+  },
   { id: 'I14', what: 'nobody calls through an open breaker', breaks: ({ written }) => breakers(written) },
   { id: 'I15', what: 'tries and delays stay within policy', breaks: ({ tasks }) => tasks.flatMap(retries) },
+  { id: 'I17', what: 'a task reads of others only what they share with it', breaks: sharedOnly },
+  {
+    id: 'I18',
+    what: 'what is taken back is taken back once, and all is as it was',
+    breaks: ({ tasks }) => tasks.flatMap(takenBackOnce),
+  },
   { id: 'X1', what: "no stranger's order decides who gets what, unasked", breaks: orders },
 ]
 

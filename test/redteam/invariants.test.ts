@@ -6,7 +6,9 @@ import { defineAgent } from '../../src/core/agent.ts'
 import { defineContext } from '../../src/core/context.ts'
 import { canary } from '../../src/redteam/fault-kinds.ts'
 import { invariants } from '../../src/redteam/invariants.ts'
-import { fault } from '../../src/redteam/plan.ts'
+import { defineFault } from '../../src/redteam/fault-kinds.ts'
+import { fault, state, tool } from '../../src/redteam/plan.ts'
+import { retold } from '../../src/redteam/retold.ts'
 import type { Act, Evidence } from '../../src/redteam/evidence.ts'
 import { play } from '../../src/redteam/world.ts'
 import { defineTool } from '../../src/core/tool.ts'
@@ -53,8 +55,82 @@ const clerk = defineAgent({
 /** A play that went well, with one retry in it. */
 const good = await play({ agent: clerk, seed: 1, faults: [fault('M05')] })
 
+const book = defineTool({
+  name: 'book',
+  description: 'Books.',
+  inputSchema: z.object({}),
+  effect: 'external',
+  execute: () => 'never called',
+  undo: () => 'never called',
+})
+const fly = defineTool({ name: 'fly', description: 'Flies.', inputSchema: z.object({}), execute: () => 'never called' })
+const traveller = defineAgent({
+  name: 'traveller',
+  version: '1',
+  context: defineContext({ seat: { schema: z.string(), initial: 'none' } }),
+  initial: 'book',
+  limits: { steps: 20 },
+  states: {
+    book: {
+      tool: book,
+      args: () => ({}),
+      checkpoint: 'home',
+      exit: () => ({ exit: 'DONE', output: { seat: '7a' } }),
+      on: { DONE: { target: 'fly', output: z.object({ seat: z.string() }) } },
+    },
+    fly: { tool: fly, args: () => ({}), onFailure: 'rollback', on: { DONE: 'there' } },
+    there: { type: 'final' },
+  },
+})
+const cancelled = defineFault({
+  id: 'MY3',
+  what: 'the flight is cancelled',
+  layer: 'tool',
+  act: () => {
+    throw new Error('cancelled')
+  },
+})
+
+/** A play in which a task goes back, and takes back what it did. */
+const back = await play({
+  agent: traveller,
+  seed: 1,
+  faults: [1, 2, 3].map(() => fault(cancelled).at(state('fly')).at(tool('fly'))),
+})
+
+const shared = defineContext({ question: z.string(), answer: z.string().optional() })
+const helper = defineAgent({
+  name: 'helper',
+  version: '1',
+  context: shared,
+  initial: 'think',
+  states: {
+    think: {
+      model: 'main',
+      prompt: 'Think.',
+      on: { KNOWN: { target: 'known', output: z.object({ answer: z.string() }) }, $error: 'lost', $timeout: 'lost' },
+    },
+    known: { type: 'final' },
+    lost: { type: 'final', failure: true },
+  },
+})
+const asker = defineAgent({
+  name: 'asker',
+  version: '1',
+  context: shared,
+  initial: 'ask',
+  states: {
+    ask: { agent: helper, on: { known: 'told', lost: 'lost', $error: 'lost', $timeout: 'lost' } },
+    told: { type: 'final' },
+    lost: { type: 'final', failure: true },
+  },
+})
+
+/** A play of two tasks with one context. */
+const both = await play({ agent: asker, seed: 1 })
+
 /** The data of the first event of a type is changed, or the event is taken out. */
-function edit(type: string, change: (data: any, event: any) => object | undefined): Evidence {
+function edit(type: string, change: (data: any, event: any) => object | undefined, of = good): Evidence {
   let done = false
   const edited = (events: readonly any[]): any[] => {
     done = false
@@ -65,11 +141,25 @@ function edit(type: string, change: (data: any, event: any) => object | undefine
       return data === undefined ? [] : [{ ...event, data: { ...event.data, ...data } }]
     })
   }
-  const tasks = good.tasks.map((told) => ({ ...told, events: edited(told.events) }))
-  const written = edited(good.written)
+  const tasks = of.tasks.map((told) => ({ ...told, events: edited(told.events) }))
+  const written = edited(of.written)
   expect(done, `there is a ${type}`).toBe(true)
-  return { ...good, tasks, written }
+  return { ...of, tasks, written }
 }
+
+/** The log of the root with events put in after the first of a type. */
+function inserted(after: string, more: (event: any, events: readonly any[]) => readonly object[], of = good): Evidence {
+  const [first, ...others] = of.tasks as [Evidence['tasks'][0]]
+  const place = first.events.findIndex(({ type }) => type === after)
+  expect(place, `there is a ${after}`).toBeGreaterThan(-1)
+  const events = first.events.toSpliced(place + 1, 0, ...(more(first.events[place], first.events) as never[]))
+  return { ...of, tasks: [{ ...first, events }, ...others] }
+}
+const undo = back.tasks[0]!.events.find(({ type, data }) => type === 'tool.called' && data.undoes !== undefined)!
+const undone = back.tasks[0]!.events.find(({ type, data }) => {
+  return type === 'tool.answered' && 'step' in undo.data && data.step === undo.data.step
+})!
+const answeredLate = { type: 'model.answered', data: { step: 1, attempt: 1 } }
 
 const root = good.tasks[0]!
 const paid = good.acts.find(({ tool }) => tool === 'pay')!
@@ -145,6 +235,103 @@ const broken: readonly (readonly [string, string, Evidence, RegExp])[] = [
       tasks: [{ ...root, events: root.events.filter(({ type }) => type !== 'tool.answered') }],
     },
     /called again in pay after its answer was lost/,
+  ],
+  [
+    'I5',
+    'what was written is gone',
+    { ...good, tasks: [{ ...root, events: root.events.filter(({ type }) => type !== 'human.answered') }] },
+    /human\.answered was written, and is gone/,
+  ],
+  [
+    'I5',
+    'what was written is something else now',
+    {
+      ...good,
+      tasks: [
+        {
+          ...root,
+          events: root.events.map((event) =>
+            event.type === 'tool.called'
+              ? { ...event, data: { ...event.data, arguments: { account: 'other' } } }
+              : event,
+          ),
+        },
+      ],
+    },
+    /tool\.called is not as it was written/,
+  ],
+  [
+    'I5',
+    'there is something that nobody wrote',
+    { ...good, written: good.written.filter(({ type }) => type !== 'tool.called') },
+    /nobody has written this/,
+  ],
+  [
+    'I13',
+    'a worker that was given up is heard',
+    inserted('model.called', () => [{ type: 'step.lost', data: { step: 1, attempt: 1 } }, answeredLate]),
+    /model\.answered is of a worker that was given up/,
+  ],
+  [
+    'I13',
+    'one attempt has two outcomes',
+    inserted('model.answered', (event) => [event]),
+    /model\.answered is the second outcome/,
+  ],
+  [
+    'I17',
+    'a task reads of another tree',
+    {
+      ...both,
+      tasks: both.tasks.map((told, at) => (at === 0 ? told : { ...told, row: { ...told.row, rootId: 'u' } })),
+    },
+    /reads answer of t:1, which is of another tree/,
+  ],
+  [
+    'I17',
+    'a task reads where nothing is shared',
+    edit('child.started', () => ({ shares: false }), both),
+    /and shares no context/,
+  ],
+  [
+    'I17',
+    'a task reads what it does not declare',
+    edit('context.synced', () => ({ key: 'secret' }), both),
+    /which it does not declare/,
+  ],
+  [
+    'I18',
+    'an effect is taken back twice',
+    inserted('task.rolledBack', () => [undo], back),
+    /step 1 is taken back, and was before/,
+  ],
+  [
+    'I18',
+    'an effect is taken back under two keys',
+    inserted('rollback.started', () => [{ ...undo, data: { ...undo.data, idempotencyKey: 'another' } }], back),
+    /step 1 is taken back under another key/,
+  ],
+  [
+    'I18',
+    'a task has gone back, and something stands',
+    { ...back, tasks: [{ ...back.tasks[0]!, events: back.tasks[0]!.events.filter((event) => event !== undone) }] },
+    /it went back, and step 1 stands/,
+  ],
+  [
+    'I18',
+    'a task has gone back, and its context has not',
+    {
+      ...back,
+      tasks: [
+        {
+          ...back.tasks[0]!,
+          events: back.tasks[0]!.events.filter(
+            ({ type, data }) => !(type === 'context.written' && data.source === 'rollback'),
+          ),
+        },
+      ],
+    },
+    /it went back, and seat is not as it was/,
   ],
   [
     'I6',
@@ -260,7 +447,51 @@ const broken: readonly (readonly [string, string, Evidence, RegExp])[] = [
 
 test('evidence of a play that went well breaks nothing', () => {
   expect(root.row.outcome).toBe('paid')
-  expect(invariants.flatMap(({ breaks }) => breaks(good))).toEqual([])
+  for (const evidence of [good, back, both]) expect(invariants.flatMap(({ breaks }) => breaks(evidence))).toEqual([])
+  const types = (evidence: Evidence): string[] => evidence.written.map(({ type }) => type)
+  expect(types(back)).toEqual(expect.arrayContaining(['rollback.started', 'task.rolledBack']))
+  expect(back.tasks[0]!.row.outcome).toBe('there')
+  expect(types(both)).toContain('context.synced')
+})
+
+test('I16: what went well is told again the same, with nothing called; what is decided otherwise is named', async () => {
+  const { breaks } = await retold(clerk)
+  expect(breaks(good)).toEqual([])
+  expect((await retold(traveller)).breaks(back)).toEqual([])
+  expect((await retold(asker)).breaks(both)).toEqual([])
+  expect(breaks(edit('transition.taken', () => ({ target: 'failed' })))).toEqual([
+    expect.stringMatching(/^t #\d+: it was transition\.taken, and told again it is transition\.taken \(target\)$/),
+  ])
+})
+
+test('I16: a prompt that says another thing whenever it is asked is found', async () => {
+  let asked = 0
+  const { search, ...states } = clerk.states
+  const fickle = {
+    ...clerk,
+    states: { search: { ...search, prompt: () => `Search, ${(asked += 1)}.` }, ...states },
+  } as never
+  const evidence = await play({ agent: fickle, seed: 1 })
+  expect((await retold(fickle)).breaks(evidence)).toEqual([
+    expect.stringMatching(/it was model\.called, and told again it is model\.called \(prompt\.user/),
+  ])
+})
+
+test('I16: a guard that calls a tool while it is told again is found', async () => {
+  const { breaks } = await retold(clerk)
+  const acts = [...good.acts]
+  const { machine } = root
+  const search = machine.states.get('search')!
+  const guarded = new Map(
+    [...search.exits].map(([name, exit]) => [
+      name,
+      { ...exit, candidates: exit.candidates.map((one) => ({ ...one, guard: () => acts.push(paid) > 0 })) },
+    ]),
+  )
+  const states = new Map([...machine.states, ['search', { ...search, exits: guarded } as never]])
+  expect(breaks({ ...good, acts, tasks: [{ ...root, machine: { ...machine, states } }] })).toEqual([
+    '1 calls were made while it was told again',
+  ])
 })
 
 test.each(broken)('%s breaks where %s', (id, _, evidence, problem) => {
