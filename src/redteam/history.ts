@@ -39,11 +39,11 @@ export function heardOnce({ taskId, events }: Told): string[] {
     if (!isOutcome(event)) return []
     const where = `${taskId} #${event.seq}: ${event.type}`
     const wrong = [
-      ...(!isOurs(event) && lost.has(key) ? [`${where} is of a worker that was given up before`] : []),
+      ...(lost.has(key) ? [`${where} is of a worker that was given up before`] : []),
       ...(over.has(key) ? [`${where} is the second outcome of one attempt`] : []),
     ]
     over.add(key)
-    return wrong
+    return isOurs(event) ? [] : wrong
   })
 }
 
@@ -56,7 +56,7 @@ const outcomes: readonly Event['type'][] = [
   'function.failed',
 ]
 
-/** Whoever takes over says itself that it is too late, or that it was tried too often. */
+/** Who works on says so itself where it is too late to try again, or was tried too often. */
 function isOurs({ data }: Event): boolean {
   return 'class' in data && ['timeout', 'lost', 'unavailable', 'abort'].includes(data.class)
 }

@@ -454,6 +454,21 @@ test('evidence of a play that went well breaks nothing', () => {
   expect(types(both)).toContain('context.synced')
 })
 
+test('a try that cannot be made before its deadline is over twice, and by no fault of a worker', async () => {
+  const faults = [1, 2].map(() => fault('M05').at(state('search')))
+  const config = { quotas: { main: { breaker: { failures: 2, coolDown: '1h' } } } } as const
+  const evidence = await play({ agent: clerk, seed: 1, faults, config })
+  const failed = evidence.written.flatMap(({ type, data }) =>
+    type === 'model.failed' ? [[data.attempt, data.class]] : [],
+  )
+  expect(failed).toEqual([
+    [1, 'overload'],
+    [2, 'overload'],
+    [2, expect.stringMatching(/timeout|unavailable/)],
+  ])
+  expect(invariants.flatMap(({ breaks }) => breaks(evidence))).toEqual([])
+})
+
 test('I16: what went well is told again the same, with nothing called; what is decided otherwise is named', async () => {
   const { breaks } = await retold(clerk)
   expect(breaks(good)).toEqual([])
