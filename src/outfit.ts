@@ -164,7 +164,7 @@ function modelsOf(machines: ReadonlyMap<string, { readonly machine: Machine }>):
 }
 
 /** The orchestrator's rules. Their text tells one policy from another: what it calls elsewhere is not seen. */
-function policyOf(rules: readonly Rule[]): Terms['policy'] {
+export function policyOf(rules: readonly Rule[]): Terms['policy'] {
   const isRule = (rule: unknown): boolean =>
     isObject(rule) && typeof rule['name'] === 'string' && rule['name'] !== '' && typeof rule['judge'] === 'function'
   if (!Array.isArray(rules) || !rules.every(isRule)) {

@@ -75,8 +75,8 @@ const below: Readonly<Record<string, readonly string[]>> = {
   ],
   'virtual-clock': ['store', 'runtime', 'core'],
   rehearse: ['orchestrator', 'view', 'virtual-clock', 'core'],
-  redteam: ['orchestrator', 'virtual-clock', 'providers', 'store', 'runtime', 'core'],
-  testing: ['redteam', 'virtual-clock', 'providers', 'core'],
+  redteam: ['orchestrator', 'outfit', 'virtual-clock', 'providers', 'store', 'runtime', 'core'],
+  testing: ['redteam', 'orchestrator', 'outfit', 'view', 'virtual-clock', 'providers', 'store', 'runtime', 'core'],
   index: [
     'rehearse',
     'orchestrator',

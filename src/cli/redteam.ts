@@ -3,27 +3,28 @@
 import { writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
+import { compileChecked } from '../core/check.ts'
 import { Fault, messageOf } from '../core/fault.ts'
 import { isObject } from '../core/json.ts'
-import { loadScript } from '../providers/scripted.ts'
 import { attacks, campaign, type Campaign, type Expectation } from '../redteam/campaign.ts'
 import { faultKinds, type FaultKind } from '../redteam/fault-kinds.ts'
 import { htmlOf } from '../redteam/html.ts'
 import { junitOf } from '../redteam/junit.ts'
+import { recordedOf, type Recorded } from '../redteam/recorded.ts'
 import { findingsOf, matrixOf, reasonsOf, sayFinding, sumOf } from '../redteam/report.ts'
 import type { Outside } from '../redteam/scene.ts'
-import { command, type Leave } from './command.ts'
+import { command, sameStore, storeOption, type Leave } from './command.ts'
 import { chooseAgent, importFile, loadModule } from './module.ts'
+import { both, playerOf, recordedLogs, tellRecorded, withoutOutside, type OutsideFlags } from './outside.ts'
 import { exitCodes, paint, parseCount, parseDuration, parseNames, print, printJson, table, tell } from './terminal.ts'
 import { say } from './timeline.ts'
 
-interface RedteamFlags {
+interface RedteamFlags extends OutsideFlags {
   agent?: string
   seed?: number
   budget?: number
   only?: readonly string[]
   shard?: { index: number; of: number }
-  script?: string
   junit?: string
   html?: string
   kinds?: boolean
@@ -58,6 +59,18 @@ export function redteamCommand(leave: Leave): Command {
     .option('--budget <duration>', 'begin no more plays after this long', parseDuration('--budget'))
     .option('--shard <i/n>', 'every n-th play, beginning with the i-th', parseShard)
     .option('--script <file>', 'plays the models, as for mock-model; functions of the machine are then called for real')
+    .option(
+      '--recorded <tasks>',
+      'what was said in these tasks (ids in the store, or files that signalbox export wrote) in the place of made-up values',
+      parseNames('--recorded'),
+    )
+    .addOption(storeOption())
+    .option('--live', 'ask the configured models for real; tools are played all the same')
+    .option(
+      '--calls <n>',
+      'begin no more plays when so many calls of real models were made (default: 100)',
+      parseCount('--calls', 1),
+    )
     .option('--junit <file>', 'write what was found as JUnit XML')
     .option('--html <file>', 'write it as a page that stands alone')
     .option('--kinds', 'list the kinds of fault, and stop')
@@ -83,8 +96,9 @@ function listKinds(flags: RedteamFlags): number {
 async function redteam(file: string, flags: RedteamFlags): Promise<number> {
   const { agents: all, config } = await loadModule(file)
   const { expect = [], kinds = [], ...outside } = settingsOf(file, await importFile(file))
-  const script = flags.script === undefined ? undefined : loadScript((await importFile(flags.script))['default'])
   const agents = flags.agent === undefined ? all : [chooseAgent(all, flags.agent)]
+  const logs = await recordedLogs(flags, agents)
+  const { script, asked, isSpent } = await playerOf(flags, agents, config)
   const { seed = 1 } = flags
   const { prices, quotas, windows, policy, redact } = config
   const given = Object.fromEntries(
@@ -93,16 +107,19 @@ async function redteam(file: string, flags: RedteamFlags): Promise<number> {
   // The time that a person is ready to wait is real.
   const endMs = flags.budget === undefined ? Infinity : Date.now() + flags.budget
   const done: Campaign[] = []
+  const known: Recorded[] = []
   for (const agent of agents) {
     const startMs = Date.now()
+    const recorded = logs.length > 0 ? recordedOf(compileChecked(agent), logs) : undefined
+    if (recorded) known.push(tellRecorded(agent, recorded, logs.length))
     const ran = await campaign({
       agent,
       seed,
-      outside: { ...outside, ...(script ? { script } : {}) },
+      outside: { ...both(recorded?.outside ?? {}, outside), ...(script ? { script } : {}) },
       config: given,
       kinds: [...faultKinds, ...kinds],
       expect,
-      isOver: () => Date.now() >= endMs,
+      isOver: () => Date.now() >= endMs || isSpent(),
       progress: teller(agent.name),
       ...(flags.only ? { only: flags.only } : {}),
       ...(flags.shard ? { shard: flags.shard } : {}),
@@ -111,6 +128,7 @@ async function redteam(file: string, flags: RedteamFlags): Promise<number> {
     tellCampaign(ran, (play) => again(file, flags, ran, play))
     tell(`${sumOf(ran)} ${((Date.now() - startMs) / 1_000).toFixed(1)} s.`)
   }
+  if (flags.live) tell(`Real models were asked ${asked()} times.`)
   if (done.every(({ plays, left }) => plays + left === 0)) {
     throw new Fault(
       'FLAG_INVALID',
@@ -122,7 +140,13 @@ async function redteam(file: string, flags: RedteamFlags): Promise<number> {
   if (flags.junit !== undefined) write('--junit', flags.junit, junitOf(done, repeat))
   if (flags.html !== undefined) write('--html', flags.html, htmlOf(done, repeat))
   const ok = done.every(({ cells }) => cells.every(({ verdict }) => verdict !== 'breach'))
-  if (flags.json) printJson({ ok, seed, agents: done.map((its) => jsonOf(its, (play) => repeat(its, play))) })
+  if (flags.json) {
+    const of = (its: Campaign, index: number): object => ({
+      ...jsonOf(its, (play) => repeat(its, play)),
+      ...(known[index] ? { recorded: withoutOutside(known[index]) } : {}),
+    })
+    printJson({ ok, seed, ...(flags.live ? { asked: asked() } : {}), agents: done.map(of) })
+  }
   return ok ? exitCodes.well : exitCodes.badly
 }
 
@@ -157,8 +181,13 @@ function parseShard(text: string): { index: number; of: number } {
 }
 
 /** The command line that shows one play again. */
-function again(file: string, { script }: RedteamFlags, { agent, seed }: Campaign, play: string): string {
-  const more = script === undefined ? '' : ` --script ${script}`
+function again(file: string, flags: RedteamFlags, { agent, seed }: Campaign, play: string): string {
+  const { script, recorded, store, live } = flags
+  const more = [
+    ...(script === undefined ? [] : [` --script ${script}`]),
+    ...(recorded === undefined ? [] : [` --recorded ${recorded.join(',')}${sameStore(store)}`]),
+    ...(live ? [' --live'] : []),
+  ].join('')
   return `signalbox redteam ${file} --agent ${agent} --seed ${seed}${more} --only '${play}'`
 }
 

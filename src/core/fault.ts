@@ -23,6 +23,7 @@ export type FaultCode =
   | 'FAULT_UNKNOWN'
   | 'FLAG_INVALID'
   | 'FORK_INVALID'
+  | 'GIVEN_INVALID'
   | 'HASH_MISMATCH'
   | 'INPUT_INVALID'
   | 'ITEM_CLOSED'

@@ -370,6 +370,7 @@ function quiet(
   if (retry?.reason === 'retry-after') return { retryAfterMs: retry.delayMs }
   if (kind !== 'rate-limit') return {}
   const told = ahead.find((event) => event.at === at && event.type === 'breaker.changed')
-  const untilMs = told?.type === 'breaker.changed' ? told.data.pausedUntilMs : 0
-  return untilMs > at ? { retryAfterMs: untilMs - at } : {}
+  const quietMs = told?.type === 'breaker.changed' ? told.data.pausedUntilMs - at : 0
+  // Who tries again before that was told nothing itself: somebody else was.
+  return quietMs > 0 && quietMs <= (retry?.delayMs ?? Infinity) ? { retryAfterMs: quietMs } : {}
 }

@@ -28,9 +28,27 @@ export function surroundings(
   return {
     gate: (key) => gateAt(key, task, moment, gates.get(key)),
     fullUntilMs: (step) => fullUntil(step, task, moment),
-    tree: task.tree && { ...treeAt(task, moment), ...room(task, ahead, descendants) },
+    tree: task.tree && { ...treeAt(task, untilPermitted(moment)), ...room(task, ahead, descendants) },
   }
 }
+
+/** A moment up to where something is permitted, or answered again: much may happen in one, and then the tree may be another. */
+function untilPermitted(moment: readonly Event[]): readonly Event[] {
+  const next = moment.findIndex(({ type }, index) => permissions.has(type) || (index > 0 && answers.has(type)))
+  return next < 0 ? moment : moment.slice(0, next + 1)
+}
+
+const permissions: ReadonlySet<Event['type']> = new Set(['model.called', 'tool.called', 'child.started'])
+const answers: ReadonlySet<Event['type']> = new Set([
+  'model.answered',
+  'model.failed',
+  'tool.answered',
+  'tool.failed',
+  'function.returned',
+  'function.failed',
+  'child.ended',
+  'human.answered',
+])
 
 // ---- Gates ---------------------------------------------------------------------------------------------------------
 

@@ -48,6 +48,9 @@ export interface ScriptRequest {
   readonly system: string
   /** The first message of the user: what is to be done. */
   readonly prompt: string
+  /** What the request says of its answer, where that is known. */
+  readonly outputTokensMax?: number
+  readonly temperature?: number
 }
 
 /** A list of answers, or a function of the request. */
@@ -177,12 +180,13 @@ async function ask(play: ReturnType<typeof player>, request: Parameters<typeof p
   }
 }
 
-function toReply(answer: ScriptAnswer, modelId: string): Reply {
+/** What a scripted answer comes to, at once. `nowMs`: what a date in `retry-after` is counted from. */
+export function toReply(answer: ScriptAnswer, modelId: string, nowMs = Date.now()): Reply {
   if (answer.drop) return { ok: false, failure: failureOf('transport') }
   if (answer.status !== undefined && answer.status !== 200) {
     return {
       ok: false,
-      failure: classify({ status: answer.status, headers: lowerCase(answer.headers), body: answer.body }, Date.now()),
+      failure: classify({ status: answer.status, headers: lowerCase(answer.headers), body: answer.body }, nowMs),
     }
   }
   if (answer.body !== undefined) return { ok: false, failure: failureOf('malformed') }

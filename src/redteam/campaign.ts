@@ -13,8 +13,9 @@ import { injectionsThrough } from './corpus.ts'
 import { faultKinds, type FaultKind } from './fault-kinds.ts'
 import { invariants, type Invariant } from './invariants.ts'
 import { Aim, fault, state, tool, writePoint } from './plan.ts'
-import type { WritePoint } from '../runtime.ts'
+import { writePoints, type WritePoint } from '../runtime.ts'
 import { draw } from '../core/resilience.ts'
+import { retold } from './retold.ts'
 import { loopsOf, targetsOf, teamOf, type Target } from './route.ts'
 import { weaknesses } from './weakness.ts'
 import type { Evidence } from './evidence.ts'
@@ -39,7 +40,7 @@ export interface CampaignOptions {
   readonly only?: readonly string[]
   /** Every n-th play, beginning with the i-th, from 1. */
   readonly shard?: { readonly index: number; readonly of: number }
-  /** Begin no more plays when this says so. */
+  /** Begin no more plays when this says so: the time is over, or real models were asked often enough. */
   readonly isOver?: () => boolean
   readonly kinds?: readonly FaultKind[]
   readonly expect?: readonly Expectation[]
@@ -83,8 +84,9 @@ export interface Campaign {
   readonly plays: number
   /** Plays that were not begun, because of the budget. */
   readonly left: number
-  /** The points of the engine's writes at which it was killed. */
+  /** The points of the engine's writes at which it was killed, and why it was not at the others. */
   readonly killedAt: readonly WritePoint[]
+  readonly spared: readonly { readonly point: WritePoint; readonly reason: string }[]
 }
 
 /** Attacks that are no single fault. */
@@ -96,6 +98,7 @@ export const attacks: readonly Row[] = [
   { id: 'L1', what: 'two states that hand over to each other for ever' },
   { id: 'B1', what: 'the tokens are used up on entry' },
   { id: 'B2', what: 'the steps are used up on entry' },
+  { id: 'Q1', what: 'a provider that fails until its breaker opens, and once more when it is probed' },
   { id: 'R1', what: 'several faults at once, at random' },
 ]
 
@@ -105,7 +108,12 @@ interface Play {
   readonly target: Target
   readonly tool?: string
   readonly scene: Omit<Scene, 'seed'>
+  /** How many of its faults must have struck for it to say anything (default: one), and what must have come of them. */
+  readonly strikes?: number
+  readonly meets?: (evidence: Evidence) => boolean
 }
+
+type More = Partial<Scene> & { readonly mark?: string } & Pick<Play, 'tool' | 'strikes' | 'meets'>
 
 type Planned = Play | { readonly row: string; readonly target: Target; readonly reason: string }
 
@@ -121,16 +129,22 @@ export async function campaign(options: CampaignOptions): Promise<Campaign> {
   }
   const states = targetsOf(root).filter((target) => mayConcern(target, root, options.only))
   const planned: Planned[] = []
-  for (const target of states) planned.push(...(await battery(root, target, base, kinds, seed)))
+  // Models of a script, or real ones, go their own way, whatever state is meant: one look at it does for all.
+  const alike = outside?.script && states[0] ? await play({ ...base, seed }) : undefined
+  for (const target of states) {
+    const calm = alike ?? (await play({ ...base, target, seed }))
+    planned.push(...battery(root, target, base, kinds, calm))
+  }
   const asked = planned.filter((one) => fits(one, options.only))
   const plays = breadthFirst(asked.filter((one) => 'id' in one))
   const { index, of } = options.shard ?? { index: 1, of: 1 }
   const mine = plays.filter((_, number) => number % of === index - 1)
   const played = new Map<Play, Outcome>()
+  const wanted = [...invariants, await retold(agent, config), ...(options.expect ?? []).map(asInvariant)]
   let breaches = 0
   for (const one of mine) {
     if (options.isOver?.()) break
-    const outcome = await judge(one, seed, options.expect ?? [])
+    const outcome = await judge(one, seed, wanted)
     played.set(one, outcome)
     breaches += outcome.breaches.length
     options.progress?.(played.size, mine.length, breaches)
@@ -138,11 +152,12 @@ export async function campaign(options: CampaignOptions): Promise<Campaign> {
   const rows = [...kinds.map(({ id, what }) => ({ id, what })), ...attacks]
   const cells = rows.flatMap(({ id }) =>
     states.map((target) =>
-      cellOf(id, target, asked, played, (one) => (mine.includes(one) ? 'the time was over' : 'it is in another shard')),
+      cellOf(id, target, asked, played, (one) =>
+        mine.includes(one) ? 'the budget was used up' : 'it is in another shard',
+      ),
     ),
   )
-  const killed = [...played.keys()].flatMap(({ row, scene }) => (row === 'P01' ? (scene.faults ?? []) : []))
-  const killedAt = [...new Set(killed.flatMap(({ place }) => place.point ?? []))].sort()
+  const killedAt = [...new Set([...played].flatMap(([one, { struck }]) => (struck ? killsOf(one) : [])))].sort()
   const met = cells.filter(({ reason }) => reason !== unasked)
   return {
     agent: agent.name,
@@ -153,7 +168,41 @@ export async function campaign(options: CampaignOptions): Promise<Campaign> {
     plays: played.size,
     left: mine.length - played.size,
     killedAt,
+    spared: sparedOf(planned, killedAt),
   }
+}
+
+/** The writes at which a play kills its worker. */
+function killsOf({ row, scene }: Play): readonly WritePoint[] {
+  return row === 'P01' ? (scene.faults ?? []).flatMap(({ place }) => place.point ?? []) : []
+}
+
+// What no worker of a campaign writes, and where a process is killed at it; and what it takes for the others to be written.
+const beyond: { readonly [Point in WritePoint]?: string } = {
+  rollback: 'nobody takes a task back here: test/crash/crash.test.ts, test/rollback.test.ts',
+  erase: 'nothing is erased while a task is worked on: test/crash/crash.test.ts',
+  checkpoint: 'a store in memory is not signed: test/crash/crash.test.ts',
+  schedule: 'tasks are not begun by the clock here: test/crash/crash.test.ts, test/schedules.test.ts',
+  migrate: 'there is one version of the agent: test/crash/crash.test.ts',
+}
+const wanting: { readonly [Point in WritePoint]?: string } = {
+  renew: 'no model and no tool works in the states that were attacked',
+  release: 'no model and no tool works in the states that were attacked',
+  signal: 'none of the states that were attacked waits for a signal',
+  answer: 'nobody is asked in the states that were attacked',
+  cancel: 'a person cancels who is asked, and nobody is asked in the states that were attacked',
+  start: 'the state that a task begins in was not attacked',
+}
+
+function sparedOf(planned: readonly Planned[], killedAt: readonly WritePoint[]): Campaign['spared'] {
+  const aimedAt = new Set(planned.flatMap((one) => ('id' in one ? killsOf(one) : [])))
+  const unmet = (point: WritePoint): string =>
+    aimedAt.has(point)
+      ? 'no play of it was begun, or came so far'
+      : (wanting[point] ?? 'nothing is written at it in the states that were attacked')
+  return writePoints
+    .filter((point) => !killedAt.includes(point))
+    .map((point) => ({ point, reason: beyond[point] ?? unmet(point) }))
 }
 
 /** The first play of every cell, then the second: whoever has little time sees something of all. */
@@ -200,16 +249,16 @@ const mixes = 8
 const mixedKinds = 4
 const mixedShare = 0.2
 
-async function battery(
+/** `calm` is a play in which nothing goes wrong. */
+function battery(
   root: Machine,
   target: Target,
   base: Pick<Scene, 'agent' | 'outside' | 'config' | 'openStore'>,
   kinds: readonly FaultKind[],
-  seed: number,
-): Promise<readonly Planned[]> {
+  calm: Evidence,
+): readonly Planned[] {
   const node = teamOf(root).get(target.agent)!.states.get(target.state)!
   const place = `${target.agent}.${target.state}`
-  const calm = await play({ ...base, target, seed })
   const writes = calm.writes.get(place) ?? new Map<WritePoint, number>()
   const skip = (row: string, reason: string): Planned => ({ row, target, reason })
   if (writes.size === 0) {
@@ -217,17 +266,15 @@ async function battery(
     return [...kinds, ...attacks].map(({ id }) => skip(id, reason))
   }
   const at = (aim: Aim): Aim => aim.at(state(target.state, target.agent))
-  const one = (
-    row: string,
-    aims: readonly Aim[],
-    more: Partial<Scene> & { mark?: string; tool?: string } = {},
-  ): Play => {
-    const { mark, tool: its, ...scene } = more
+  const one = (row: string, aims: readonly Aim[], more: More = {}): Play => {
+    const { mark, tool: its, strikes = 1, meets = () => true, ...scene } = more
     const id = mark ?? aims.map(String).join('+')
     return {
       id,
       row,
       target,
+      strikes,
+      meets,
       ...(its === undefined ? {} : { tool: its }),
       scene: { ...base, target, faults: aims, ...scene },
     }
@@ -251,7 +298,7 @@ async function battery(
       return calm.peopleAsked.has(place) ? [one(id, [aim])] : [skip(id, 'nobody is asked here')]
     }
     const everywhere = id === 'P01' || id === 'D01' || id === 'D02'
-    const all = [...writes].map(([, count]) => count).reduce((sum, count) => sum + count, 0)
+    const count = [...writes.values()].reduce((sum, times) => sum + times, 0)
     const aims = everywhere
       ? [...writes].flatMap(([point, count]) =>
           // Signs of life are many, and all alike.
@@ -259,16 +306,30 @@ async function battery(
             aim.at(writePoint(point)).attempt(number),
           ),
         )
-      : numbered(Math.min(all, fewMax)).map((number) => aim.attempt(number))
-    if (!('happens' in kind) || kind.happens.length === 1) return aims.map((its) => one(id, [its]))
-    return aims.flatMap((its) =>
+      : numbered(Math.min(count, fewMax)).map((number) => aim.attempt(number))
+    const all: readonly (readonly Aim[])[] = [...aims.map((its) => [its]), ...(id === 'P01' ? rareWrites(kind) : [])]
+    if (!('happens' in kind) || kind.happens.length === 1) return all.map((its) => one(id, its))
+    return all.flatMap(([its, ...others]) =>
       kind.happens.map((way) => {
-        const thus = new Aim({ ...kind, happens: [way] }, its.place, its.when)
-        return one(id, [thus], { mark: `${String(its)}~${way}` })
+        const thus = new Aim({ ...kind, happens: [way] }, its!.place, its!.when)
+        const mark = `${[its, ...others].map(String).join('+')}~${way}`
+        return one(id, [thus, ...others], { mark, strikes: 1 + others.length })
       }),
     )
   }
-  return [...kinds.flatMap(ofKind), ...attacksOn(root, target, node, calm, { one, skip, at, kinds })]
+  /** Writes that nobody comes to where all goes well: something else has to go wrong first, and another worker to be killed then. */
+  const rareWrites = (kind: FaultKind): readonly (readonly Aim[])[] => {
+    const slow = node.kind === 'model' ? fault('M01') : tools[0] && fault('T07').at(tool(tools[0].name))
+    const first: { readonly [Point in WritePoint]?: readonly Aim[] } = {
+      ...(slow ? { renew: [slow], release: [fault('P02').at(writePoint('renew')), slow] } : {}),
+      ...(calm.peopleAsked.has(place) ? { cancel: [fault('H02')] } : {}),
+    }
+    return (Object.keys(first) as WritePoint[])
+      .filter((point) => !writes.has(point))
+      .map((point) => [at(fault(kind)).at(writePoint(point)), ...first[point]!.map(at)])
+  }
+  const isLed = base.outside?.script === undefined
+  return [...kinds.flatMap(ofKind), ...attacksOn(root, target, node, calm, { one, skip, at, kinds, isLed, base })]
 }
 
 const numbered = (count: number): readonly number[] => Array.from({ length: count }, (_, index) => index + 1)
@@ -283,9 +344,24 @@ function mixOf(name: string, kinds: readonly FaultKind[]): readonly Aim[] {
   })
 }
 
+// A breaker that one task alone can open, with its tries.
+const brittle = { breaker: { failures: 2, coolDown: '20s' } } as const
+
+function brittleConfig(config: Scene['config'] = {}, models: readonly string[]): NonNullable<Scene['config']> {
+  const quotas = models.map((model) => [model, { ...config.quotas?.[model], ...brittle }])
+  return { ...config, quotas: { ...config.quotas, ...Object.fromEntries(quotas) } }
+}
+
+function opened({ written }: Evidence): boolean {
+  return written.some(({ type, data }) => type === 'breaker.changed' && data.status === 'open')
+}
+
 interface Making {
+  /** Whether models go where they are led. */
+  readonly isLed: boolean
   readonly kinds: readonly FaultKind[]
-  readonly one: (row: string, aims: readonly Aim[], more?: Partial<Scene> & { mark?: string; tool?: string }) => Play
+  readonly base: Pick<Scene, 'config'>
+  readonly one: (row: string, aims: readonly Aim[], more?: More) => Play
   readonly skip: (row: string, reason: string) => Planned
   readonly at: (aim: Aim) => Aim
 }
@@ -295,13 +371,13 @@ function attacksOn(
   target: Target,
   node: Node,
   calm: Evidence,
-  { one, skip, at, kinds }: Making,
+  { one, skip, at, kinds, isLed, base }: Making,
 ): readonly Planned[] {
   const machine = teamOf(root).get(target.agent)!
   const place = `${target.agent}.${target.state}`
   const isModel = node.kind === 'model'
   const tools = toolsOf(node).filter(({ name, child }) => name !== 'read_result' && !child)
-  const whole = (row: string, aims: readonly Aim[], more: Partial<Scene> = {}): Play =>
+  const whole = (row: string, aims: readonly Aim[], more: More = {}): Play =>
     one(row, aims, { mark: `${row}@${place}`, ...more })
   const noModel = 'no model is asked here'
   const loops = loopsOf(machine).filter((loop) => loop[0] === target.state)
@@ -339,15 +415,24 @@ function attacksOn(
       : skip('E2', 'neither a model nor a tool works here'),
     isModel ? whole('E3', [at(fault('M01')).always()]) : skip('E3', noModel),
     ...(injected.length > 0 ? injected : [skip('X1', "no stranger's words come in here")]),
-    ...(loops.length > 0
-      ? loops.map((loop) => one('L1', [], { mark: `L1@${place}>${loop[1]}`, loop }))
-      : [skip('L1', 'no two models can hand over to each other from here')]),
+    ...(loops.length === 0
+      ? [skip('L1', 'no two models can hand over to each other from here')]
+      : isLed
+        ? loops.map((loop) => one('L1', [], { mark: `L1@${place}>${loop[1]}`, loop }))
+        : [skip('L1', 'models of a script, or real ones, are not led in circles')]),
     limited('B1', isModel ? before.tokens : undefined, noModel),
     limited(
       'B2',
       node.kind === 'human' || node.kind === 'wait' ? undefined : before.steps,
       'nothing that counts is done here',
     ),
+    node.kind === 'model'
+      ? whole(
+          'Q1',
+          numbered(brittle.breaker.failures + 1).map(() => at(fault('M05'))),
+          { config: brittleConfig(base.config, node.models), strikes: brittle.breaker.failures + 1, meets: opened },
+        )
+      : skip('Q1', noModel),
     ...numbered(mixes).map((number) => {
       const mark = `R1@${place}~${number}`
       return one('R1', mixOf(mark, kinds), { mark })
@@ -390,7 +475,7 @@ function seedOf(seed: number, id: string): number {
   return Number.parseInt(sha256(`${seed} ${id}`).slice(0, 8), 16)
 }
 
-async function judge(one: Play, seed: number, expect: readonly Expectation[]): Promise<Outcome> {
+async function judge(one: Play, seed: number, wanted: readonly Invariant[]): Promise<Outcome> {
   let evidence: Evidence
   try {
     evidence = await play({ ...one.scene, seed: seedOf(seed, one.id) })
@@ -399,14 +484,6 @@ async function judge(one: Play, seed: number, expect: readonly Expectation[]): P
     const problem = `the engine threw: ${messageOf(thrown)}`
     return { breaches: [{ invariant: 'I0', problem, play: one.id, log: [] }], weaknesses: [], struck: true }
   }
-  const wanted: readonly Invariant[] = [
-    ...invariants,
-    ...expect.map(({ name, holds }) => ({
-      id: 'your own',
-      what: name,
-      breaks: (all: Evidence) => said(name, holds(all)),
-    })),
-  ]
   const breaches = wanted.flatMap(({ id, breaks }) =>
     breaks(evidence).map((problem) => ({
       invariant: id,
@@ -418,8 +495,14 @@ async function judge(one: Play, seed: number, expect: readonly Expectation[]): P
   return {
     breaches,
     weaknesses: weaknesses(evidence, one.scene.limits),
-    struck: evidence.struck > 0 || (one.scene.faults ?? []).length === 0,
+    struck:
+      ((one.scene.faults ?? []).length === 0 || evidence.struck >= (one.strikes ?? 1)) &&
+      (one.meets === undefined || one.meets(evidence)),
   }
+}
+
+function asInvariant({ name, holds }: Expectation): Invariant {
+  return { id: 'your own', what: name, breaks: (all) => said(name, holds(all)) }
 }
 
 function said(name: string, verdict: boolean | string): readonly string[] {

@@ -84,6 +84,8 @@ export class FaultyStore {
       setting.slackMs += fails.awayMs + 10_000
       return
     }
+    // Who cannot go on lets go of it, and the next one has it when the lease has run out.
+    setting.slackMs += 12_000
     throw storeFault(fails.code)
   }
 

@@ -1,21 +1,22 @@
 // What must hold whatever goes wrong. Each invariant is judged from evidence alone: the log as it was hashed, what the
 // outside saw, what models were asked. No model has an opinion here. An invariant answers with what breaks it, in words.
 
-import { isDeepStrictEqual } from 'node:util'
 import type { Event, EventData } from '../core/event.ts'
 import { evolve, fold } from '../core/fold.ts'
 import { isObject, keyOf, type Json } from '../core/json.ts'
 import { defaults } from '../core/limits.ts'
 import { toolsOf, type Machine, type MachineTool } from '../core/machine.ts'
 import type { Message } from '../core/model.ts'
+import { readable } from '../core/reading.ts'
 import { emptyTask, type Task } from '../core/task.ts'
 import { waysOf } from '../core/way.ts'
 import { canonical, genesis, sha256 } from '../store/log.ts'
 import { taskRow } from '../store/rows.ts'
 import { canary } from './fault-kinds.ts'
 import { roots } from './guide.ts'
-import { done, heardInTime, oneAtATime, seenBefore } from './kept-word.ts'
+import { answeredInTime, done, heardInTime, oneAtATime, seenBefore, signalsKept, unknownIsKnown } from './kept-word.ts'
 import type { Act, Evidence, Told } from './evidence.ts'
+import { durable, heardOnce, sharedOnly, takenBackOnce } from './history.ts'
 
 /** Something that must hold. `breaks` says where it does not; nothing where it holds. */
 export interface Invariant {
@@ -33,8 +34,12 @@ export const invariants: readonly Invariant[] = [
     breaks: (all) => [...folds(all), ...verified(all, true)],
   },
   { id: 'I3', what: 'every transition is declared', breaks: ({ tasks }) => tasks.flatMap(transitions) },
-  { id: 'I4', what: 'no effect twice for one key, and none blindly again', breaks: effects },
-  { id: 'I5', what: 'what was acknowledged is in the log', breaks: (all) => [...lasting(all), ...done(all)] },
+  {
+    id: 'I4',
+    what: 'no effect twice for one key, and none blindly again',
+    breaks: (all) => [...effects(all), ...unknownIsKnown(all)],
+  },
+  { id: 'I5', what: 'what was acknowledged is in the log', breaks: (all) => [...durable(all), ...done(all)] },
   { id: 'I6', what: 'settled and reserved stay within every budget', breaks: budgets },
   { id: 'I7', what: 'limits of steps and tool calls are exact', breaks: ({ tasks }) => tasks.flatMap(limits) },
   {
@@ -45,7 +50,7 @@ export const invariants: readonly Invariant[] = [
   {
     id: 'I9',
     what: 'every task ends, or waits for somebody',
-    breaks: (all) => [...liveness(all), ...heardInTime(all)],
+    breaks: (all) => [...liveness(all), ...heardInTime(all), ...answeredInTime(all), ...all.tasks.flatMap(signalsKept)],
   },
   {
     id: 'I10',
@@ -60,16 +65,20 @@ export const invariants: readonly Invariant[] = [
   },
   {
     id: 'I13',
-    what: 'whoever has lost a task writes nothing to it',
-    breaks: (all) => [...holders(all), ...oneAtATime(all)],
+    what: 'a task is in the hands of one, and whoever has lost it is not heard',
+    breaks: (all) => [...holders(all), ...oneAtATime(all), ...all.tasks.flatMap(heardOnce)],
   },
   { id: 'I14', what: 'nobody calls through an open breaker', breaks: ({ written }) => breakers(written) },
   { id: 'I15', what: 'tries and delays stay within policy', breaks: ({ tasks }) => tasks.flatMap(retries) },
-  { id: 'I17', what: "no task sees what is another's", breaks: strangers },
+  {
+    id: 'I17',
+    what: 'a task reads of others only what they share with it',
+    breaks: (all) => [...sharedOnly(all), ...strangers(all)],
+  },
   {
     id: 'I18',
-    what: 'a rollback restores the state, and takes back each step once',
-    breaks: ({ tasks }) => tasks.flatMap(rollbacks),
+    what: 'what is taken back is taken back once, the latest first, and all is as it was',
+    breaks: ({ tasks }) => tasks.flatMap((told) => [...takenBackOnce(told), ...inReverse(told)]),
   },
   { id: 'X2', what: 'nothing is written over that was not seen', breaks: ({ tasks }) => tasks.flatMap(seenBefore) },
   { id: 'X1', what: "no stranger's order decides who gets what, unasked", breaks: orders },
@@ -113,17 +122,25 @@ function transitions({ taskId, machine, events }: Told): string[] {
   let at: string | undefined
   let next: string | undefined = machine.initial
   const wrong: string[] = []
+  const task = emptyTask(taskId)
   for (const event of events) {
     if (event.type === 'transition.taken') {
-      const { source, exit, target } = event.data
+      const { source, exit, target, output = {} } = event.data
       const node = machine.states.get(source)
       const declared = node && waysOf(machine, node).some((way) => way.exit === exit && way.target === target)
       // A state that may not be entered once more is left before it is entered.
       const isBarred = source === next && ['$visits', '$stuck'].includes(exit)
       if (source !== at && !isBarred) wrong.push(`${taskId} #${event.seq}: leaves ${source} while in ${at}`)
       if (!declared) wrong.push(`${taskId} #${event.seq}: ${source} has no exit ${exit} to ${target}`)
+      // What is seen is the context before the output is written.
+      const candidates = node?.exits.get(exit)?.candidates ?? []
+      const given = { context: node ? readable(machine, task, node) : {}, output }
+      const holds = candidates.find(({ guard }) => !guard || guard(given) === true)
+      if (candidates.length > 0 && holds?.target !== target)
+        wrong.push(`${taskId} #${event.seq}: the guards of ${exit} lead to ${holds?.target}, and it goes to ${target}`)
       next = target
     }
+    evolve(task, event)
     if (event.type === 'task.rolledBack' || event.type === 'task.migrated') next = event.data.state
     // A person who has it tried again may have the state entered again.
     if (event.type === 'human.answered' && event.data.decision === 'retry') next ??= at
@@ -133,19 +150,6 @@ function transitions({ taskId, machine, events }: Told): string[] {
     next = undefined
   }
   return wrong
-}
-
-function lasting({ tasks, written }: Evidence): string[] {
-  const logs = new Map(tasks.map(({ taskId, events }) => [taskId, events]))
-  return written.flatMap(({ taskId, seq, type, at, data }) => {
-    const event = logs.get(taskId)?.[seq - 1]
-    const is =
-      event?.seq === seq &&
-      event.type === type &&
-      event.at === at &&
-      isDeepStrictEqual(event.data, JSON.parse(JSON.stringify(data)))
-    return is ? [] : [`${taskId} #${seq}: ${type} was acknowledged, and is not in the log`]
-  })
 }
 
 /** Who writes holds the task, and once another has it never again. */
@@ -166,42 +170,16 @@ function holders({ holdings }: Evidence): string[] {
   return wrong
 }
 
-/** What a task goes back to is what was; what it takes back, it takes back the latest first, and no step twice. */
-function rollbacks({ taskId, events, row }: Told): string[] {
-  const undoing = new Map<number, number>()
-  const undone = new Set<number>()
-  const wrong: string[] = []
-  const task = emptyTask(taskId)
-  let [latest, goal]: [number, Map<string, string> | undefined] = [Infinity, undefined]
-  for (const event of events) {
-    evolve(task, event)
-    const where = `${taskId} #${event.seq}`
-    if (event.type === 'rollback.started') latest = Infinity
-    if (event.type === 'tool.called' && event.data.undoes !== undefined) {
-      const { undoes, tool } = event.data
-      if (undone.has(undoes)) wrong.push(`${where}: step ${undoes} (${tool}) is taken back once more`)
-      if (undoes > latest) wrong.push(`${where}: step ${undoes} (${tool}) is taken back after step ${latest}`)
-      latest = undoes
-      undoing.set(event.data.step, undoes)
-    }
-    const taken = event.type === 'tool.answered' ? undoing.get(event.data.step) : undefined
-    if (taken !== undefined) undone.add(taken)
-    // Others may write to a context that is shared; what is a task's own is as it was.
-    if (event.type === 'task.rolledBack' && row.contextOf === null)
-      goal = valuesOf(fold(emptyTask(taskId), events.slice(0, event.data.to)))
-    if (event.type !== 'state.entered' || !goal) continue
-    const now = valuesOf(task)
-    const keys = [...new Set([...goal.keys(), ...now.keys()])].filter((key) => goal!.get(key) !== now.get(key))
-    wrong.push(
-      ...keys.map((key) => `${where}: ${key} is ${now.get(key)} after the rollback, and was ${goal!.get(key)}`),
-    )
-    goal = undefined
-  }
-  return wrong
-}
-
-function valuesOf({ context }: Task): Map<string, string> {
-  return new Map([...context].map(([key, { value }]) => [key, keyOf(value)]))
+/** What is taken back is taken back the latest first. */
+function inReverse({ taskId, events }: Told): string[] {
+  let latest = Infinity
+  return events.flatMap(({ seq, type, data }) => {
+    if (type === 'rollback.started') latest = Infinity
+    if (type !== 'tool.called' || data.undoes === undefined) return []
+    const [before, now] = [latest, data.undoes]
+    latest = now
+    return now > before ? [`${taskId} #${seq}: step ${now} (${data.tool}) is taken back after step ${before}`] : []
+  })
 }
 
 // ---- The outside -----------------------------------------------------------------------------------------------------
@@ -366,13 +344,24 @@ function limits({ taskId, events }: Told): string[] {
 
 function deadlines({ taskId, events }: Told, slackMs: number): string[] {
   const open = new Map<string, { readonly deadlineAtMs: number; readonly what: string }>()
+  const first = new Map<number, number>()
   const wrong: string[] = []
   for (const event of events) {
     const { data } = event
+    const isUndone = event.type === 'tool.failed' && event.data.retry?.reason === 'undone'
+    if (event.type === 'human.answered' || event.type === 'rollback.stopped' || isUndone) first.clear()
     const key = 'step' in data && 'attempt' in data ? `${data.step}.${data.attempt}` : undefined
     if (key === undefined) continue
     if (event.type === 'model.called' || event.type === 'tool.called' || event.type === 'function.called') {
-      open.set(key, { deadlineAtMs: event.data.deadlineAtMs, what: event.type })
+      const { step, deadlineAtMs } = event.data
+      open.set(key, { deadlineAtMs, what: event.type })
+      const isOwed = event.type === 'tool.called' && (event.data.reconciles ?? event.data.undoes) !== undefined
+      if (isOwed) continue
+      // All tries of a step have its time together; what a person has tried again has its own.
+      const most = first.get(step) ?? deadlineAtMs
+      first.set(step, most)
+      if (deadlineAtMs > most)
+        wrong.push(`${taskId} #${event.seq}: a try has ${deadlineAtMs - most} ms more than its step`)
       continue
     }
     const called = open.get(key)
@@ -405,12 +394,16 @@ function liveness({ tasks, stalled, inbox }: Evidence): string[] {
 // ---- People ----------------------------------------------------------------------------------------------------------
 
 function approvals({ taskId, machine, events }: Told): string[] {
-  const asked = new Map<string, EventData['human.asked']>()
+  const asked = new Map<string, Question>()
+  const answers = new Map<string, number>()
+  let visit = 0
   const agreed = new Map<string, Set<string>>()
   const used = new Map<string, number>()
   const wrong: string[] = []
   for (const event of events) {
-    if (event.type === 'human.asked') asked.set(event.data.item, event.data)
+    if (event.type === 'state.entered') visit = event.seq
+    if (event.type === 'human.asked') asked.set(event.data.item, { ...event.data, visit })
+    if (event.type === 'human.answered') wrong.push(...answerProblems(event, asked.get(event.data.item), answers))
     if (event.type === 'human.answered' && ['approve', 'edit'].includes(event.data.decision)) {
       const names = agreed.get(event.data.item) ?? new Set()
       agreed.set(event.data.item, names.add(event.data.by))
@@ -428,10 +421,33 @@ function approvals({ taskId, machine, events }: Told): string[] {
     else if (by.size < (question.approval?.quorum ?? 1))
       wrong.push(`${where} has ${by.size} of ${question.approval?.quorum} approvals`)
     else if (question.approval && question.approval.tool !== tool) wrong.push(`${where}: another tool was approved`)
+    else if (question.visit !== visit) wrong.push(`${where}: it was asked about in a visit that is over`)
     else if ((used.get(approval) ?? step) !== step) wrong.push(`${where}: the approval ${approval} was used before`)
     used.set(approval, step)
   }
   return wrong
+}
+
+/** A question, and the event that began the visit in which it was asked. */
+type Question = EventData['human.asked'] & { readonly visit: number }
+
+/** An answer counts once for each who has to agree, and in time. */
+function answerProblems(
+  { taskId, seq, at, data }: Event & { readonly type: 'human.answered'; readonly data: EventData['human.answered'] },
+  question: Question | undefined,
+  answers: Map<string, number>,
+): string[] {
+  const { item } = data
+  const many = (answers.get(item) ?? 0) + 1
+  answers.set(item, many)
+  const where = `${taskId} #${seq}`
+  if (!question) return [`${where}: ${item} is answered, and was never asked`]
+  const late = question.expiresAtMs !== undefined && at >= question.expiresAtMs
+  const most = question.approval?.quorum ?? 1
+  return [
+    ...(late ? [`${where}: ${item} is answered ${at - question.expiresAtMs!} ms after it had expired`] : []),
+    ...(many > most ? [`${where}: ${item} is answered ${many} times of ${most}`] : []),
+  ]
 }
 
 // ---- Models and resilience -------------------------------------------------------------------------------------------
@@ -457,6 +473,7 @@ function ids(message: Message | undefined): string[] {
 
 function breakers(written: readonly Event[]): string[] {
   const gates = new Map<string, EventData['breaker.changed']>()
+  const probes = new Map<string, number>()
   for (const event of written) {
     if (event.type === 'breaker.changed') {
       const before = gates.get(event.data.key)
@@ -464,6 +481,7 @@ function breakers(written: readonly Event[]): string[] {
       if (isEarly)
         return [`${event.taskId} #${event.seq}: ${event.data.key} is probed before its breaker has cooled down`]
       gates.set(event.data.key, event.data)
+      if (before?.status !== 'half-open' || event.data.status !== 'half-open') probes.delete(event.data.key)
     }
     const key =
       event.type === 'model.called'
@@ -474,16 +492,26 @@ function breakers(written: readonly Event[]): string[] {
     const gate = gates.get(key)
     if (gate?.status === 'open' && event.at < gate.untilMs)
       return [`${event.taskId} #${event.seq}: ${key} is called while its breaker is open`]
+    if (gate && event.at < gate.pausedUntilMs)
+      return [
+        `${event.taskId} #${event.seq}: ${key} is called ${gate.pausedUntilMs - event.at} ms too soon: it asked for quiet`,
+      ]
+    if (gate?.status !== 'half-open') continue
+    const made = (probes.get(key) ?? 0) + 1
+    probes.set(key, made)
+    if (made > 1 && event.at < gate.untilMs) return [`${event.taskId} #${event.seq}: ${key} is probed by two at a time`]
   }
   return []
 }
 
 function retries({ taskId, machine, events }: Told): string[] {
   const tries = new Map<number, number>()
+  const due = new Map<number, number>()
   const wrong: string[] = []
   let state: string | undefined
   for (const event of events) {
     if (event.type === 'state.entered') state = event.data.state
+    if (event.type === 'model.called' || event.type === 'tool.called') due.set(event.data.step, event.data.deadlineAtMs)
     // A person who has it tried again gives it as many tries again.
     if (event.type === 'human.answered' && event.data.decision === 'retry') tries.clear()
     if (event.type !== 'model.failed' && event.type !== 'tool.failed') continue
@@ -496,6 +524,9 @@ function retries({ taskId, machine, events }: Told): string[] {
     const where = `${taskId} #${event.seq}`
     const most = mostTries(machine, state, event)
     if (made >= most) wrong.push(`${where}: try ${made + 1} of ${most}`)
+    const deadlineAtMs = due.get(step) ?? Infinity
+    if (retry.atMs >= deadlineAtMs)
+      wrong.push(`${where}: is to be tried again ${retry.atMs - deadlineAtMs} ms after its deadline`)
     if (retry.delayMs < 0) wrong.push(`${where}: a delay of ${retry.delayMs} ms`)
     if (retry.reason === 'jitter' && retry.delayMs > defaults.retryCapMs)
       wrong.push(`${where}: waits ${retry.delayMs} ms, and ${defaults.retryCapMs} is the most`)

@@ -2,7 +2,7 @@
 // of one at a time; a parent hears of its child; nobody writes over what they have not seen. Each answers with what is
 // otherwise, in words.
 
-import type { Event } from '../core/event.ts'
+import type { Event, EventData } from '../core/event.ts'
 import type { Promised } from './caller.ts'
 import type { Evidence, Told } from './evidence.ts'
 
@@ -68,5 +68,66 @@ export function seenBefore({ taskId, machine, events }: Told): string[] {
     return [
       `${taskId} #${seq}: ${data.key} is written over what another wrote (#${since}) after its function had begun`,
     ]
+  })
+}
+
+/** I9: what people say to a task that waits for it is heard as soon as it could be. */
+export function answeredInTime({ tasks, slackMs }: Evidence): string[] {
+  return tasks.flatMap(({ taskId, events }) => {
+    let waitsFor: string | undefined
+    return events.flatMap((event, index) => {
+      const { type, data } = event
+      if (type === 'wait.started') waitsFor = data.signal
+      if (type === 'transition.taken') waitsFor = undefined
+      const isHeard =
+        (type === 'human.answered' && (data.more ?? 0) === 0) || (type === 'signal.received' && data.name === waitsFor)
+      const next = events.slice(index + 1).find((one) => !isFromOutside(one))
+      if (!isHeard || !next || next.at - event.at <= slackMs) return []
+      return [`${taskId} #${event.seq}: ${type} was heard ${next.at - event.at} ms later (#${next.seq}: ${next.type})`]
+    })
+  })
+}
+
+function isFromOutside({ type }: Event): boolean {
+  return ['signal.received', 'human.answered', 'answer.refused', 'notice.sent', 'notice.failed'].includes(type)
+}
+
+/** I9: a signal that came early is there when the task comes to wait for it. */
+export function signalsKept({ taskId, events }: Told): string[] {
+  const kept = new Map<string, number>()
+  return events.flatMap(({ seq, type, data }, index) => {
+    if (type === 'signal.received') kept.set(data.name, (kept.get(data.name) ?? 0) + 1)
+    if (type === 'signal.consumed') kept.set(data.name, (kept.get(data.name) ?? 0) - 1)
+    if (type !== 'wait.started' || data.signal === undefined || (kept.get(data.signal) ?? 0) <= 0) return []
+    const name = data.signal
+    const next = events
+      .slice(index + 1)
+      .find((one) => ['signal.consumed', 'signal.received', 'deadline.passed'].includes(one.type))
+    if (!next || next.type === 'signal.consumed') return []
+    return [`${taskId} #${seq}: waits for ${name}, which came before`]
+  })
+}
+
+/** I4: one step has one key, however often it is tried; and a call that may be made once and had no answer has not just failed. */
+export function unknownIsKnown({ tasks, acts }: Evidence): string[] {
+  return tasks.flatMap((told) => unknownIn(told, new Set(acts.map(({ key }) => key))))
+}
+
+function unknownIn({ taskId, events }: Told, acted: ReadonlySet<string>): string[] {
+  const calls = new Map<number, EventData['tool.called']>()
+  return events.flatMap(({ seq, type, data }) => {
+    const where = `${taskId} #${seq}`
+    if (type === 'tool.called') {
+      const before = calls.get(data.step)
+      calls.set(data.step, data)
+      if (!before || before.idempotencyKey === data.idempotencyKey) return []
+      return [`${where}: ${data.tool} is called in one step under ${before.idempotencyKey} and ${data.idempotencyKey}`]
+    }
+    if (type !== 'tool.failed' || !['timeout', 'abort'].includes(data.class) || data.retry) return []
+    const call = calls.get(data.step)
+    // One that never began has not acted.
+    if (!call || call.idempotent || call.undoes !== undefined || call.reconciles) return []
+    if (!acted.has(call.idempotencyKey)) return []
+    return [`${where}: nobody knows whether ${data.tool} has acted, and it counts as failed`]
   })
 }

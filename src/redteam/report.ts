@@ -54,13 +54,22 @@ export function matrixOf({ rows, states, cells }: Campaign): readonly (readonly 
   return [head, ...lines]
 }
 
-/** Why cells were not met, each reason once, with what it holds for. */
-export function reasonsOf({ cells }: Campaign): readonly string[] {
+/** Why cells were not met, and workers not killed at some writes: each reason once, with what it holds for. */
+export function reasonsOf(campaign: Campaign): readonly string[] {
+  const { cells, killedAt } = campaign
   const skipped = cells.filter(({ reason }) => reason !== undefined)
-  return [...Map.groupBy(skipped, ({ reason }) => reason!)].map(([reason, its]) => {
+  const unmet = [...Map.groupBy(skipped, ({ reason }) => reason!)].map(([reason, its]) => {
     const rows = [...new Set(its.map(({ row }) => row))]
     const some = rows.length > 8 ? `${rows.slice(0, 8).join(' ')} …` : rows.join(' ')
     return `${its.length === 1 ? '1 cell' : `${its.length} cells`}: ${reason} (${some})`
+  })
+  return [...unmet, ...(killedAt.length > 0 ? sparedOf(campaign) : [])]
+}
+
+/** Where no worker was killed, each reason once. */
+function sparedOf({ spared }: Campaign): readonly string[] {
+  return [...Map.groupBy(spared, ({ reason }) => reason)].map(([reason, its]) => {
+    return `not killed at ${its.map(({ point }) => point).join(', ')}: ${reason}`
   })
 }
 
@@ -75,7 +84,7 @@ export function sumOf(campaign: Campaign): string {
     ...(killedAt.length > 0
       ? [`killed at ${killedAt.length} of ${writePoints.length} write points (${killedAt.join(', ')})`]
       : []),
-    ...(left > 0 ? [`${left} plays were not begun: the time was over`] : []),
+    ...(left > 0 ? [`${left} plays were not begun: the budget was used up`] : []),
   ]
   return `${parts.join('; ')}.`
 }

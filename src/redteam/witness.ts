@@ -2,6 +2,7 @@
 // outside, what models were asked, who was given a task to work on. It changes nothing and judges nothing.
 
 import type { Event } from '../core/event.ts'
+import { dueAtMs } from '../core/task.ts'
 import type { Message } from '../core/model.ts'
 import type { WritePoint } from '../runtime.ts'
 import type { Claim, ClaimRequest, Commit, Renewal, Renewed } from '../store/store.ts'
@@ -108,7 +109,8 @@ export class Witness {
     const { task, lease } = given
     if (lease !== undefined && held !== undefined)
       this.holdings.push({ taskId: task.id, seq: given.head.seq, lease, held })
-    if (lease !== undefined && !given.keep) this.#free(task.id, lease)
+    // Who goes on keeps the task, unless it waits for the outside.
+    if (lease !== undefined && !(given.keep && dueAtMs(task) !== null)) this.#free(task.id, lease)
     for (const { task: its, events } of [given, ...(given.children ?? [])]) {
       this.written.push(...events)
       for (const event of events) this.#noteEvent(its.id, event)

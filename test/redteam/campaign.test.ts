@@ -1,5 +1,6 @@
 // The battery is made from the machine, each cell has a verdict or a reason, and a play's name says it whole.
 
+import { existsSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineAgent } from '../../src/core/agent.ts'
@@ -7,6 +8,10 @@ import { defineContext } from '../../src/core/context.ts'
 import { defineTool } from '../../src/core/tool.ts'
 import { attacks, campaign, type CampaignOptions } from '../../src/redteam/campaign.ts'
 import { defineFault, faultKinds } from '../../src/redteam/fault-kinds.ts'
+import { invariants } from '../../src/redteam/invariants.ts'
+import { fault, state } from '../../src/redteam/plan.ts'
+import { play } from '../../src/redteam/world.ts'
+import { writePoints } from '../../src/runtime.ts'
 import { htmlOf } from '../../src/redteam/html.ts'
 import { junitOf } from '../../src/redteam/junit.ts'
 import { findingsOf, matrixOf, reasonsOf, sayFinding, sumOf } from '../../src/redteam/report.ts'
@@ -77,6 +82,69 @@ test('every cell has a verdict or a reason, and the matrix a row for every attac
   expect(reasonsOf(ran).join('\n')).toMatch(/no model is asked here/)
 })
 
+test('a worker is killed at every write that it can come to, and for each of the others there is a reason', async () => {
+  const ran = await attack({ only: ['P01'] })
+  const killed = ['answer', 'cancel', 'claim', 'permit', 'release', 'renew', 'rest', 'settle', 'signal', 'start']
+  expect(ran.killedAt).toEqual(killed)
+  expect(ran.cells.every(({ verdict }) => verdict === 'held')).toBe(true)
+  expect(ran.spared.map(({ point }) => point)).toEqual(writePoints.filter((point) => !killed.includes(point)))
+  expect(reasonsOf(ran).join('\n')).toMatch(/^not killed at rollback: nobody takes a task back here: test\/crash/m)
+  for (const [file] of reasonsOf(ran)
+    .join(' ')
+    .matchAll(/test\/[\w/.]+\.ts/g))
+    expect(existsSync(file), file).toBe(true)
+})
+
+test('of a write that no play came to nothing is claimed', async () => {
+  const ran = await attack({ only: ['P01', 'post'] })
+  expect(ran.killedAt).not.toContain('signal')
+  const why = Object.fromEntries(ran.spared.map(({ point, reason }) => [point, reason]))
+  expect(why).toMatchObject({
+    signal: 'none of the states that were attacked waits for a signal',
+    start: 'the state that a task begins in was not attacked',
+  })
+  const over = await attack({ only: ['P01', 'post'], isOver: () => true })
+  expect(over.killedAt).toEqual([])
+  expect(over.spared.find(({ point }) => point === 'renew')!.reason).toBe('no play of it was begun, or came so far')
+})
+
+test('a breaker opens, is probed and closes in one play, and a call that came through it while it was open would be a breach', async () => {
+  const ran = await attack({ only: ['Q1'] })
+  const cell = ran.cells.find(({ state: name }) => name === 'read')!
+  expect([cell.verdict, cell.plays]).toEqual(['held', 1])
+  const evidence = await play({
+    agent,
+    seed: 1,
+    target: { agent: 'reporter', state: 'read' },
+    config: { quotas: { main: { breaker: { failures: 2, coolDown: '20s' } } } },
+    faults: [1, 2, 3].map(() => fault('M05').at(state('read'))),
+  })
+  const changes = evidence.written.flatMap(({ type, data }) => (type === 'breaker.changed' ? [data.status] : []))
+  expect(changes).toEqual(['closed', 'open', 'half-open', 'open', 'half-open', 'closed'])
+  const { breaks } = invariants.find(({ id }) => id === 'I14')!
+  expect(breaks(evidence)).toEqual([])
+  const opens = evidence.written.findIndex(({ type, data }) => type === 'breaker.changed' && data.status === 'open')
+  const early = {
+    ...evidence.written.find(({ type }) => type === 'model.called')!,
+    at: evidence.written[opens]!.at + 1,
+  }
+  expect(breaks({ ...evidence, written: evidence.written.toSpliced(opens + 1, 0, early as never) })).toHaveLength(1)
+})
+
+test('an agent that decides otherwise when it is told again is found in every state', async () => {
+  let asked = 0
+  const { read, ...others } = states
+  const prompt = (): string => `Read, ${(asked += 1)}.`
+  const fickle = Object.freeze({
+    ...agent,
+    states: { read: { ...read, prompt }, ...others },
+  }) as unknown as typeof agent
+  const ran = await campaign({ agent: fickle, only: ['M03', 'read'] })
+  expect(findingsOf(ran)).toMatchObject([
+    { invariant: 'I16', problem: expect.stringMatching(/model\.called \(prompt\.user/) as string },
+  ])
+})
+
 test('the same seed comes to the same campaign, and a play by its name is the play that it was among all others', async () => {
   const ran = await attack({ only: ['X1', 'read'], seed: 5 })
   const found = findingsOf(ran)
@@ -109,7 +177,7 @@ test('shards are the whole, each play once; a budget that is over begins nothing
   expect(parts.reduce((sum, { plays }) => sum + plays, 0)).toBe(whole.plays)
   const over = await attack({ only, isOver: () => true })
   expect([over.plays, over.left]).toEqual([0, whole.plays])
-  expect(over.cells.find(({ state }) => state === 'read')!.reason).toBe('the time was over')
+  expect(over.cells.find(({ state }) => state === 'read')!.reason).toBe('the budget was used up')
   expect(sumOf(over)).toMatch(/2 plays were not begun/)
 })
 

@@ -1,9 +1,11 @@
 // Plays one world and judges it: every invariant over all that was seen, and what was wrong in the store after any commit. A
 // world in which something does not hold is made smaller, as long as the same does not hold.
 
+import type { Agent } from '../../src/core/agent.ts'
 import { messageOf } from '../../src/core/fault.ts'
 import type { Evidence, Violation } from '../../src/redteam/evidence.ts'
-import { invariants } from '../../src/redteam/invariants.ts'
+import { invariants, type Invariant } from '../../src/redteam/invariants.ts'
+import { retold } from '../../src/redteam/retold.ts'
 import type { Scene } from '../../src/redteam/scene.ts'
 import { play } from '../../src/redteam/world.ts'
 import { watchOver } from './watch.ts'
@@ -16,14 +18,21 @@ export interface Outcome {
   readonly evidence: Evidence | undefined
 }
 
+/** That each machine comes out the same when it is told again, made ready once. */
+const again = new Map<Agent, Promise<Invariant>>()
+
+async function judge(scene: Scene, evidence: Evidence): Promise<readonly Violation[]> {
+  const { agent, config } = scene
+  again.set(agent, again.get(agent) ?? retold(agent, config))
+  const all = [...invariants, await again.get(agent)!]
+  return all.flatMap(({ id, breaks }) => breaks(evidence).map((problem) => ({ invariant: id, problem })))
+}
+
 /** Plays a world, and judges it. */
 export async function simulate(scene: Scene): Promise<Outcome> {
   try {
     const evidence = await play({ ...scene, watch: watchOver() })
-    const judged = invariants.flatMap(({ id, breaks }) =>
-      breaks(evidence).map((problem) => ({ invariant: id, problem })),
-    )
-    return { violations: [...evidence.watched, ...judged], evidence }
+    return { violations: [...evidence.watched, ...(await judge(scene, evidence))], evidence }
   } catch (thrown) {
     return { violations: [{ invariant: 'I0', problem: messageOf(thrown) }], evidence: undefined }
   }
