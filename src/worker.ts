@@ -531,9 +531,10 @@ export class Worker {
   /** A step that is tried again within the lease stays in hand; a longer delay gives the task back to the queue. */
   #dueSoon(task: Task): boolean {
     const { ports, leaseMs } = this.#options
-    // What waits before a gate is let in by whoever frees a place, so it goes back to the queue.
+    // What waits before a gate is let in by whoever frees a place, so it goes back to the queue; and nothing is due while a
+    // human is asked what is to become of the task.
     const waits = [...task.delayed.values()].some(({ queued }) => queued)
-    if (this.#stopping || task.delayed.size === 0 || waits || task.awaits) return false
+    if (this.#stopping || task.delayed.size === 0 || waits || task.awaits || task.item) return false
     return nextRetryAtMs(task) - ports.runtime.now() <= leaseMs
   }
 

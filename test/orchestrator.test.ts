@@ -10,6 +10,7 @@ import { createOrchestrator, type OrchestratorOptions } from '../src/orchestrato
 import { scriptedModel, type Script } from '../src/providers/scripted.ts'
 import { systemRuntime } from '../src/runtime.ts'
 import { openStore } from '../src/store/open.ts'
+import type { Store } from '../src/store/store.ts'
 import { address, opened, postgresAddress, test } from './engines.ts'
 import { asOwner } from './owner.ts'
 import { until } from './until.ts'
@@ -256,6 +257,31 @@ test('a worker that must stop before its step ends calls it off, and another doe
   await second.task('t').result()
   const types = (await second.store.read('t')).map(({ type }) => type)
   expect(types.filter((type) => type === 'step.lost').length).toBe(1)
+})
+
+test('a task that waits for a human although a step of it is due to be tried again is in nobody’s hands', async () => {
+  const store = await opened()
+  const kept: boolean[] = []
+  const commit: Store['commit'] = async (given) => {
+    const committed = await store.commit(given)
+    if (given.events.some(({ type }) => type === 'human.asked')) kept.push(given.keep === true)
+    expect(committed.ok, 'nobody writes to a task that was given back').toBe(true)
+    return committed
+  }
+  const seen = new Proxy(store, {
+    get: (target, name) => {
+      const value: unknown = Reflect.get(target, name)
+      return name === 'commit' ? commit : typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+  // It has used more than half of what it may when its first try has failed.
+  const failing = scriptedModel(() => ({ drop: 'before' }))
+  const spent = agentOf(held().tool, { outputTokens: 300 })
+  const box = await open({ store: seen, agents: [spent], models: { main: failing } })
+  const task = await box.start(spent, {}, { id: 't', limits: { tokens: 1_000, soft: 0.5 } })
+  expect(await task.rest()).toMatchObject({ waitsFor: 'human', inbox: [{ kind: 'budget' }] })
+  await until(() => box.pulse()?.held === 0)
+  expect(kept).toEqual([false])
 })
 
 test('a tool that never settles has failed at its deadline, and the model is told', async () => {

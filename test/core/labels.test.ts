@@ -178,6 +178,18 @@ describe('a label', () => {
     expect(play.task.context.get('note')!.label).toEqual(untrusted)
   })
 
+  test('is not lost where a call is made again because its worker went away', () => {
+    const play = new Play(agentOf(writes))
+    play.model([call('mail')])
+    play.crash()
+    play.end({ kind: 'tool', result: 'r' })
+    expect(play.all('tool.called')).toMatchObject([
+      { attempt: 1, answerLabel: untrusted },
+      { attempt: 2, answerLabel: untrusted },
+    ])
+    expect(play.task.visit!.label).toEqual(untrusted)
+  })
+
   test('A52: whatever a task does, no key is weaker than what it was made of, but by a declared declassification', () => {
     const quarantine = { declassify: { trust: 'trusted', reason: 'a grade' }, tools: [] }
     fc.assert(

@@ -3,6 +3,7 @@
 import fc from 'fast-check'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { start } from '../../src/core/start.ts'
+import { closedBreaker } from '../../src/core/breaker.ts'
 import { draft, emit, type Draft } from '../../src/core/draft.ts'
 import { erase } from '../../src/core/erasure.ts'
 import type { Json } from '../../src/core/json.ts'
@@ -115,6 +116,26 @@ export function contract(engine: string, openStore: () => Promise<Opened>): void
       expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
       expect((await store.tasks()).map(({ taskId }) => taskId).sort()).toEqual(['a', 'b'])
       expect(await store.read('broken')).toEqual([])
+    })
+
+    test('that counts on a gate is refused where somebody else has shut it meanwhile', async () => {
+      const { store, dump } = await open()
+      for (const taskId of ['a', 'b']) await store.commit(first(begin(taskId)))
+      const shuts = await loaded(store, 'b')
+      const opened = { ...closedBreaker, status: 'open', failures: 5, untilMs: 35_000 } as const
+      emit(shuts.work, 'breaker.changed', { key: 'model:m', version: 1, ...opened })
+      const { events, task } = shuts.work
+      expect((await store.commit({ point: 'settle', head: shuts.head, events, task })).ok).toBe(true)
+      const before = await dump()
+      const { work, head } = await loaded(store, 'a')
+      poke(work)
+      const late: Commit = { point: 'permit', head, events: work.events, task: work.task }
+      const counting = (nowMs: number): Commit => ({ ...late, gates: { admits: ['model:m'], takes: [], nowMs } })
+      expect(await store.commit(counting(5_000))).toMatchObject({ ok: false, reason: 'gates' })
+      // Also when it has cooled down: who probes it says so.
+      expect(await store.commit(counting(40_000))).toMatchObject({ ok: false, reason: 'gates' })
+      expect(await dump()).toEqual(before)
+      expect((await store.commit(late)).ok).toBe(true)
     })
 
     test('of a task alone makes it the root of a tree of one', async () => {
