@@ -134,14 +134,7 @@ function together(rows: ReadonlyMap<ListName, List['rows']>): Sent {
     shapes.set(shape, made)
   }
   const values = lists.flatMap(({ types, rows: its }): (Value | Buffer)[] =>
-    few
-      ? its.flat()
-      : types.map((type, index) =>
-          columnOf(
-            type,
-            its.map((row) => row[index]!),
-          ),
-        ),
+    few ? its.flat() : types.map((type, place) => columnOf(its, place, type)),
   )
   const updated = rows.get('updateTask')
   if (updated) values.push(updated.length)
