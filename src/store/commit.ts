@@ -78,8 +78,8 @@ const asking: ReadonlySet<Event['type']> = new Set([
 /** Writes a commit that asks nothing. What it takes for granted is checked by the statement that writes it. */
 export function* assume(made: Made): Tx<Done> {
   const { task, lease, gates } = made.commit
-  const admits = JSON.stringify([...(gates?.admits ?? [])])
-  yield* run('assume', task.id, lease ?? null, admits, gates?.nowMs ?? 0)
+  yield* run('assume', task.id, lease ?? null)
+  for (const key of gates?.admits ?? []) yield* run('admit', key, gates?.nowMs ?? 0)
   return { result: { ok: true, head: made.sealed.head }, woken: yield* writeCommit(made) }
 }
 

@@ -19,7 +19,7 @@ export const genesis: Head = { seq: 0, hash: '0'.repeat(64) }
 export function canonical(value: Json): string {
   let text: string | undefined
   try {
-    text = canonicalize(value)
+    text = isCanonical(value) ? JSON.stringify(value) : canonicalize(value)
   } catch (thrown) {
     throw new Fault(
       'TEXT_INVALID',
@@ -30,6 +30,22 @@ export function canonical(value: Json): string {
   }
   assert(text !== undefined, 'only JSON is stored')
   return text
+}
+
+/**
+ * Is JSON.stringify enough, because nothing is to be put in order, left out or refused? Of what we write nearly all is like
+ * that, and the library takes several times as much memory.
+ */
+function isCanonical(value: Json): boolean {
+  if (typeof value === 'string') return value.isWellFormed()
+  if (typeof value === 'number') return Number.isFinite(value)
+  if (typeof value !== 'object' || value === null) return typeof value === 'boolean' || value === null
+  if (Array.isArray(value)) return value.every(isCanonical)
+  const keys = Object.keys(value)
+  return keys.every(
+    (key, index) =>
+      (index === 0 || keys[index - 1]! < key) && key.isWellFormed() && isCanonical((value as JsonObject)[key]!),
+  )
 }
 
 /** SHA-256 of a text, in hexadecimal. */
@@ -107,8 +123,9 @@ function takeOut(
 ): JsonObject {
   const fields: readonly string[] | undefined = payloadFields[event.type]
   const data = event.data as unknown as JsonObject
-  if (!fields) return data
-  const slim: Record<string, Json> = { ...data }
+  const slim: Record<string, Json> = {}
+  for (const field of Object.keys(data).sort()) if (data[field] !== undefined) slim[field] = data[field]
+  if (!fields) return slim
   for (const field of fields) {
     const value = slim[field]
     if (value === undefined) continue

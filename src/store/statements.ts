@@ -90,8 +90,9 @@ export function statements({ texts, numbers, hold, holdFree, many, feed }: Diale
     holdTree: many(`SELECT 1 FROM trees WHERE rootId = ?1 ${hold('trees')}`),
     // Who asks for room at a gate, or gives it back, does so one after the other, also before the gate has any row.
     holdGate: many(`INSERT INTO gateHolds (key) VALUES (?1) ON CONFLICT (key) DO UPDATE SET key = excluded.key`),
-    // What a commit takes for granted: its lease, and that these gates let everyone through. Checked by the engine.
-    assume: many(`SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS BIGINT)`),
+    // What a commit takes for granted: its lease, and that a gate lets everyone through. Checked by the engine.
+    assume: many(`SELECT CAST(?1 AS TEXT), CAST(?2 AS TEXT)`),
+    admit: many(`SELECT CAST(?1 AS TEXT), CAST(?2 AS BIGINT)`),
     insertTask: `INSERT INTO tasks (${columns}) VALUES (${places(taskColumns.length).join(', ')})`,
     updateTask: `UPDATE tasks SET ${changingColumns.map((column, index) => `${column} = ?${index + 4}`).join(', ')} WHERE taskId = ?1 AND seq = ?2 AND hash = ?3`,
     setRoot: `UPDATE tasks SET rootId = ?1 WHERE taskId = ?1`,

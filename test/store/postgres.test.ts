@@ -24,8 +24,8 @@ contract('PostgreSQL', async () => {
 
 familyContract('PostgreSQL', async () => openPostgres(await postgresAddress()))
 
-function begin(taskId: string): Commit {
-  const { events, task } = start(machine, { taskId, definition: 'd', input: { goal: 'x' }, by: 'test', seed: 1 }, 1_000)
+function begin(taskId: string, goal = 'x'): Commit {
+  const { events, task } = start(machine, { taskId, definition: 'd', input: { goal }, by: 'test', seed: 1 }, 1_000)
   return { point: 'start', head: genesis, events, task }
 }
 
@@ -62,6 +62,20 @@ describe('PostgreSQL: what asks nothing', () => {
     const signalled = await sentBy(() => Promise.all(signals.map((commit) => store.commit(commit))))
     expect(signalled).toHaveLength(1)
     for (const id of ids) expect((await store.read(id)).at(-1)!.type).toBe('signal.received')
+    expect((await store.verify()).findings).toEqual([])
+  })
+
+  test('comes back as it was, alone and among many', async () => {
+    const store = await openPostgres(await postgresAddress())
+    onTestFinished(() => store.close())
+    const goals = ['', 'NULL', '{"a",\\}', 'Grüße 🜂 漢', '\t\n\u0001', `'; --`, 'x'.repeat(10_000), 'é'.repeat(10_000)]
+    const ids = goals.map((_, number) => `t${number}`)
+    const commits = ids.map((id, number) => begin(id, goals[number]))
+    await store.commit(commits[0]!)
+    await Promise.all(commits.slice(1).map((commit) => store.commit(commit)))
+    const contexts = await Promise.all(ids.map((id) => store.context(id)))
+    expect(contexts.map(([goal]) => goal!.value)).toEqual(goals)
+    expect((await store.tasks()).map(({ taskId }) => taskId).sort()).toEqual(ids.sort())
     expect((await store.verify()).findings).toEqual([])
   })
 
