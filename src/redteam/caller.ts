@@ -1,5 +1,6 @@
 // How people speak to whoever works: as ever; and what they were told is done is remembered, to be held against the log.
 
+import { taskOf } from '../core/item.ts'
 import type { Orchestrator } from '../orchestrator.ts'
 import type { Witness } from './witness.ts'
 
@@ -8,6 +9,8 @@ export interface Promised {
   readonly taskId: string
   readonly what: 'answer' | 'signal' | 'cancel' | 'rollback'
   readonly about?: string
+  /** The hash that was agreed to. */
+  readonly hash?: string
   /** A signal that counts once, however often it is sent. */
   readonly once?: true
 }
@@ -22,10 +25,11 @@ export function heardBy(box: Orchestrator, witness: Witness): Orchestrator {
       return answer
     }
   const spoken = {
-    answer: remember(box.answer, (item) => ({
-      taskId: item.slice(0, item.lastIndexOf('.')),
+    answer: remember(box.answer, (item, { hash }) => ({
+      taskId: taskOf(item),
       what: 'answer',
       about: item,
+      ...(hash === undefined ? {} : { hash }),
     })),
     signal: remember(box.signal, (taskId, { name, key }) => ({
       taskId,

@@ -72,20 +72,22 @@ export class Guide {
   }
 
   /** What is handed over with an exit. */
-  outputOf(agent: string, state: string, exit: string, task?: Standing): Json {
+  outputOf(
+    agent: string,
+    state: string,
+    exit: string,
+    task?: Standing,
+    hasRead = this.#setting.witness.isOrderRead,
+  ): Json {
     const given = this.#setting.scene.outside?.outputs?.[exit]
     if (given !== undefined) return given
     const its = this.#machine(agent).states.get(state)?.exits.get(exit)
-    return its?.output ? this.sampleOf(its.outputJson, task) : {}
+    if (!its?.output) return {}
+    // Who is gullible passes on what they were told.
+    return hasRead ? sample(its.outputJson, canary.host) : this.argumentsOf(its.outputJson, task)
   }
 
-  /** A value by its schema, of words that are the task's own: a gullible model passes on what it was told. */
-  sampleOf(schema: Json | undefined, task?: Standing): Json {
-    const { scene, witness } = this.#setting
-    return scene.injection && witness.isOrderRead ? sample(schema, canary.host) : this.argumentsOf(schema, task)
-  }
-
-  /** What a tool is asked for, in words that are the task's own. */
+  /** A value by its schema, in words that are the task's own. */
   argumentsOf(schema: Json | undefined, task?: Standing): Json {
     return sample(schema, roots.get(task?.root ?? 't'))
   }

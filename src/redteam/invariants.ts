@@ -14,7 +14,16 @@ import { canonical, genesis, sha256 } from '../store/log.ts'
 import { taskRow } from '../store/rows.ts'
 import { canary } from './fault-kinds.ts'
 import { roots } from './guide.ts'
-import { answeredInTime, done, heardInTime, oneAtATime, seenBefore, signalsKept, unknownIsKnown } from './kept-word.ts'
+import {
+  agreedTo,
+  answeredInTime,
+  done,
+  heardInTime,
+  oneAtATime,
+  seenBefore,
+  signalsKept,
+  unknownIsKnown,
+} from './kept-word.ts'
 import type { Act, Evidence, Told } from './evidence.ts'
 import { durable, heardOnce, sharedOnly, takenBackOnce } from './history.ts'
 
@@ -55,7 +64,7 @@ export const invariants: readonly Invariant[] = [
   {
     id: 'I10',
     what: 'no gated effect without an approval of exactly it',
-    breaks: ({ tasks }) => tasks.flatMap(approvals),
+    breaks: (all) => [...all.tasks.flatMap(approvals), ...agreedTo(all)],
   },
   { id: 'I11', what: 'no secret in any event or request', breaks: secrets },
   {
@@ -342,14 +351,19 @@ function limits({ taskId, events }: Told): string[] {
   return []
 }
 
-function deadlines({ taskId, events }: Told, slackMs: number): string[] {
+function deadlines({ taskId, machine, events }: Told, slackMs: number): string[] {
   const open = new Map<string, { readonly deadlineAtMs: number; readonly what: string }>()
   const first = new Map<number, number>()
+  let visitEndsAtMs = Infinity
   const wrong: string[] = []
   for (const event of events) {
     const { data } = event
     const isUndone = event.type === 'tool.failed' && event.data.retry?.reason === 'undone'
     if (event.type === 'human.answered' || event.type === 'rollback.stopped' || isUndone) first.clear()
+    // What people take is no time of the visit's.
+    if (event.type === 'human.asked') visitEndsAtMs = Infinity
+    if (event.type === 'state.entered')
+      visitEndsAtMs = event.at + (machine.states.get(event.data.state)?.visitTimeoutMs ?? Infinity)
     const key = 'step' in data && 'attempt' in data ? `${data.step}.${data.attempt}` : undefined
     if (key === undefined) continue
     if (event.type === 'model.called' || event.type === 'tool.called' || event.type === 'function.called') {
@@ -360,6 +374,8 @@ function deadlines({ taskId, events }: Told, slackMs: number): string[] {
       // All tries of a step have its time together; what a person has tried again has its own.
       const most = first.get(step) ?? deadlineAtMs
       first.set(step, most)
+      if (deadlineAtMs > visitEndsAtMs)
+        wrong.push(`${taskId} #${event.seq}: a try has ${deadlineAtMs - visitEndsAtMs} ms more than its visit`)
       if (deadlineAtMs > most)
         wrong.push(`${taskId} #${event.seq}: a try has ${deadlineAtMs - most} ms more than its step`)
       continue
@@ -442,10 +458,10 @@ function answerProblems(
   answers.set(item, many)
   const where = `${taskId} #${seq}`
   if (!question) return [`${where}: ${item} is answered, and was never asked`]
-  const late = question.expiresAtMs !== undefined && at >= question.expiresAtMs
+  const lateMs = at - (question.expiresAtMs ?? Infinity)
   const most = question.approval?.quorum ?? 1
   return [
-    ...(late ? [`${where}: ${item} is answered ${at - question.expiresAtMs!} ms after it had expired`] : []),
+    ...(lateMs >= 0 ? [`${where}: ${item} is answered ${lateMs} ms after it had expired`] : []),
     ...(many > most ? [`${where}: ${item} is answered ${many} times of ${most}`] : []),
   ]
 }

@@ -131,3 +131,16 @@ function unknownIn({ taskId, events }: Told, acted: ReadonlySet<string>): string
     return [`${where}: nobody knows whether ${data.tool} has acted, and it counts as failed`]
   })
 }
+
+/** I10: who agrees says to what, and it is that. */
+export function agreedTo({ tasks, told }: Evidence): string[] {
+  const asked = new Map<string, string>()
+  for (const { events } of tasks)
+    for (const { type, data } of events)
+      if (type === 'human.asked' && data.approval) asked.set(data.item, data.approval.hash)
+  return told.flatMap(({ about = '', hash }) =>
+    hash === undefined || (asked.get(about) ?? hash) === hash
+      ? []
+      : [`${about} was agreed to with the hash of something else`],
+  )
+}

@@ -5,7 +5,7 @@ import type { Node } from '../core/machine.ts'
 import type { Message, Model, ModelRequest, Reply } from '../core/model.ts'
 import { classify } from '../providers/failure.ts'
 import { scriptedModel, type ScriptAnswer } from '../providers/scripted.ts'
-import type { FaultyAnswer, ModelMoment } from './fault-kinds.ts'
+import { canary, type FaultyAnswer, type ModelMoment } from './fault-kinds.ts'
 import type { Guide } from './guide.ts'
 import type { Setting } from './setting.ts'
 import type { Awaited, Standing } from './witness.ts'
@@ -39,10 +39,10 @@ export class Models {
     const [state, taskId] = [where?.state ?? '', where?.taskId ?? '']
     witness.asked.push({ taskId, state, model, atMs: clock.now(), messages: request.messages })
     const node = team.get(agent)?.states.get(state)
-    if (scene.injection && JSON.stringify(request.messages).includes(scene.injection.text.slice(0, 12)))
-      witness.isOrderRead = true
+    const hasRead = this.#hasRead(request)
+    if (hasRead) witness.isOrderRead = true
     const honest = scene.outside?.script && !scene.injection ? await this.#scripted(model, request) : undefined
-    const own = honest ?? this.#honest(agent, state, node, task)
+    const own = honest ?? this.#honest(agent, state, node, task, hasRead)
     const exits = (own.calls ?? []).map(({ name }) => name)
     const kind = plan.strikes({ layer: 'model', agent, state, exits })
     const answer: FaultyAnswer = kind && 'act' in kind ? kind.act(own, this.#moment(node, where)) : own
@@ -68,11 +68,27 @@ export class Models {
     return answer
   }
 
-  #honest(agent: string, state: string, node: Node | undefined, task: Standing | undefined): ScriptAnswer {
-    const { scene, witness } = this.#setting
+  /** Is the order of a stranger in what a model is shown, or what came of it? A model knows nothing else. */
+  #hasRead({ messages }: ModelRequest): boolean {
+    const { injection } = this.#setting.scene
+    if (!injection) return false
+    const text = JSON.stringify(messages)
+    // As it stands in what is searched, without its quotes; the end of it may be cut.
+    const order = JSON.stringify(injection.text).slice(1, 24)
+    return text.includes(order) || text.includes(canary.host)
+  }
+
+  #honest(
+    agent: string,
+    state: string,
+    node: Node | undefined,
+    task: Standing | undefined,
+    hasRead: boolean,
+  ): ScriptAnswer {
+    const { scene } = this.#setting
     const { injection, target } = scene
     if (node?.kind !== 'model' || !task) return { text: 'I do not know where I am.' }
-    if (injection && witness.isOrderRead && (task.calls.get(`!${injection.tool}`) ?? 0) === 0) {
+    if (injection && hasRead && (task.calls.get(`!${injection.tool}`) ?? 0) === 0) {
       task.calls.set(`!${injection.tool}`, 1)
       return { calls: [{ name: injection.tool, arguments: injection.arguments }] }
     }
@@ -91,7 +107,7 @@ export class Models {
     if (exit === '$timeout') return { hang: true }
     if (exit === '$refused') return { calls: [{ name: 'nobody_has_this', arguments: {} }] }
     if (exit === undefined || exit.startsWith('$')) return { status: 401 }
-    return { calls: [{ name: exit, arguments: this.#guide.outputOf(agent, state, exit, task) }] }
+    return { calls: [{ name: exit, arguments: this.#guide.outputOf(agent, state, exit, task, hasRead) }] }
   }
 
   #moment(node: Node | undefined, where: Awaited | undefined): ModelMoment {

@@ -153,15 +153,19 @@ export class People {
     const { pick } = this.#setting
     const rows = await this.#store.tasks({ limit: 100 })
     if (rows.length === 0) return
-    const { taskId, seq, agent, state } = pick(rows)
+    const { taskId, seq, agent } = pick(rows)
     const said = { by: 'redteam', reason: 'on a whim' }
-    const node = this.#setting.team.get(agent)?.states.get(state)
     try {
       if (whim === 'cancel') await box.cancel(taskId, said)
       if (whim === 'rollback') await box.rollback(taskId, { to: 1 + Math.floor(this.#setting.roll() * seq), ...said })
       if (whim === 'signal') {
-        const name = node?.kind === 'wait' && node.signal !== undefined ? node.signal : 'unheard_of'
-        const given = { name, data: {}, by: 'redteam', key: 'whim' }
+        const nodes = [...(this.#setting.team.get(agent)?.states.values() ?? [])]
+        const waits = nodes.filter((node) => node.kind === 'wait' && node.signal !== undefined)
+        const node = waits.length > 0 ? pick(waits) : undefined
+        const name = (node?.kind === 'wait' && node.signal) || 'unheard_of'
+        const task = this.#setting.witness.standing(taskId)
+        const data = node ? this.#guide.argumentsOf(node.exits.get('DONE')?.outputJson, task) : {}
+        const given = { name, data, by: 'redteam', key: 'whim' }
         await Promise.all([box.signal(taskId, given), box.signal(taskId, given)])
       }
     } catch (thrown) {

@@ -24,6 +24,17 @@ const search = defineTool({
   execute: unused,
 })
 
+const mail = defineTool({
+  name: 'mail',
+  description: 'Writes to somebody.',
+  inputSchema: z.object({ to: z.string(), text: z.string() }),
+  effect: 'external',
+  idempotent: true,
+  sinks: ['to'],
+  timeout: '10s',
+  execute: unused,
+})
+
 const publish = defineTool({
   name: 'publish',
   description: 'Publishes a report.',
@@ -54,12 +65,13 @@ const research: Agent<any, any> = defineAgent({
     search: {
       model: ['main', 'spare'],
       prompt: ({ context }) => `Find what is known about: ${context.question}`,
-      tools: [search],
+      tools: [search, mail],
       reads: ['question'],
       outputTokens: 1_000,
       turns: 6,
       visits: 3,
       timeout: '40s',
+      visitTimeout: '2m',
       on: { FOUND: { target: 'sort', output: z.object({ found: z.array(z.string()).max(5) }) }, $visits: 'write' },
     },
     sort: {

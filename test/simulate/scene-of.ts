@@ -3,6 +3,7 @@
 
 import { draw } from '../../src/core/resilience.ts'
 import type { Limits } from '../../src/core/limits.ts'
+import { injectionsThrough } from '../../src/redteam/corpus.ts'
 import { faultKinds, type FaultKind } from '../../src/redteam/fault-kinds.ts'
 import { fault, state, writePoint, type Aim } from '../../src/redteam/plan.ts'
 import { targetsOf } from '../../src/redteam/route.ts'
@@ -31,6 +32,16 @@ const points: readonly WritePoint[] = [
 const whims: readonly Whim[] = ['cancel', 'rollback', 'signal']
 const faultsMax = 6
 const places = new Map(Object.values(machines).map((agent) => [agent.name, targetsOf(compile(agent))]))
+
+/** Orders of strangers, through every tool that brings in their words. */
+const orders = new Map(
+  Object.values(machines).map((agent) => {
+    const machine = compile(agent)
+    const strange = [...machine.tools.values()].filter(({ label }) => label.trust === 'untrusted')
+    const all = strange.flatMap(({ name }) => injectionsThrough(machine, name))
+    return [agent.name, [undefined, ...all.map(({ name: _, ...injection }) => injection)]]
+  }),
+)
 
 /** The scene of a seed. */
 export function sceneOf(seed: number): Scene {
@@ -61,17 +72,20 @@ export function sceneOf(seed: number): Scene {
     { toolCalls: 1 + Math.floor(roll() * 3) },
     { duration: pick(['30s', '10m', '2h']) },
   ])
-  const share = pick([0, 0, 0.02, 0.1])
+  const share = pick([0, 0, 0.05, 0.3])
+  const injection = pick([undefined, undefined, pick(orders.get(agent.name)!)])
+  const windows = pick([undefined, undefined, { main: 6_000, spare: 6_000 }])
   return {
     agent,
     seed,
     faults,
     workers: pick([1, 1, 2, 3]),
     tasks: pick([1, 1, 2, 3]),
-    config: { prices },
+    config: { prices, ...(windows ? { windows } : {}) },
     wander: pick([0, 0.15, 0.4]),
     peopleAnswerAll: true,
     ...(limits ? { limits } : {}),
+    ...(injection ? { injection } : {}),
     ...(share > 0 ? { whims: { share, of: whims } } : {}),
   }
 }

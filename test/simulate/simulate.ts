@@ -1,7 +1,6 @@
 // Plays one world and judges it: every invariant over all that was seen, and what was wrong in the store after any commit. A
 // world in which something does not hold is made smaller, as long as the same does not hold.
 
-import type { Agent } from '../../src/core/agent.ts'
 import { messageOf } from '../../src/core/fault.ts'
 import type { Evidence, Violation } from '../../src/redteam/evidence.ts'
 import { invariants, type Invariant } from '../../src/redteam/invariants.ts'
@@ -19,12 +18,13 @@ export interface Outcome {
 }
 
 /** That each machine comes out the same when it is told again, made ready once. */
-const again = new Map<Agent, Promise<Invariant>>()
+const again = new Map<string, Promise<Invariant>>()
 
 async function judge(scene: Scene, evidence: Evidence): Promise<readonly Violation[]> {
   const { agent, config } = scene
-  again.set(agent, again.get(agent) ?? retold(agent, config))
-  const all = [...invariants, await again.get(agent)!]
+  const key = JSON.stringify([agent.name, config?.windows])
+  again.set(key, again.get(key) ?? retold(agent, config))
+  const all = [...invariants, await again.get(key)!]
   return all.flatMap(({ id, breaks }) => breaks(evidence).map((problem) => ({ invariant: id, problem })))
 }
 
