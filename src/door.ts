@@ -3,12 +3,10 @@
 
 import { draft, type Draft, type Terms } from './core/draft.ts'
 import type { Event } from './core/event.ts'
-import { fold } from './core/fold.ts'
 import { read } from './core/kin.ts'
-import { emptyTask, type Task } from './core/task.ts'
 import type { Runtime, WritePoint } from './runtime.ts'
-import { canonical, genesis } from './store/log.ts'
-import type { Commit, Committed, Head, Store } from './store/store.ts'
+import { canonical } from './store/log.ts'
+import type { Commit, Committed, Store } from './store/store.ts'
 
 /** Where something is written, and what is known there. */
 export interface Desk {
@@ -27,7 +25,7 @@ export async function decideOn(
   point: WritePoint,
   decide: (work: Draft) => void,
 ): Promise<boolean> {
-  const { task, head } = await loadTask(store, taskId)
+  const { task, head } = await store.load(taskId)
   const kin = task.tree && (await store.kin(task))
   const work = draft(task, runtime.now(), { ...terms, tree: kin?.tree })
   // What is set back is what is there now, whoever wrote it.
@@ -64,14 +62,4 @@ export async function commitSurely(
 
 function tells(event: Event | undefined): string | undefined {
   return event && canonical({ at: event.at, type: event.type, data: event.data as never, costMicros: event.costMicros })
-}
-
-/**
- * A task as its log says, and the head that a commit on it must name. A task without events has the head of no log. Throws
- * LOG_NEWER.
- */
-export async function loadTask(store: Store, taskId: string): Promise<{ task: Task; head: Head }> {
-  const events = await store.read(taskId)
-  const last = events.at(-1)
-  return { task: fold(emptyTask(taskId), events), head: last ? { seq: last.seq, hash: last.hash } : genesis }
 }

@@ -8,7 +8,7 @@ import { Fault, messageOf } from './core/fault.ts'
 import { head, quoted } from './core/json.ts'
 import type { Failure } from './core/model.ts'
 import { told, type Delivery } from './core/notice.ts'
-import { decideOn, loadTask, type Desk } from './door.ts'
+import { decideOn, type Desk } from './door.ts'
 import { retryAfter } from './providers/failure.ts'
 import type { InboxRow, NoticeRow } from './store/store.ts'
 
@@ -97,7 +97,7 @@ export class Notifier {
 
   async #deliver(notice: NoticeRow): Promise<void> {
     // Of a task that only a newer engine can read nothing is told: that it was could not be written down.
-    await loadTask(this.#options.store, notice.taskId)
+    await this.#options.store.load(notice.taskId)
     const delivery = await this.#post(notice)
     if (this.#stopped && !delivery.ok) return
     while (!(await decideOn(this.#options, notice.taskId, 'answer', (work) => told(work, notice, delivery))));

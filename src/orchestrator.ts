@@ -23,7 +23,7 @@ import { isScheduleName, occurrenceId, overlaps, type Overlap } from './core/sch
 import { emptyTask, isEnded, type Task } from './core/task.ts'
 import { byClockOf } from './clock.ts'
 import { occurrencesAfter } from './cron.ts'
-import { commitSurely, decideOn, loadTask } from './door.ts'
+import { commitSurely, decideOn } from './door.ts'
 import { follow, type FollowOptions } from './follow.ts'
 import { Migrator, moveTask, type Destination } from './migrator.ts'
 import { Notifier, proveWebhook, type Webhook } from './notifier.ts'
@@ -561,7 +561,7 @@ export class Orchestrator {
       if (taskId === id) return []
       // The child of the root that it is, or is below, is named by the step that began it.
       const step = Number(taskId.slice(id.length + 1).split(':')[0])
-      return deedsOf((await loadTask(this.store, taskId)).task, step > lastStep ? 0 : Infinity)
+      return deedsOf((await this.store.load(taskId)).task, step > lastStep ? 0 : Infinity)
     })
     return (await Promise.all(told)).flat()
   }
@@ -761,7 +761,7 @@ export class Orchestrator {
    */
   async adopt(taskId: string): Promise<TaskHandle> {
     const { agent, definition } = await this.#row(taskId)
-    await loadTask(this.store, taskId)
+    await this.store.load(taskId)
     if (this.#machines.has(definition)) return this.task(taskId)
     const to = this.#destinations.get(agent)
     const desk = { store: this.store, runtime: this.#runtime, terms: this.#terms }

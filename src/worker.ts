@@ -13,11 +13,11 @@ import type { Machine } from './core/machine.ts'
 import { evolve, fold } from './core/fold.ts'
 import { hasDecided, isEnded, isIdle, isWaiting, nextRetryAtMs, type Task } from './core/task.ts'
 import { Alarm } from './alarm.ts'
-import { commitSurely, decideOn, loadTask } from './door.ts'
+import { commitSurely, decideOn } from './door.ts'
 import { Gates } from './gates.ts'
 import { perform, type Ports } from './perform.ts'
 import type { WritePoint } from './runtime.ts'
-import type { Claim, ClaimRequest, Commit, Committed, Head, Store } from './store/store.ts'
+import type { Claim, ClaimRequest, Commit, Committed, Head, Loaded, Store } from './store/store.ts'
 
 /** How a worker works. Durations are in milliseconds. */
 export interface WorkerOptions {
@@ -468,14 +468,14 @@ export class Worker {
     if (this.#resting.size > restingMax) this.#resting.delete(oldest!)
   }
 
-  async #loadTask(taskId: string): Promise<{ task: Task; head: Head }> {
+  async #loadTask(taskId: string): Promise<Loaded> {
     const { store } = this.#options
     const resting = this.#resting.get(taskId)
     this.#resting.delete(taskId)
-    if (!resting) return loadTask(store, taskId)
+    if (!resting) return store.load(taskId)
     const { task, head } = resting
     const news = await store.read(taskId, { afterSeq: head.seq })
-    if (news.some(({ type }) => type === 'payload.erased')) return loadTask(store, taskId)
+    if (news.some(({ type }) => type === 'payload.erased')) return store.load(taskId)
     const last = news.at(-1)
     return { task: fold(task, news), head: last ? { seq: last.seq, hash: last.hash } : head }
   }
@@ -491,7 +491,7 @@ export class Worker {
 
   async #reload(session: Session): Promise<void> {
     const { claim } = session
-    Object.assign(session, await this.#patiently(session, () => loadTask(this.#options.store, claim.taskId)))
+    Object.assign(session, await this.#patiently(session, () => this.#options.store.load(claim.taskId)))
     this.#abandonMoved(session)
     this.#callOffClosed(session)
   }

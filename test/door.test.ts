@@ -4,7 +4,7 @@ import { expect } from 'vitest'
 import { draft, emit, noTerms, type Draft } from '../src/core/draft.ts'
 import { Fault } from '../src/core/fault.ts'
 import { start } from '../src/core/start.ts'
-import { commitSurely, decideOn, loadTask } from '../src/door.ts'
+import { commitSurely, decideOn } from '../src/door.ts'
 import { genesis } from '../src/store/log.ts'
 import type { Store } from '../src/store/store.ts'
 import { VirtualClock } from './clock.ts'
@@ -23,7 +23,7 @@ async function begun(fault?: Fault): Promise<{ store: Store; late: Store }> {
   const commit: Store['commit'] = async (asked) => {
     if (!isLate) return store.commit(asked)
     isLate = false
-    const { task: its, head } = await loadTask(store, 't')
+    const { task: its, head } = await store.load('t')
     const other = draft(its, 1)
     says(other, 'theirs')
     await store.commit({ point: 'signal', head, events: other.events, task: its })
@@ -44,7 +44,7 @@ const signals = async (store: Store): Promise<string[]> =>
 
 test('D01: what somebody else has written in the place of a commit that failed is not taken for it', async () => {
   const { store, late } = await begun(new Fault('STORE_FAILED', 'The line was cut.', 'Look before you write again.'))
-  const { task, head } = await loadTask(store, 't')
+  const { task, head } = await store.load('t')
   const mine = draft(task, 1)
   says(mine, 'mine')
   const said = commitSurely(late, { point: 'signal', head, events: mine.events, task })

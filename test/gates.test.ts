@@ -4,12 +4,16 @@ import { describe, expect, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import { defineAgent, type Agent, type State } from '../src/core/agent.ts'
 import { defineContext } from '../src/core/context.ts'
+import { compileChecked } from '../src/core/check.ts'
+import { proceed } from '../src/core/decide.ts'
+import { start } from '../src/core/start.ts'
+import { genesis } from '../src/store/log.ts'
 import type { Model, Reply } from '../src/core/model.ts'
 import { defineTool, type Tool } from '../src/core/tool.ts'
 import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
 import { scriptedModel } from '../src/providers/scripted.ts'
 import { VirtualClock } from './clock.ts'
-import { address, test } from './engines.ts'
+import { address, opened, test } from './engines.ts'
 
 const agentOf = (states: Record<string, State<any, any>>, change: object = {}): Agent<any, any> =>
   defineAgent({
@@ -99,6 +103,32 @@ describe('a tool that may be called so often in a stretch of time', () => {
     expect(order.indexOf('t0', 1)).toBeLessThan(order.indexOf('t4'))
     for (const ms of begun) expect(begun.filter((other) => other >= ms && other < ms + 60_000).length).toBeLessThan(3)
   })
+})
+
+test('a call that is written down after a later one is held against all that began before it', async () => {
+  const tool = defineTool({
+    name: 'limited',
+    description: 'd',
+    inputSchema: z.object({}),
+    rate: { calls: 2, per: '400ms' },
+    execute: () => null,
+  })
+  const machine = compileChecked(agentOf({ act: { tool, args: () => ({}), on: { DONE: 'done' } } }))
+  const store = await opened()
+  const tryAt = (taskId: string, nowMs: number) => {
+    const work = start(machine, { taskId, definition: 'd', input: {}, by: 'test', seed: 1, limits: {} }, nowMs)
+    proceed(machine, work)
+    const { events, task, admits, takes } = work
+    return store.commit({ point: 'start', head: genesis, events, task, gates: { admits, takes, nowMs } })
+  }
+  for (const [taskId, nowMs] of [
+    ['first', 1_000],
+    ['second', 1_001],
+    ['later', 1_401],
+  ] as const)
+    expect(await tryAt(taskId, nowMs)).toMatchObject({ ok: true })
+  // Decided on before the one that is there already, and within the stretch of the first two.
+  expect(await tryAt('late', 1_399)).toMatchObject({ ok: false, reason: 'gates' })
 })
 
 test('a step that waits for a place in a task that is busy with another is called up when the place is free, and holds up nobody', async () => {

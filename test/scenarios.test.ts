@@ -150,6 +150,82 @@ test('A6, T01: a tool that goes on past its deadline is called off; what it answ
   expect(await box.verify('t')).toMatchObject({ findings: [] })
 })
 
+describe('A18, T02: a tool that answers "retry" for ever, and a model that does as it is told', () => {
+  const price = { inputUsdPerMillion: 1, outputUsdPerMillion: 2 }
+  const usage = { inputTokens: 100, outputTokens: 10 }
+  const microsPerTurn = 120
+
+  /** Runs it until it stops; `at` says what is tried in each turn. */
+  const loop = async (limits: Limits<any>, change: object, at: (turn: number) => number) => {
+    const tries = new Effects()
+    const flaky = defineTool({
+      name: 'flaky',
+      description: 'Says what it always says.',
+      inputSchema: z.object({ at: z.number() }),
+      execute: (_, { idempotencyKey }) => {
+        tries.act(idempotencyKey, 'tried')
+        return { error: 'busy', retry: true }
+      },
+    })
+    const server = await serve(({ number }) => ({ calls: [{ name: 'flaky', arguments: { at: at(number) } }], usage }))
+    const agent = agentOf(
+      { ask: asks({ tools: [flaky], turns: 1_000, ...change }) },
+      { tokens: 100_000_000, ...limits },
+      { $limit: 'fallback', $stuck: 'fallback', $turns: 'fallback' },
+    )
+    const box = await open(agent, { ...over(server), prices: { main: price } })
+    const { outcome, usage: used } = await (await box.start('a', {}, { id: 't' })).result()
+    const asked = server.requests
+    // What each turn cost is known, and nobody was asked who is not in the sum.
+    expect(used).toMatchObject({ turns: asked, costMicros: asked * microsPerTurn, unpriced: 0 })
+    expect(tries.perKey).toEqual(tries.all.map(() => 1))
+    const [reached, ...more] = await all(box, 't', 'limit.reached')
+    expect(more).toEqual([])
+    const [left] = await all(box, 't', 'transition.taken')
+    return { tried: tries.all.length, asked, steps: used.steps, reached, left, outcome }
+  }
+  const byWayOf = (exit: string) => ({ left: { source: 'ask', exit, target: 'fallback' }, outcome: 'fallback' })
+  const anew = (turn: number): number => turn
+
+  test.each([1, 2, 3, 7])(
+    'A18: stops at the limit of %i identical calls, and goes to its fallback',
+    async (repeats) => {
+      expect(await loop({}, { repeats }, () => 1)).toMatchObject({
+        tried: repeats,
+        asked: repeats,
+        reached: { limit: 'repeats', max: repeats, state: 'ask' },
+        ...byWayOf('$stuck'),
+      })
+    },
+  )
+
+  test.each([1, 2, 9])(
+    'A18: stops at the limit of %i calls of one tool, whatever is asked of it',
+    async (toolCalls) => {
+      expect(await loop({ toolCalls }, {}, anew)).toMatchObject({
+        tried: toolCalls,
+        asked: toolCalls + 1,
+        reached: { limit: 'toolCalls', max: toolCalls, state: 'ask' },
+        ...byWayOf('$limit'),
+      })
+    },
+  )
+
+  test.each([1, 2, 9])('A18: stops at the limit of %i steps, be the next a question or a call', async (steps) => {
+    expect(await loop({ steps }, {}, anew)).toMatchObject({
+      steps,
+      asked: Math.ceil(steps / 2),
+      tried: Math.floor(steps / 2),
+      reached: { limit: 'steps', max: steps, state: 'ask' },
+      ...byWayOf('$limit'),
+    })
+  })
+
+  test('A18: where nobody set a limit it stops at the third identical call', async () => {
+    expect(await loop({}, { turns: undefined }, () => 1)).toMatchObject({ tried: 3, asked: 3, ...byWayOf('$stuck') })
+  })
+})
+
 describe('A22, M05, M06: a provider that answers 429 and 503', () => {
   test('is asked no more often than the policy says, at the times it asked for, and then the next model is', async () => {
     const server = await serve(({ number, model }) => {
@@ -244,8 +320,8 @@ describe('under a virtual clock', () => {
   const timed = (
     clock: VirtualClock,
     ...delays: readonly number[]
-  ): { model: Model; seen: { asked: number; aborted: number } } => {
-    const seen = { asked: 0, aborted: 0 }
+  ): { model: Model; seen: { asked: number; abortedAtMs: number[] } } => {
+    const seen = { asked: 0, abortedAtMs: [] as number[] }
     const model: Model = {
       provider: 'p',
       modelId: 'm',
@@ -268,7 +344,7 @@ describe('under a virtual clock', () => {
           })
           signal.addEventListener('abort', () => {
             stop()
-            seen.aborted += 1
+            seen.abortedAtMs.push(clock.now())
             resolve({ ok: false, failure: { class: 'timeout', message: 'called off' } })
           })
         }),
@@ -284,10 +360,14 @@ describe('under a virtual clock', () => {
     const task = await box.start('a', {}, { id: 't' })
     expect((await clock.until(task.result())).outcome).toBe('done')
     const events = await box.store.read('t')
-    const called = events.find(({ type }) => type === 'model.called')!
-    const left = events.find(({ type }) => type === 'transition.taken')!
-    expect(left.at - called.at).toBe(5_000)
-    expect(seen).toEqual({ asked: 2, aborted: 1 })
+    const [called, again] = events.filter(({ type }) => type === 'model.called')
+    const [left, ended] = events.filter(({ type }) => type === 'transition.taken')
+    expect(left!.at - called!.at).toBe(5_000)
+    expect(left!.data).toMatchObject({ source: 'ask', exit: '$timeout', target: 'simpler' })
+    expect(seen).toEqual({ asked: 2, abortedAtMs: [left!.at] })
+    // The fallback begins at once, has its own time, and is what the task ends by.
+    expect(again!.at).toBe(left!.at)
+    expect(ended).toMatchObject({ at: again!.at + 100, data: { source: 'simpler', exit: 'OK', target: 'done' } })
     await clock.until(box.stop(100))
   })
 
@@ -347,7 +427,7 @@ describe('A32, T06, M09: more than the window holds', () => {
     }
   }
 
-  test('a result of 2 MB is kept whole, shown by its head, and read on by the model; no request is larger than the window', async () => {
+  test('A32: a result of 2 MB is kept whole, shown by its head, and read on by the model; no request is larger than the window', async () => {
     expect(text.length).toBeGreaterThan(1_900_000)
     const seen: string[] = []
     const server = await serve(({ turn, results, offers }) => {
@@ -375,7 +455,54 @@ describe('A32, T06, M09: more than the window holds', () => {
     expect(await all(box, 't', 'window.cut')).toMatchObject([{ reason: 'window' }])
   })
 
-  test('a provider that says it is too much is asked once more with less, never with the same', async () => {
+  describe('that a provider refuses although it was said to fit', () => {
+    const body = JSON.stringify({ error: { code: 'context_length_exceeded', message: 'too long' } })
+    const windows = { small: 50_000, main: 50_000 }
+    /** Two results in one answer, one of them of 2 MB; whoever is `small` takes no thread with results in it. */
+    const run = async (model: readonly string[]) => {
+      const server = await serve(({ turn, model: asked }) => {
+        if (turn === 1) return { calls: [{ name: 'dump' }, { name: 'page', arguments: { at: 1 } }] }
+        return asked === 'small' ? { status: 400, body } : { calls: [{ name: 'OK' }] }
+      })
+      const agent = agentOf({ ask: asks({ model, tools: [dump, page] }) }, {}, { $error: 'fallback' })
+      const box = await open(agent, { env: { SIGNALBOX_BASE_URL: server.url }, windows })
+      const { outcome } = await (await box.start('a', {}, { id: 't' })).result()
+      provesPairs(server)
+      const bodies = server.log.map((sent) => JSON.stringify(sent))
+      expect(new Set(bodies).size).toBe(bodies.length)
+      expect((await all(box, 't', 'tool.answered'))[0]!.result).toBe(text)
+      const failed = (await all(box, 't', 'model.failed')).map(({ class: kind, retry }) => [kind, retry?.reason])
+      return {
+        outcome,
+        failed,
+        sizes: bodies.map(({ length }) => length),
+        models: server.log.map((sent) => sent['model']),
+      }
+    }
+
+    test('A32: it is sent once more, smaller, and then the next model of the chain answers', async () => {
+      const { outcome, failed, sizes, models } = await run(['small', 'main'])
+      expect(outcome).toBe('done')
+      expect(models).toEqual(['small', 'small', 'small', 'main'])
+      expect(failed).toEqual([
+        ['context-overflow', 'smaller'],
+        ['context-overflow', 'fallback'],
+      ])
+      expect(sizes[2]).toBeLessThan(0.6 * sizes[1]!)
+    })
+
+    test('A32: and where there is no other model the fallback state is entered, after two tries and no more', async () => {
+      const { outcome, failed, models } = await run(['small'])
+      expect(outcome).toBe('fallback')
+      expect(models).toEqual(['small', 'small', 'small'])
+      expect(failed).toEqual([
+        ['context-overflow', 'smaller'],
+        ['context-overflow', undefined],
+      ])
+    })
+  })
+
+  test('A32: a provider that says it is too much is asked once more with less, never with the same', async () => {
     const server = await serve(({ turn, messages }) => {
       const size = JSON.stringify(messages).length
       if (size > 12_000) {

@@ -9,7 +9,6 @@ import { defineContext } from '../src/core/context.ts'
 import { noTerms } from '../src/core/draft.ts'
 import type { Event } from '../src/core/event.ts'
 import { isFault, type FaultCode } from '../src/core/fault.ts'
-import { loadTask } from '../src/door.ts'
 import { Migrator } from '../src/migrator.ts'
 import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
 import { definitionOf } from '../src/outfit.ts'
@@ -51,7 +50,7 @@ const codeOf = (doing: Promise<unknown>): Promise<FaultCode | undefined> =>
 
 /** What a newer engine writes to a task: an event of a type of its own, hashed and chained as any, and the task is due. */
 async function writeNewer(store: Store, taskId: string): Promise<void> {
-  const { task, head } = await loadTask(store, taskId)
+  const { task, head } = await store.load(taskId)
   const fact = { type: 'agent.called', data: { child: 'c' }, at: Date.now(), costMicros: 0 }
   const event = { ...fact, taskId, seq: head.seq + 1 } as unknown as Event
   Object.assign(task, { status: 'running', updatedAtMs: Date.now() })

@@ -765,7 +765,8 @@ function end(task: Task, { outcome, status }: EventData['task.ended']): void {
   task.approvals.clear()
 }
 
-function freeze(value: Json): Json {
+/** Makes a value one that nobody changes. */
+export function freeze(value: Json): Json {
   if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
     for (const inner of Object.values(value)) freeze(inner)
     Object.freeze(value)

@@ -67,7 +67,9 @@ const types: Readonly<Record<EventType, true>> = {
   'task.cancelled': true,
   'task.ended': true,
 }
-const known: ReadonlySet<string> = new Set(Object.keys(types))
+
+/** The types of events that this engine reads. */
+export const known: ReadonlySet<string> = new Set(Object.keys(types))
 
 /** What only a newer engine can read in an event, or undefined. `data` is the event's, as an object. */
 export function newerIn(type: string, data: { readonly format?: unknown }): string | undefined {

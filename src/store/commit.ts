@@ -9,6 +9,7 @@ import { gatesRefusal, holdGates, wakeWaiting } from './gates.ts'
 import type { Sealed } from './log.ts'
 import { taskRow } from './rows.ts'
 import { changeSchedule } from './schedules.ts'
+import { writeSnapshot, type Snapshot } from './snapshots.ts'
 import type { Commit, Committed, Head, SealedEvent, StoredPayload, TaskRow } from './store.ts'
 import { one, run, type Tx } from './tx.ts'
 
@@ -20,6 +21,8 @@ export interface Made {
   readonly commit: Commit
   readonly sealed: Sealed
   readonly row: TaskRow
+  /** The task as it is then, where it is worth writing down whole. */
+  readonly snapshot: Snapshot | undefined
   readonly begun: readonly { readonly task: Task; readonly events: readonly Event[]; readonly sealed: Sealed }[]
 }
 
@@ -83,7 +86,7 @@ export function* assume(made: Made): Tx<Done> {
   return { result: { ok: true, head: made.sealed.head }, woken: yield* writeCommit(made) }
 }
 
-function* writeCommit({ commit, sealed, row, begun }: Made): Tx<ReadonlySet<string>> {
+function* writeCommit({ commit, sealed, row, begun, snapshot }: Made): Tx<ReadonlySet<string>> {
   const { task, head, events } = commit
   yield* insertLog(task.id, sealed)
   // The database allows it only when what says so is written.
@@ -92,6 +95,7 @@ function* writeCommit({ commit, sealed, row, begun }: Made): Tx<ReadonlySet<stri
   if (head.seq === 0) yield* insertRow(row)
   else yield* updateRow(row, head)
   yield* writeEvents(task, events, sealed.events)
+  yield* writeSnapshot(task, snapshot)
   const frees = yield* writeTree(task)
   for (const child of begun) yield* begin(child)
   yield* writeJob(task, commit)

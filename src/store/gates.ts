@@ -105,7 +105,8 @@ export function* writeGate(event: Event): Tx<void> {
   } else if (event.type === 'slot.taken') {
     const { key, step, concurrency, periodMs, untilMs } = event.data
     if (periodMs !== null) {
-      yield* run('forgetBegun', key, at - periodMs)
+      // Who was decided on before this, and is written down after it, is held against all that began before it.
+      yield* run('forgetBegun', key, at - periodMs - staleMs)
       yield* run('begin', key, at, taskId, event.seq)
     }
     yield* run('takeSlot', key, taskId, step, at, untilMs, concurrency, periodMs)

@@ -20,6 +20,7 @@ import { taskRow } from './rows.ts'
 import { randomSalts } from './salt.ts'
 import { addSchedule, changeSchedule, removeSchedule, schedulesOf, takeInSchedules } from './schedules.ts'
 import { Shadow } from './shadow.ts'
+import { load, snapshotProblem, Snapshots } from './snapshots.ts'
 import type { Migrated } from './migration.ts'
 import { derivedTables, noLimit } from './statements.ts'
 import type {
@@ -34,6 +35,7 @@ import type {
   HeldTask,
   InboxRow,
   KnownTask,
+  Loaded,
   LoggedEvent,
   NewSchedule,
   NoticeRow,
@@ -76,6 +78,7 @@ export class SqlStore implements Store {
   /** By task; those of the empty name hear of every task. */
   readonly #listeners = new Map<string, Set<(row: TaskRow, news: boolean) => void>>()
   readonly #recent = new Map<string, Place>()
+  readonly #snapshots = new Snapshots()
   #closing: Promise<void> | undefined
 
   /** @param address what it is called in what is said to people */
@@ -107,13 +110,15 @@ export class SqlStore implements Store {
       ...child,
       sealed: seal(genesis, child.events, () => undefined, this.#salt),
     }))
-    const made: Made = { commit, sealed, row, begun }
+    const snapshot = this.#snapshots.due(task, sealed.head)
+    const made: Made = { commit, sealed, row, begun, snapshot }
     const { result, woken } = await this.#write(
       commit.point,
       () => askFirst(made),
       asksNothing(commit) ? { assumed: () => assume(made) } : {},
     )
     if (!result.ok) return result
+    if (snapshot) this.#snapshots.note(task.id, snapshot.seq, snapshot.body.length)
     for (const { content, seq, hash } of sealed.payloads) this.#remember(`${task.id} ${content}`, { seq, hash })
     this.#tell(row)
     for (const child of begun) this.#tell(taskRow(child.task, child.sealed.head))
@@ -207,6 +212,12 @@ export class SqlStore implements Store {
       'See where: signalbox verify. Stop all workers, keep a copy of the store, and restore a backup.',
       { cause: thrown },
     )
+  }
+
+  async load(taskId: string): Promise<Loaded> {
+    const { task, head, snapshot } = await this.#read(() => load(taskId))
+    if (snapshot) this.#snapshots.note(taskId, snapshot.seq, snapshot.body.length)
+    return { task, head }
   }
 
   read(taskId: string, options: { afterSeq?: number; limit?: number } = {}): Promise<readonly LoggedEvent[]> {
@@ -526,11 +537,8 @@ function* verifyTask(taskId: string, shadow: Shadow): Tx<Proof> {
   if (proof.finding) return proof
   const last = rows.at(-1)?.seq ?? 1
   try {
-    const problem = yield* shadow.problem(
-      taskId,
-      rows.map((event) => unseal(event, payload)),
-      rows,
-    )
+    const events = rows.map((event) => unseal(event, payload))
+    const problem = (yield* shadow.problem(taskId, events, rows)) ?? (yield* snapshotProblem(taskId, events))
     return problem === undefined ? proof : found('derived', last, problem)
   } catch (thrown) {
     // The chain holds whatever its events say; what follows from them is for a newer engine to prove.

@@ -11,8 +11,8 @@ export const noLimit = Number.MAX_SAFE_INTEGER
 export interface Dialect {
   /** A query for the texts in a JSON list. */
   texts(list: string): string
-  /** A query for the whole numbers in a JSON list. */
-  numbers(list: string): string
+  /** Whether a number is one of a JSON list, so that rows are found by each and not looked through. */
+  isIn(column: string, list: string): string
   /** Holds the rows that a query finds until the transaction ends. Empty where there is one writer anyway. */
   hold(table: string): string
   /** The same, and passes over those that others hold. */
@@ -72,16 +72,17 @@ function filter(after: number): string {
 }
 
 /** Every statement, in an engine's words. */
-export function statements({ texts, numbers, hold, holdFree, many, feed }: Dialect) {
+export function statements({ texts, isIn, hold, holdFree, many, feed }: Dialect) {
   const head = `SELECT tasks.seq, tasks.hash, jobs.lease, coalesce(jobs.news, 0) AS news FROM tasks LEFT JOIN jobs ON jobs.taskId = tasks.taskId WHERE tasks.taskId = ?1`
   const ofTree = `(taskId = ?3 OR taskId IN (SELECT taskId FROM tasks WHERE rootId = ?3))`
   return {
     insertEvent: `INSERT INTO events (taskId, seq, atMs, type, data, costMicros, prevHash, hash) VALUES (${places(8).join(', ')})`,
     insertPayload: `INSERT INTO payloads (taskId, seq, hash, salt, body) VALUES (${places(5).join(', ')})`,
     events: `SELECT ${eventColumns} FROM events WHERE taskId = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3`,
+    eventsSince: `SELECT ${eventColumns} FROM events WHERE taskId = ?1 AND seq > coalesce((SELECT seq FROM snapshots WHERE taskId = ?1 AND form = ?2), 0) ORDER BY seq`,
     feed: `SELECT ${eventColumns}, ${feed.columns} FROM events WHERE ${feed.behind} AND ${feed.settled} ORDER BY ${feed.order} LIMIT ?1`,
     payloads: `SELECT seq, hash, salt, body FROM payloads WHERE taskId = ?1 ORDER BY seq, hash`,
-    payloadsAt: `SELECT seq, hash, salt, body FROM payloads WHERE taskId = ?1 AND seq IN (${numbers('?2')})`,
+    payloadsAt: `SELECT seq, hash, salt, body FROM payloads WHERE taskId = ?1 AND ${isIn('seq', '?2')}`,
     erasePayload: `UPDATE payloads SET salt = NULL, body = NULL WHERE taskId = ?1 AND seq = ?2 AND hash = ?3`,
 
     head,
@@ -101,9 +102,13 @@ export function statements({ texts, numbers, hold, holdFree, many, feed }: Diale
     tasks: `SELECT ${columns} FROM tasks WHERE ${filter(0)}`,
     tasksOfTree: `SELECT ${columns} FROM tasks WHERE (rootId = ?1 OR taskId = ?1) AND (CAST(?2 AS TEXT) IS NULL OR parentId = ?2) AND ${filter(2)}`,
     tasksOfParent: `SELECT ${columns} FROM tasks WHERE parentId = ?1 AND ${filter(1)}`,
-    taskIds: `SELECT taskId FROM tasks UNION SELECT taskId FROM events UNION SELECT taskId FROM context UNION SELECT writer FROM context UNION SELECT parentId FROM children UNION SELECT taskId FROM inbox UNION SELECT taskId FROM jobs UNION SELECT taskId FROM breakers`,
+    taskIds: `SELECT taskId FROM tasks UNION SELECT taskId FROM events UNION SELECT taskId FROM context UNION SELECT writer FROM context UNION SELECT parentId FROM children UNION SELECT taskId FROM inbox UNION SELECT taskId FROM jobs UNION SELECT taskId FROM breakers UNION SELECT taskId FROM snapshots`,
     loggedTaskIds: `SELECT DISTINCT taskId FROM events`,
     known: `SELECT logged.taskId, coalesce(tasks.rootId, logged.taskId) AS rootId, tasks.seq, tasks.hash FROM (SELECT taskId FROM events UNION SELECT taskId FROM tasks) AS logged LEFT JOIN tasks ON tasks.taskId = logged.taskId ORDER BY 2, 1`,
+
+    snapshot: `SELECT seq, hash, body FROM snapshots WHERE taskId = ?1 AND form = ?2`,
+    writeSnapshot: `INSERT INTO snapshots (taskId, seq, hash, form, body) VALUES (${places(5).join(', ')}) ON CONFLICT (taskId) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, form = excluded.form, body = excluded.body`,
+    dropSnapshot: `DELETE FROM snapshots WHERE taskId = ?1`,
 
     // A key that was removed keeps its row and its version, without a payload. What is older than what is there changes nothing.
     writeContext: `INSERT INTO context (taskId, key, version, writer, payloadSeq, payloadHash, trust, privacy) VALUES (${places(8).join(', ')}) ON CONFLICT (taskId, key) DO UPDATE SET version = excluded.version, writer = excluded.writer, payloadSeq = excluded.payloadSeq, payloadHash = excluded.payloadHash, trust = excluded.trust, privacy = excluded.privacy WHERE excluded.version > context.version`,
@@ -237,6 +242,7 @@ export const derivedTables = [
   'breakers',
   'slots',
   'begun',
+  'snapshots',
 ] as const
 
 function emptied(): { readonly [Table in (typeof derivedTables)[number] as `empty_${Table}`]: string } {

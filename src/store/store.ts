@@ -19,6 +19,12 @@ export interface Head {
   readonly hash: string
 }
 
+/** A task as its log says, and the head that a commit on it must name. One without events has the head of no log. */
+export interface Loaded {
+  readonly task: Task
+  readonly head: Head
+}
+
 /** An event as it was hashed: payload fields hold `{ $payload: hash }`. */
 export interface SealedEvent {
   readonly taskId: string
@@ -342,6 +348,8 @@ export interface TaskFilter {
 export interface Store {
   /** Appends events and writes everything that follows from them. A payload that one of them erases is gone with it. */
   commit(commit: Commit): Promise<Committed>
+  /** A task, folded; of one with a long log little is read but what came lately. Throws LOG_NEWER. */
+  load(taskId: string): Promise<Loaded>
   /** A task's events after `afterSeq` (default 0), in order, payloads in place; at most `limit`. Throws LOG_NEWER. */
   read(taskId: string, options?: { afterSeq?: number; limit?: number }): Promise<readonly LoggedEvent[]>
   /** The same, as they were hashed. */

@@ -2,7 +2,11 @@
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect } from 'vitest'
+import { expect, test as once } from 'vitest'
+import { eventsOf, readExport, writeExport } from '../../src/store/export.ts'
+import { genesis, seal } from '../../src/store/log.ts'
+import { randomSalts } from '../../src/store/salt.ts'
+import type { LoggedEvent, WholeTask } from '../../src/store/store.ts'
 import { test } from '../engines.ts'
 import { changed, moduleOf } from '../project.ts'
 import { incident } from './incident.ts'
@@ -38,7 +42,14 @@ test(
       `the same: t, by incident v1 (the definition it is pinned to): ${decided} of ${events}`,
     )
 
+    expect(same.stderr).not.toContain('Calls that were tried')
+
+    // The file is proved up to its head, and that is the head of the store, which nothing was added to.
     await signalbox(['export', 't', '--out', 't.json'], { cwd })
+    const file = readExport(readFileSync(join(cwd, 't.json'), 'utf8'))
+    const [{ seq, hash }] = (await signalbox(['tasks', '--json'], { cwd })).json
+    expect(file.events.at(-1)).toMatchObject({ seq, hash })
+    expect(seq).toBe(events)
     expect((await signalbox(['replay', 't.json', agent], { cwd })).code).toBe(0)
 
     const prompt = changed(agent, ['Is it so?', 'So is it?'])
@@ -65,6 +76,40 @@ test(
     expect((await signalbox(['replay', 't', target, '--json'], { cwd })).json).toMatchObject([
       { divergence: { state: 'review', differences: [{ path: 'target', logged: 'investigate', decided: 'act' }] } },
     ])
+  },
+)
+
+/** A task as a file, with one of its events changed and every hash behind that computed anew. */
+function forged(file: WholeTask, changed: LoggedEvent): WholeTask {
+  const events = eventsOf(file).map((event) => (event.seq === changed.seq ? changed : event))
+  const sealed = seal(genesis, events, () => undefined, randomSalts())
+  const payloads = sealed.payloads.map(({ seq, hash, salt, body }) => ({ seq, hash, salt, body }))
+  return { taskId: file.taskId, events: sealed.events, payloads }
+}
+
+// A file is the same from whatever store.
+once(
+  'A58: the incident with one event changed, its chain computed anew, has another head, and that event is shown as the first difference',
+  { timeout: 60_000 },
+  async () => {
+    const { cwd } = await incident()
+    await signalbox(['export', 't', '--out', 't.json'], { cwd })
+    const file = readExport(readFileSync(join(cwd, 't.json'), 'utf8'))
+    const lies: Record<string, object> = {
+      'model.called': { model: 'another' },
+      'transition.taken': { target: 'act' },
+      'context.written': { value: 'never said' },
+      'task.ended': { outcome: 'failed' },
+    }
+    for (const [type, lie] of Object.entries(lies)) {
+      const told = eventsOf(file).find((event) => event.type === type && event.seq > 3)!
+      const forgery = forged(file, { ...told, data: { ...told.data, ...lie } } as LoggedEvent)
+      expect(forgery.events.at(-1)!.hash).not.toBe(file.events.at(-1)!.hash)
+      writeFileSync(join(cwd, 'forged.json'), writeExport(forgery))
+      const { code, json } = await signalbox(['replay', 'forged.json', example('incident/agent.ts'), '--json'], { cwd })
+      expect([type, code]).toEqual([type, 1])
+      expect(json).toMatchObject([{ verdict: 'diverged', divergence: { seq: told.seq, logged: { type, data: lie } } }])
+    }
   },
 )
 

@@ -9,7 +9,6 @@ import { join } from 'node:path'
 import { cancel } from '../../src/core/command.ts'
 import { isEnded } from '../../src/core/task.ts'
 import { draft } from '../../src/core/draft.ts'
-import { loadTask } from '../../src/door.ts'
 import { createOrchestrator, type Orchestrator } from '../../src/orchestrator.ts'
 import { scriptedModel } from '../../src/providers/scripted.ts'
 import { openSqlite } from '../../src/store/sqlite/engine.ts'
@@ -45,7 +44,7 @@ async function history(seed: number, record: Recorder): Promise<void> {
   let at = seed
   const choices = Array.from({ length: 90 }, () => (at = (at * 48_271) % 2_147_483_647) % 1_009)
   await playHistory(store, 't', { seed }, choices, ['v', { w: 1 }, [1, 'zwei']])
-  const { task, head } = await loadTask(store, 't')
+  const { task, head } = await store.load('t')
   if (!isEnded(task)) {
     const work = draft(task, task.updatedAtMs + 1)
     cancel(work, by)

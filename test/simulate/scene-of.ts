@@ -39,7 +39,10 @@ const orders = new Map(
     const machine = compile(agent)
     const strange = [...machine.tools.values()].filter(({ label }) => label.trust === 'untrusted')
     const all = strange.flatMap(({ name }) => injectionsThrough(machine, name))
-    return [agent.name, [undefined, ...all.map(({ name: _, ...injection }) => injection)]]
+    return [
+      agent.name,
+      [undefined, ...all.map(({ text, tool, arguments: input, source }) => ({ text, tool, arguments: input, source }))],
+    ]
   }),
 )
 

@@ -11,7 +11,6 @@ import { draft, noTerms, type Draft } from '../../src/core/draft.ts'
 import { hear, heed, type Kin } from '../../src/core/kin.ts'
 import { compile, type Machine } from '../../src/core/machine.ts'
 import { start } from '../../src/core/start.ts'
-import { loadTask } from '../../src/door.ts'
 import { genesis } from '../../src/store/log.ts'
 import type { Commit, Committed, Head, Store } from '../../src/store/store.ts'
 
@@ -78,7 +77,7 @@ export function familyContract(engine: string, openStore: () => Promise<Store>):
     machine: Machine,
     act: (work: Draft) => void = () => undefined,
   ): Promise<Decided> {
-    const { task, head } = await loadTask(store, taskId)
+    const { task, head } = await store.load(taskId)
     const kin = task.tree && (await store.kin(task))
     const work = draft(task, (nowMs += 10), { ...noTerms, tree: kin?.tree })
     if (kin) hear(machine, work, kin)
@@ -174,7 +173,7 @@ export function familyContract(engine: string, openStore: () => Promise<Store>):
       await go(store, 't:1', child, answer('OK', { note: 'first' }))
       await go(store, 't:2', child)
       // As it was before it heard of the first.
-      const { task, head } = await loadTask(store, 't:2')
+      const { task, head } = await store.load('t:2')
       task.versions.set('note', 1)
       const kin = await store.kin(task)
       const late = draft(task, (nowMs += 10), { ...noTerms, tree: kin.tree })
@@ -190,7 +189,7 @@ export function familyContract(engine: string, openStore: () => Promise<Store>):
       await begin(store)
       await go(store, 't:1', child)
       const request = { worker: 'w', lease: 'l', leaseMs: 60_000, limit: 1, definitions: ['pair'] }
-      const { task } = await loadTask(store, 't')
+      const { task } = await store.load('t')
       const dueMs = (await store.nextDueMs(['pair']))!
       expect(dueMs).toBeGreaterThan(nowMs + 1_000)
       expect(await store.claim({ ...request, nowMs: dueMs })).toHaveLength(1)

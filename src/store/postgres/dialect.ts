@@ -5,7 +5,8 @@ import { statements, type Dialect, type StatementName } from '../statements.ts'
 
 const dialect: Dialect = {
   texts: (list) => `SELECT json_array_elements_text(CAST(${list} AS json))`,
-  numbers: (list) => `SELECT CAST(json_array_elements_text(CAST(${list} AS json)) AS BIGINT)`,
+  isIn: (column, list) =>
+    `${column} = ANY (ARRAY(SELECT CAST(json_array_elements_text(CAST(${list} AS json)) AS BIGINT)))`,
   hold: (table) => `FOR UPDATE OF ${table}`,
   holdFree: (table) => `FOR UPDATE OF ${table} SKIP LOCKED`,
   many: (text) => text,

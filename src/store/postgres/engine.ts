@@ -116,7 +116,7 @@ class PostgresEngine implements Engine {
   }
 
   /**
-   * Takes dead rows out of the table of payloads. What was on their pages is overwritten as those fill up again; what the
+   * Takes dead rows out of the tables that hold payloads, or did. What was on their pages is overwritten as those fill up again; what the
    * write-ahead log and backups still hold is for whoever keeps them. A role that may not do it is only warned.
    */
   async wipe(): Promise<boolean> {
@@ -128,7 +128,7 @@ class PostgresEngine implements Engine {
         }
         client.on('notice', hear)
         try {
-          await client.query('VACUUM payloads')
+          await client.query('VACUUM payloads, snapshots')
         } finally {
           client.off('notice', hear)
         }

@@ -146,6 +146,15 @@ const postgresMigrations: readonly Migration[] = [
       CREATE UNIQUE INDEX schedules_by_name ON schedules (name) WHERE removedAtMs IS NULL;
     `,
   },
+  {
+    version: 2,
+    name: 'snapshots',
+    sql: `
+      CREATE TABLE snapshots (
+        taskId TEXT NOT NULL PRIMARY KEY, seq BIGINT NOT NULL, hash TEXT NOT NULL, form TEXT NOT NULL, body TEXT NOT NULL
+      );
+    `,
+  },
 ]
 
 /** The migrations of PostgreSQL, with their checksums, which are of the texts as they stand above. */
@@ -191,7 +200,7 @@ export function rolesSql(schema: string, role: string): string {
     `GRANT UPDATE (salt, body) ON ${schema}.payloads TO ${role};`,
     `-- So that what was erased can be taken off the disk at once (VACUUM); before PostgreSQL 17 autovacuum does it, later.`,
     `DO $$ BEGIN IF current_setting('server_version_num')::int >= 170000 THEN`,
-    `  EXECUTE 'GRANT MAINTAIN ON ${schema}.payloads TO ${role}';`,
+    `  EXECUTE 'GRANT MAINTAIN ON ${schema}.payloads, ${schema}.snapshots TO ${role}';`,
     `END IF; END $$;`,
     `-- What follows from the log, and the queue.`,
     grant('INSERT, UPDATE, DELETE'),

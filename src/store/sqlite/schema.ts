@@ -1,7 +1,7 @@
 // The tables, as numbered migrations that only go forward. `events` and `payloads` are the truth, `checkpoints` says
 // what was signed of it, `schedules` what people want started; every other table follows and can be written again (`rebuild`). The first two keep SQLite's rowid and so grow at their end: when
 // many tasks share a commit, that touches half as many pages as rows that lie where their task lies. No table but
-// `payloads` holds a payload, so that one that is erased is gone.
+// `payloads` holds a payload of a task that has ended, so that one that is erased is gone.
 
 import { checked, type Migration } from '../migration.ts'
 
@@ -162,6 +162,15 @@ const sqliteMigrations: readonly Migration[] = [
         worker TEXT NOT NULL PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL, agents TEXT NOT NULL, queues TEXT NOT NULL,
         concurrency INTEGER NOT NULL, held INTEGER NOT NULL, status TEXT NOT NULL, startedAtMs INTEGER NOT NULL, beatAtMs INTEGER NOT NULL
       ) STRICT, WITHOUT ROWID;
+    `,
+  },
+  {
+    version: 4,
+    name: 'snapshots',
+    sql: `
+      CREATE TABLE snapshots (
+        taskId TEXT NOT NULL PRIMARY KEY, seq INTEGER NOT NULL, hash TEXT NOT NULL, form TEXT NOT NULL, body TEXT NOT NULL
+      ) STRICT;
     `,
   },
 ]

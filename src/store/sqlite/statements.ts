@@ -7,7 +7,7 @@ import { play, type Call, type Tx } from '../tx.ts'
 
 const dialect: Dialect = {
   texts: (list) => `SELECT value FROM json_each(${list})`,
-  numbers: (list) => `SELECT value FROM json_each(${list})`,
+  isIn: (column, list) => `${column} IN (SELECT value FROM json_each(${list}))`,
   hold: () => '',
   holdFree: () => '',
   many: () => '',
