@@ -371,6 +371,7 @@ function quiet(
   if (kind !== 'rate-limit') return {}
   const told = ahead.find((event) => event.at === at && event.type === 'breaker.changed')
   const quietMs = told?.type === 'breaker.changed' ? told.data.pausedUntilMs - at : 0
-  // Who tries again before that was told nothing itself: somebody else was.
-  return quietMs > 0 && quietMs <= (retry?.delayMs ?? Infinity) ? { retryAfterMs: quietMs } : {}
+  // Who is to try the same again before that was told nothing itself: somebody else was.
+  const isTold = retry?.reason !== 'jitter' || quietMs <= retry.delayMs
+  return quietMs > 0 && isTold ? { retryAfterMs: quietMs } : {}
 }

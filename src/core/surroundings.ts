@@ -115,6 +115,9 @@ function shut(version: number, untilMs: number, reason = 'open'): Gate {
 /** Until when there was no place for a step; of one that waits already, and of which nothing is said now, until it is looked at. */
 function fullUntil(step: number, { delayed }: Task, moment: readonly Event[]): number | undefined {
   for (const event of moment) {
+    // Whom the budget stops had come through the gate.
+    if (event.type === 'budget.awaited' || (event.type === 'limit.reached' && isBudget(event.data.limit)))
+      return undefined
     if (event.type !== 'step.queued' && event.type !== 'model.called' && event.type !== 'tool.called') continue
     if (event.data.step !== step) continue
     return event.type === 'step.queued' && event.data.reason === 'busy' ? event.data.untilMs : undefined
@@ -149,7 +152,9 @@ function treeAt(task: Task, moment: readonly Event[]): Omit<Tree, 'descendants' 
       // The first logs do not say it.
       const max = data.max ?? Math.max(1, own[limit].settled)
       if (!root) tree.max[limit] = max
-      tree.others[limit] = why === 'reserved' ? { settled: 0, reserved: max } : { settled: max, reserved: 0 }
+      // What was used by then may have been told just before.
+      const { settled } = tree.others[limit]
+      tree.others[limit] = why === 'reserved' ? { settled, reserved: max } : { settled: max, reserved: 0 }
       tree.asks = why === 'paused'
       return tree
     }

@@ -95,7 +95,8 @@ export interface Evidence {
   /** How often a fault struck, and how often each kind did. */
   readonly struck: number
   readonly struckBy: ReadonlyMap<string, number>
-  /** How much time has passed in the world. */
+  /** What time it is at the end, and how much has passed. */
+  readonly endedAtMs: number
   readonly elapsedMs: number
   /** Faults of the outside may hold time up by this much: crashes, leases, stores that are away. */
   readonly slackMs: number

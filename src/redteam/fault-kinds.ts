@@ -46,7 +46,7 @@ export type StoreFault =
 export type ProcessFault = 'crash-before' | 'crash-after' | 'stop' | 'stall' | 'freeze' | 'twin'
 
 /** What people do. */
-export type HumanFault = 'twice' | 'cancelled' | 'expired' | 'other-arguments' | 'disagree' | 'crash' | 'forged'
+export type HumanFault = 'twice' | 'late' | 'other-arguments' | 'disagree' | 'crash' | 'forged'
 
 /** A kind of fault. One without a way to strike says where it is shown instead. */
 export type FaultKind = { readonly id: string; readonly what: string } & (
@@ -248,7 +248,7 @@ export const faultKinds: readonly FaultKind[] = [
   elsewhere('C04', 'clock', 'clocks of worker and database differ', 'test/workers.test.ts: C04'),
 
   human('H01', 'the same answer twice', 'twice'),
-  human('H02', 'an answer after the task was cancelled', 'cancelled'),
+  human('H02', 'an answer after it has expired, or after the task was cancelled', 'late'),
   human('H03', 'an answer for other arguments', 'other-arguments'),
   human('H04', 'two people disagree', 'disagree'),
   human('H05', 'a crash between the answer and the act', 'crash'),

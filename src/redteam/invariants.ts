@@ -54,7 +54,7 @@ export const invariants: readonly Invariant[] = [
   {
     id: 'I8',
     what: 'nothing outlives its deadline',
-    breaks: (all) => all.tasks.flatMap((told) => deadlines(told, all.slackMs)),
+    breaks: (all) => [...all.tasks.flatMap((told) => deadlines(told, all.slackMs)), ...overdue(all)],
   },
   {
     id: 'I9',
@@ -87,7 +87,7 @@ export const invariants: readonly Invariant[] = [
   {
     id: 'I18',
     what: 'what is taken back is taken back once, the latest first, and all is as it was',
-    breaks: ({ tasks }) => tasks.flatMap((told) => [...takenBackOnce(told), ...inReverse(told)]),
+    breaks: ({ tasks }) => tasks.flatMap((told) => [...takenBackOnce(told), ...asItWas(told)]),
   },
   { id: 'X2', what: 'nothing is written over that was not seen', breaks: ({ tasks }) => tasks.flatMap(seenBefore) },
   { id: 'X1', what: "no stranger's order decides who gets what, unasked", breaks: orders },
@@ -179,16 +179,43 @@ function holders({ holdings }: Evidence): string[] {
   return wrong
 }
 
-/** What is taken back is taken back the latest first. */
-function inReverse({ taskId, events }: Told): string[] {
+/** What is taken back was done after what is gone back to, the latest first; and what a task knows is what it knew there. */
+function asItWas({ taskId, events, row }: Told): string[] {
+  const wrong: string[] = []
+  const task = emptyTask(taskId)
+  const called = new Map<number, number>()
+  let plan: EventData['rollback.started'] | undefined
   let latest = Infinity
-  return events.flatMap(({ seq, type, data }) => {
-    if (type === 'rollback.started') latest = Infinity
-    if (type !== 'tool.called' || data.undoes === undefined) return []
-    const [before, now] = [latest, data.undoes]
-    latest = now
-    return now > before ? [`${taskId} #${seq}: step ${now} (${data.tool}) is taken back after step ${before}`] : []
-  })
+  let goal: ReadonlyMap<string, string> | undefined
+  for (const event of events) {
+    evolve(task, event)
+    const { seq, type, data } = event
+    const where = `${taskId} #${seq}`
+    if (type === 'rollback.started') [plan, latest] = [data, Infinity]
+    if (type === 'tool.called' && data.undoes === undefined) called.set(data.step, called.get(data.step) ?? seq)
+    if (type === 'tool.called' && data.undoes !== undefined) {
+      const { undoes, tool } = data
+      if (undoes > latest) wrong.push(`${where}: step ${undoes} (${tool}) is taken back after step ${latest}`)
+      if (plan && plan.to > (called.get(undoes) ?? 0) && plan.to > 0)
+        wrong.push(`${where}: step ${undoes} (${tool}) is taken back, and was done before #${plan.to}`)
+      latest = undoes
+    }
+    // Others may write to a context that is shared; what is a task's own is as it was.
+    if (type === 'task.rolledBack' && row.contextOf === null)
+      goal = valuesOf(fold(emptyTask(taskId), events.slice(0, data.to)))
+    if (type !== 'state.entered' || !goal) continue
+    const now = valuesOf(task)
+    const differs = [...new Set([...goal.keys(), ...now.keys()])].filter((key) => goal!.get(key) !== now.get(key))
+    wrong.push(
+      ...differs.map((key) => `${where}: ${key} is ${now.get(key)} after the rollback, and was ${goal!.get(key)}`),
+    )
+    goal = undefined
+  }
+  return wrong
+}
+
+function valuesOf({ context }: Task): ReadonlyMap<string, string> {
+  return new Map([...context].map(([key, { value }]) => [key, keyOf(value)]))
 }
 
 // ---- The outside -----------------------------------------------------------------------------------------------------
@@ -387,6 +414,14 @@ function deadlines({ taskId, machine, events }: Told, slackMs: number): string[]
     if (lateMs > slackMs) wrong.push(`${taskId} #${event.seq}: ${event.type} came ${lateMs} ms after its deadline`)
   }
   return wrong
+}
+
+/** Nothing is asked for longer than it may be. */
+function overdue({ inbox, endedAtMs, slackMs }: Evidence): string[] {
+  return inbox.flatMap(({ item, expiresAtMs }) => {
+    const lateMs = endedAtMs - (expiresAtMs ?? Infinity)
+    return lateMs > slackMs ? [`${item} has expired ${lateMs} ms ago, and is asked yet`] : []
+  })
 }
 
 function liveness({ tasks, stalled, inbox }: Evidence): string[] {

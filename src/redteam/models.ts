@@ -94,11 +94,10 @@ export class Models {
     }
     // Where it is under attack, a model uses every tool that it has once; elsewhere it hurries on.
     const isTarget = !target || (target.agent === agent && target.state === state)
-    const wanted = [...node.tools.values()].filter(
-      ({ name }) => name !== 'read_result' && ((task.calls.get(name) ?? 0) === 0 || (scene.insists && isTarget)),
-    )
+    const tools = [...node.tools.values()].filter(({ name }) => name !== 'read_result')
+    const wanted = tools.filter(({ name }) => (task.calls.get(name) ?? 0) === 0 || (scene.insists && isTarget))
     const reads = injection?.source === undefined ? [] : wanted.filter(({ name }) => name === injection.source)
-    const used = isTarget ? wanted : reads
+    const used = this.#setting.isWandering() ? tools : isTarget ? wanted : reads
     if (used.length > 0) {
       const ask = this.#guide.argumentsOf.bind(this.#guide)
       return { calls: used.map(({ name, inputJson }) => ({ name, arguments: ask(inputJson, task) })) }

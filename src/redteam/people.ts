@@ -26,6 +26,8 @@ export interface Counter {
 
 const answersMax = 8
 const tellMax = 2
+// Longer than a worker needs to see that something is due.
+const lookMs = 120_000
 
 /** The people of a world. */
 export class People {
@@ -96,8 +98,9 @@ export class People {
     const kind = plan.strikes({ layer: 'human', agent, state: row.state })
     const decision = this.#decision(agent, row, task)
     const does = kind && 'does' in kind ? kind.does : undefined
-    if (decision === '$timeout' || does === 'expired') {
-      await this.#counter.sleep(Math.max(0, (row.expiresAtMs ?? clock.now()) - clock.now() + 1_000))
+    if (decision === '$timeout') {
+      await this.#oversleep(row)
+      await clock.until(this.#setting.pause(lookMs))
       return true
     }
     const data = row.kind === 'question' ? this.#guide.outputOf(agent, row.state, decision, task) : undefined
@@ -122,11 +125,15 @@ export class People {
     if (does === 'forged') {
       await this.#quietly((box) => box.answer(`${taskId}.9999`, given))
       await this.#quietly(answer({ decision: 'no-such-decision' }))
+      const closed = await this.#store.inbox({ taskId })
+      for (const old of closed.filter(({ status }) => status !== 'open'))
+        await this.#quietly((box) => box.answer(old.item, { ...given, decision: old.options[0]! }))
       if (this.#entitledTo(agent, row).length > 0) await this.#quietly(answer({ by: 'mallory' }))
     }
     if (does === 'other-arguments') await this.#quietly(answer({ hash: 'f'.repeat(64) }))
-    if (does === 'cancelled') {
-      await this.#quietly((box) => box.cancel(taskId, { by: 'redteam', reason: 'red team' }))
+    if (does === 'late') {
+      if (this.#setting.pick([true, false])) await this.#oversleep(row)
+      else await this.#quietly((box) => box.cancel(taskId, { by: 'redteam', reason: 'red team' }))
       return this.#quietly(answer())
     }
     if (does === 'disagree') {
@@ -137,6 +144,12 @@ export class People {
     await this.#counter.insist(answer())
     if (does === 'twice') await this.#quietly(answer())
     if (does === 'crash') this.#counter.crash()
+  }
+
+  /** Nobody comes until it is too late. */
+  #oversleep({ expiresAtMs }: InboxRow): Promise<void> {
+    const nowMs = this.#setting.clock.now()
+    return this.#counter.sleep(Math.max(0, (expiresAtMs ?? nowMs) - nowMs + 1_000))
   }
 
   /** Says something that may be refused. */

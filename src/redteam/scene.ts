@@ -17,7 +17,10 @@ export interface Outside {
   readonly input?: Readonly<Record<string, unknown>>
   /** What tools answer, by name; a function of their input. */
   readonly tools?: Readonly<
-    Record<string, (input: any, call: { readonly taskId: string; readonly attempt: number }) => unknown>
+    Record<
+      string,
+      (input: any, call: { readonly taskId: string; readonly step: number; readonly attempt: number }) => unknown
+    >
   >
   /** What is handed over with an exit, by its name: by models, people and functions. */
   readonly outputs?: Readonly<Record<string, Json>>

@@ -37,6 +37,12 @@ export class Setting {
     return draw(this.scene.seed, this.#drawn, 7)
   }
 
+  /** Does somebody leave the best way now? */
+  isWandering(): boolean {
+    const { wander = 0 } = this.scene
+    return wander > 0 && this.roll() < wander
+  }
+
   /** One of a list. */
   pick = <T>(list: readonly T[]): T => list[Math.floor(this.roll() * list.length)]!
 

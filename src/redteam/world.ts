@@ -298,6 +298,7 @@ class World {
       stalled: this.#stalled,
       struck: [...plan.struck.values()].reduce((sum, count) => sum + count, 0),
       struckBy: plan.struck,
+      endedAtMs: clock.now(),
       elapsedMs: clock.elapsedMs,
       slackMs,
       writes: witness.writes,

@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { faultKinds } from '../../src/redteam/fault-kinds.ts'
 import { Aim } from '../../src/redteam/plan.ts'
 import type { Scene } from '../../src/redteam/scene.ts'
-import { machines, prices } from './machines.ts'
+import { machines, outside, prices } from './machines.ts'
 
 const path = new URL('kept.json', import.meta.url)
 
@@ -35,13 +35,13 @@ export function readKept(): readonly Kept[] {
           when,
         ),
     )
-    return { what, scene: { ...scene, agent: machines[agent]!, faults: aims, config: { prices } } }
+    return { what, scene: { ...scene, agent: machines[agent]!, faults: aims, outside, config: { prices } } }
   })
 }
 
 /** Keeps one more. */
 export function keep({ what, scene }: Kept): void {
-  const { agent, faults = [], config: _, ...rest } = scene
+  const { agent, faults = [], config: _, outside: __, ...rest } = scene
   const aims = faults.map(({ kind, place, when }) => ({ kind: kind.id, place, when }))
   const all = JSON.parse(readFileSync(path, 'utf8')) as unknown[]
   all.push({ what, scene: { ...rest, agent: agent.name, faults: aims } })

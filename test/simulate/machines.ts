@@ -6,6 +6,7 @@ import { agentTool } from '../../src/core/agent-tool.ts'
 import { defineAgent, type Agent } from '../../src/core/agent.ts'
 import { defineContext } from '../../src/core/context.ts'
 import { defineTool, type Tool } from '../../src/core/tool.ts'
+import type { Outside } from '../../src/redteam/scene.ts'
 
 const unused = (): never => {
   throw new Error('A world plays its tools itself.')
@@ -64,9 +65,9 @@ const research: Agent<any, any> = defineAgent({
   states: {
     search: {
       model: ['main', 'spare'],
-      prompt: ({ context }) => `Find what is known about: ${context.question}`,
+      prompt: ({ context }) => `Find what is known about: ${context.question}\n${context.found.join('\n')}`,
       tools: [search, mail],
-      reads: ['question'],
+      reads: ['question', 'found'],
       outputTokens: 1_000,
       turns: 6,
       visits: 3,
@@ -190,6 +191,7 @@ const saga: Agent<any, any> = defineAgent({
     },
     car: {
       tool: car,
+      checkpoint: 'rooms',
       args: ({ context }) => ({ trip: context.trip }),
       reads: ['trip'],
       on: { DONE: 'check', $error: 'look', $doubt: 'look' },
@@ -280,7 +282,7 @@ const supervisor: Agent<any, any> = defineAgent({
   name: 'supervisor',
   version: '1',
   context: crew,
-  limits: { steps: 40, descendants: 20, tokens: 40_000, handovers: 12, soft: 0.7 },
+  limits: { steps: 40, descendants: 20, tokens: 40_000, handovers: 12, soft: 0.5, onSoft: 'judge' },
   initial: 'share',
   on: { $error: 'failed', $timeout: 'failed', $turns: 'failed', $refused: 'failed', $stuck: 'failed' },
   states: {
@@ -317,4 +319,9 @@ export const machines: Readonly<Record<string, Agent<any, any>>> = { research, b
 export const prices = {
   main: { inputUsdPerMillion: 2, outputUsdPerMillion: 8 },
   spare: { inputUsdPerMillion: 0.5, outputUsdPerMillion: 2 },
+}
+
+/** What is known of the outside of all of them: what was found is long, and never the same. */
+export const outside: Outside = {
+  tools: { search: (_, { taskId, step }) => ({ text: `${taskId} at ${step}: ${'nothing of note. '.repeat(150)}` }) },
 }

@@ -10,7 +10,7 @@ import { targetsOf } from '../../src/redteam/route.ts'
 import type { Scene, Whim } from '../../src/redteam/scene.ts'
 import { compile } from '../../src/core/machine.ts'
 import type { WritePoint } from '../../src/runtime.ts'
-import { machines, prices } from './machines.ts'
+import { machines, outside, prices } from './machines.ts'
 
 /** The kinds of fault that a world can play. */
 export const playable: readonly FaultKind[] = faultKinds.filter((kind) => !('elsewhere' in kind))
@@ -71,20 +71,23 @@ export function sceneOf(seed: number): Scene {
     undefined,
     { steps: 3 + Math.floor(roll() * 15) },
     { tokens: 2_000 + Math.floor(roll() * 10_000) },
+    { tokens: 2_000 + Math.floor(roll() * 4_000) },
     { cost: (5_000 + Math.floor(roll() * 50_000)) as never },
     { toolCalls: 1 + Math.floor(roll() * 3) },
     { duration: pick(['30s', '10m', '2h']) },
   ])
   const share = pick([0, 0, 0.05, 0.3])
   const injection = pick([undefined, undefined, pick(orders.get(agent.name)!)])
-  const windows = pick([undefined, undefined, { main: 6_000, spare: 6_000 }])
+  const windows = pick([undefined, undefined, { main: 4_000, spare: 4_000 }])
+  const quotas = pick([undefined, undefined, { main: { breaker: { failures: 2, coolDown: '5s' } } } as const])
   return {
     agent,
     seed,
     faults,
     workers: pick([1, 1, 2, 3]),
     tasks: pick([1, 1, 2, 3]),
-    config: { prices, ...(windows ? { windows } : {}) },
+    outside,
+    config: { prices, ...(windows ? { windows } : {}), ...(quotas ? { quotas } : {}) },
     wander: pick([0, 0.15, 0.4]),
     peopleAnswerAll: true,
     ...(limits ? { limits } : {}),

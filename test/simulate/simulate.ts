@@ -22,7 +22,7 @@ const again = new Map<string, Promise<Invariant>>()
 
 async function judge(scene: Scene, evidence: Evidence): Promise<readonly Violation[]> {
   const { agent, config } = scene
-  const key = JSON.stringify([agent.name, config?.windows])
+  const key = JSON.stringify([agent.name, config?.windows, config?.quotas])
   again.set(key, again.get(key) ?? retold(agent, config))
   const all = [...invariants, await again.get(key)!]
   return all.flatMap(({ id, breaks }) => breaks(evidence).map((problem) => ({ invariant: id, problem })))
