@@ -26,7 +26,8 @@ import { Witness } from './witness.ts'
 
 const leaseMs = 10_000
 const roundsMax = 60
-const stepsMax = 40_000
+// Without anything being written: two workers make so many in less than three hours.
+const stepsMax = 100_000
 // One a second: a store may be away for a minute several times.
 const triesMax = 1_000
 const patienceMs = 3 * 3_600_000
@@ -200,7 +201,10 @@ class World {
   async #rest(): Promise<void> {
     const { clock, witness } = this.#setting
     witness.writtenAtMs = clock.elapsedMs
+    let writtenAtMs = witness.writtenAtMs
     for (let steps = 0; ; steps += 1) {
+      if (witness.writtenAtMs !== writtenAtMs) steps = 0
+      writtenAtMs = witness.writtenAtMs
       await this.#staff()
       await this.#dismiss()
       if (this.#failed !== undefined) throw this.#failed

@@ -17,7 +17,7 @@ export interface Kept {
 
 interface Written {
   readonly what: string
-  readonly scene: Omit<Scene, 'agent' | 'faults' | 'config'> & {
+  readonly scene: Omit<Scene, 'agent' | 'faults' | 'outside'> & {
     readonly agent: string
     readonly faults: readonly { readonly kind: string; readonly place: Aim['place']; readonly when: Aim['when'] }[]
   }
@@ -35,13 +35,13 @@ export function readKept(): readonly Kept[] {
           when,
         ),
     )
-    return { what, scene: { ...scene, agent: machines[agent]!, faults: aims, outside, config: { prices } } }
+    return { what, scene: { config: { prices }, ...scene, agent: machines[agent]!, faults: aims, outside } }
   })
 }
 
 /** Keeps one more. */
 export function keep({ what, scene }: Kept): void {
-  const { agent, faults = [], config: _, outside: __, ...rest } = scene
+  const { agent, faults = [], outside: _, ...rest } = scene
   const aims = faults.map(({ kind, place, when }) => ({ kind: kind.id, place, when }))
   const all = JSON.parse(readFileSync(path, 'utf8')) as unknown[]
   all.push({ what, scene: { ...rest, agent: agent.name, faults: aims } })
