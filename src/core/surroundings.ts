@@ -23,7 +23,7 @@ export function surroundings(
   descendants: number,
 ): Surroundings {
   const [first] = ahead
-  const end = ahead.findIndex(({ at }) => at !== first?.at)
+  const end = ahead.findIndex(({ at, type }, index) => at !== first?.at || (index > 0 && said.has(type)))
   const moment = end < 0 ? ahead : ahead.slice(0, end)
   return {
     gate: (key) => gateAt(key, task, moment, gates.get(key)),
@@ -38,6 +38,8 @@ function untilPermitted(moment: readonly Event[]): readonly Event[] {
   return next < 0 ? moment : moment.slice(0, next + 1)
 }
 
+/** What is written down by itself, so that whatever comes after it was decided later. */
+const said: ReadonlySet<Event['type']> = new Set(['human.answered', 'signal.received'])
 const permissions: ReadonlySet<Event['type']> = new Set(['model.called', 'tool.called', 'child.started'])
 const answers: ReadonlySet<Event['type']> = new Set([
   'model.answered',

@@ -39,6 +39,8 @@ export interface Asked {
   readonly state: string
   readonly model: string
   readonly atMs: number
+  /** Whether it is certain which task it was; it is as a rule. */
+  readonly isKnown: boolean
   readonly messages: readonly Message[]
 }
 

@@ -31,7 +31,6 @@ export class Guide {
 
   /** The exit by which a state is left; undefined where none is known. */
   exitFrom(agent: string, state: string, task?: Standing): string | undefined {
-    const { scene } = this.#setting
     const any = this.#setting.isWandering() ? this.#anyExit(agent, state) : undefined
     return any ?? this.#bestExit(agent, state, task)
   }

@@ -322,7 +322,9 @@ function strangers({ tasks, asked, acts }: Evidence): string[] {
   // What nobody in particular has said is made of the first word.
   const owners = [...roots].slice(1)
   const seen = [
-    ...asked.map(({ taskId, messages }) => ({ taskId, text: JSON.stringify(messages) })),
+    ...asked
+      .filter(({ isKnown }) => isKnown)
+      .map(({ taskId, messages }) => ({ taskId, text: JSON.stringify(messages) })),
     ...acts.map(({ taskId, arguments: input }) => ({ taskId, text: JSON.stringify(input) })),
   ]
   return seen.flatMap(({ taskId, text }) =>
@@ -532,7 +534,7 @@ function breakers(written: readonly Event[]): string[] {
       if (isEarly)
         return [`${event.taskId} #${event.seq}: ${event.data.key} is probed before its breaker has cooled down`]
       gates.set(event.data.key, event.data)
-      if (before?.status !== 'half-open' || event.data.status !== 'half-open') probes.delete(event.data.key)
+      if (before?.probe !== event.data.probe) probes.delete(event.data.key)
     }
     const key =
       event.type === 'model.called'

@@ -78,7 +78,8 @@ export function answeredInTime({ tasks, slackMs }: Evidence): string[] {
     return events.flatMap((event, index) => {
       const { type, data } = event
       if (type === 'wait.started') waitsFor = data.signal
-      if (type === 'transition.taken') waitsFor = undefined
+      // Nor does it wait for a signal while somebody is asked what is to become of it.
+      if (['transition.taken', 'human.asked', 'rollback.started'].includes(type)) waitsFor = undefined
       const isHeard =
         (type === 'human.answered' && (data.more ?? 0) === 0) || (type === 'signal.received' && data.name === waitsFor)
       const next = events.slice(index + 1).find((one) => !isFromOutside(one))

@@ -37,7 +37,14 @@ export class Models {
     const task = where && witness.standing(where.taskId)
     const agent = task?.agent ?? root.name
     const [state, taskId] = [where?.state ?? '', where?.taskId ?? '']
-    witness.asked.push({ taskId, state, model, atMs: clock.now(), messages: request.messages })
+    witness.asked.push({
+      taskId,
+      state,
+      model,
+      atMs: clock.now(),
+      isKnown: where?.isKnown === true,
+      messages: request.messages,
+    })
     const node = team.get(agent)?.states.get(state)
     const hasRead = this.#hasRead(request)
     if (hasRead) witness.isOrderRead = true

@@ -152,11 +152,12 @@ export class Witness {
   }
 
   /** Which task asks a model: a request is known by its prompt. */
-  claimAwaited(model: string, messages: readonly Message[]): Awaited | undefined {
+  claimAwaited(model: string, messages: readonly Message[]): (Awaited & { readonly isKnown: boolean }) | undefined {
     const text = promptIn(messages)
     const exact = this.#awaited.findIndex((it) => it.model === model && this.#prompts.get(it.taskId) === text)
     const index = exact >= 0 ? exact : this.#awaited.findIndex((it) => it.model === model)
-    return index < 0 ? undefined : this.#awaited.splice(index, 1)[0]
+    const [found] = index < 0 ? [] : this.#awaited.splice(index, 1)
+    return found && { ...found, isKnown: exact >= 0 }
   }
 }
 

@@ -273,6 +273,8 @@ class World {
 
   async evidence(): Promise<Evidence> {
     this.#endAll()
+    // What is on its way to the store comes to its end.
+    for (let turn = 0; turn < 12; turn += 1) await new Promise((wake) => setImmediate(wake))
     const { witness, plan, clock, team, slackMs } = this.#setting
     const rows = await this.#store.tasks({ limit: 10_000 })
     const first = (taskId: string): number => Number(!roots.has(taskId))

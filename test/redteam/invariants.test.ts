@@ -139,6 +139,8 @@ const asker = defineAgent({
 /** A play of two tasks with one context. */
 const both = await play({ agent: asker, seed: 1 })
 
+const numbered = (events: readonly any[]): any[] => events.map((event, index) => ({ ...event, seq: index + 1 }))
+
 /** The data of the first event of a type is changed, or the event is taken out. */
 function edit(type: string, change: (data: any, event: any) => object | undefined, of = good): Evidence {
   let done = false
@@ -151,7 +153,6 @@ function edit(type: string, change: (data: any, event: any) => object | undefine
       return data === undefined ? [] : [{ ...event, data: { ...event.data, ...data } }]
     })
   }
-  const numbered = (events: readonly any[]): any[] => events.map((event, index) => ({ ...event, seq: index + 1 }))
   const tasks = of.tasks.map((told) => ({ ...told, events: numbered(edited(told.events)) }))
   const written = edited(of.written)
   expect(done, `there is a ${type}`).toBe(true)
@@ -164,7 +165,7 @@ function inserted(after: string, more: (event: any, events: readonly any[]) => r
   const place = first.events.findIndex(({ type }) => type === after)
   expect(place, `there is a ${after}`).toBeGreaterThan(-1)
   const events = first.events.toSpliced(place + 1, 0, ...(more(first.events[place], first.events) as never[]))
-  return { ...of, tasks: [{ ...first, events }, ...others] }
+  return { ...of, tasks: [{ ...first, events: numbered(events) }, ...others] }
 }
 const undo = back.tasks[0]!.events.find(({ type, data }) => type === 'tool.called' && data.undoes !== undefined)!
 const undone = back.tasks[0]!.events.find(({ type, data }) => {
@@ -381,7 +382,10 @@ const broken: readonly (readonly [string, string, Evidence, RegExp])[] = [
   [
     'I18',
     'a task has gone back, and something stands',
-    { ...back, tasks: [{ ...back.tasks[0]!, events: back.tasks[0]!.events.filter((event) => event !== undone) }] },
+    {
+      ...back,
+      tasks: [{ ...back.tasks[0]!, events: numbered(back.tasks[0]!.events.filter((event) => event !== undone)) }],
+    },
     /it went back, and step 1 stands/,
   ],
   [
@@ -392,8 +396,10 @@ const broken: readonly (readonly [string, string, Evidence, RegExp])[] = [
       tasks: [
         {
           ...back.tasks[0]!,
-          events: back.tasks[0]!.events.filter(
-            ({ type, data }) => !(type === 'context.written' && data.source === 'rollback'),
+          events: numbered(
+            back.tasks[0]!.events.filter(
+              ({ type, data }) => !(type === 'context.written' && data.source === 'rollback'),
+            ),
           ),
         },
       ],
