@@ -313,6 +313,6 @@ test.each(Object.keys(scripts))(
     console.log(
       `${name}: ${runs} failures, ${tries} told to the caller, ${decisions} decided by a human; ${JSON.stringify(told)}`,
     )
-    for (const what of ['store.commit', 'store.claim', 'store.read']) expect(told[what], what).toBeGreaterThan(0)
+    for (const what of ['store.commit', 'store.claim', 'store.load']) expect(told[what], what).toBeGreaterThan(0)
   },
 )

@@ -114,6 +114,7 @@ export class FaultyStore {
     if (life.ended) return never
     if (this.isAway) throw storeFault(this.#awayCode)
     const held = witness.leaseOf(task.id)
+    witness.noteBegin(given)
     const committed = await this.#store.commit(given)
     if (committed.ok) {
       witness.note(given, held, clock.elapsedMs)

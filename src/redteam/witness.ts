@@ -102,6 +102,11 @@ export class Witness {
     return this.#leases.get(taskId)?.lease
   }
 
+  /** Something is about to be written: who will not go on has the task no more, from some moment from now on. */
+  noteBegin({ task, lease, keep }: Commit): void {
+    if (lease !== undefined && !(keep && dueAtMs(task) !== null)) this.#free(task.id, lease)
+  }
+
   /** Something was written; `held` is the lease that was the last one when it was begun. */
   note(given: Commit, held: string | undefined, elapsedMs: number): void {
     this.dirty = true
@@ -109,8 +114,6 @@ export class Witness {
     const { task, lease } = given
     if (lease !== undefined && held !== undefined)
       this.holdings.push({ taskId: task.id, seq: given.head.seq, lease, held })
-    // Who goes on keeps the task, unless it waits for the outside.
-    if (lease !== undefined && !(given.keep && dueAtMs(task) !== null)) this.#free(task.id, lease)
     for (const { task: its, events } of [given, ...(given.children ?? [])]) {
       this.written.push(...events)
       for (const event of events) this.#noteEvent(its.id, event)
