@@ -8,7 +8,7 @@ import { expect } from 'vitest'
 import { writePoints } from '../../src/runtime.ts'
 import { createOrchestrator } from '../../src/orchestrator.ts'
 import { whole } from '../campaign.ts'
-import { address, opened as openAt, test } from '../engines.ts'
+import { address, engine, opened as openAt, test } from '../engines.ts'
 import { folder } from '../folder.ts'
 
 interface Line {
@@ -84,6 +84,9 @@ async function killAndGoOn(killAt: string): Promise<string | undefined> {
   return killed
 }
 
+/** Where at a write it is killed; in the slice on PostgreSQL only inside the transaction, where SQLite is killed at all three. */
+const phases = (): readonly string[] => (whole || engine() === 'SQLite' ? ['before', 'inside', 'after'] : ['inside'])
+
 /** At which of its writes at a place a process is killed: in the middle, or at every one of them. */
 const timesOf = (count: number): readonly number[] =>
   whole ? Array.from({ length: count }, (_, nth) => nth + 1) : [Math.ceil(count / 2)]
@@ -92,11 +95,11 @@ test(
   'a process killed at any of its writes is replaced: the tasks end, nothing acknowledged is missing, nothing is done twice',
   { timeout: 900_000 },
   async () => {
-    const whole = await run(await address(), join(folder(), 'ledger'), '')
-    expect(whole.lines.at(-1)?.ended, whole.errors).toEqual(['done', 'done', 'cancelled', 'done'])
-    const targets = Object.entries(whole.lines.at(-1)!.places!).flatMap(([place, count]) =>
-      timesOf(count).map((nth) => `${place} ${nth}`),
-    )
+    const alone = await run(await address(), join(folder(), 'ledger'), '')
+    expect(alone.lines.at(-1)?.ended, alone.errors).toEqual(['done', 'done', 'cancelled', 'done'])
+    const targets = Object.entries(alone.lines.at(-1)!.places!)
+      .filter(([place]) => phases().some((phase) => place.endsWith(phase)))
+      .flatMap(([place, count]) => timesOf(count).map((nth) => `${place} ${nth}`))
 
     const covered = new Map<string, number>()
     await Promise.all(
@@ -113,7 +116,7 @@ test(
     console.log(
       `killed ${kills} times, at ${covered.size} of ${writePoints.length * 3} places: ${[...covered].map(([place, count]) => `${place} ${count}`).join(', ')}`,
     )
-    const places = writePoints.flatMap((point) => ['before', 'inside', 'after'].map((phase) => `${point} ${phase}`))
+    const places = writePoints.flatMap((point) => phases().map((phase) => `${point} ${phase}`))
     expect([...covered.keys()].sort()).toEqual(places.sort())
   },
 )

@@ -18,10 +18,10 @@ interface Place {
 
 let files = 0
 const places: Readonly<Record<string, () => Place>> = {
-  memory: () => ({ of: whole ? 1 : 20 }),
+  memory: () => ({ of: whole ? 1 : 40 }),
   file: () => {
     const at = folder()
-    return { of: whole ? 1 : 60, openStore: (clock) => clock.open(`sqlite:${join(at, `${(files += 1)}.db`)}`) }
+    return { of: whole ? 1 : 120, openStore: (clock) => clock.open(`sqlite:${join(at, `${(files += 1)}.db`)}`) }
   },
   PostgreSQL: () => ({ of: whole ? 12 : 900, openStore: async (clock) => clock.open(await postgresAddress()) }),
 }

@@ -85,7 +85,7 @@ export function sceneOf(seed: number): Scene {
     seed,
     faults,
     workers: pick([1, 1, 2, 3]),
-    tasks: pick([1, 1, 2, 3]),
+    tasks: pick([1, 1, 1, 2, 3]),
     outside,
     config: { prices, ...(windows ? { windows } : {}), ...(quotas ? { quotas } : {}) },
     wander: pick([0, 0.15, 0.4]),
