@@ -66,7 +66,9 @@ function gateAt(key: string, task: Task, moment: readonly Event[], known: Gate |
     if (type === 'model.called' && data.passed?.some((model) => keyOfModel(model) === key))
       return shut(version, Infinity)
     if (type === 'step.queued' && isHeld(key, data)) {
-      if (known && !admit(known.breaker, `${task.id}.${data.step}`, event.at, 0).admitted) return known
+      // It may have been shut for longer since; how long is told no further than the deadline.
+      const found = known && admit(known.breaker, `${task.id}.${data.step}`, event.at, 0)
+      if (known && found?.admitted === false && found.untilMs >= data.untilMs) return known
       return data.key === key ? shut(version, data.untilMs, data.reason) : shut(version, Infinity)
     }
     const failed = type === 'model.failed' || type === 'tool.failed'
