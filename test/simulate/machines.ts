@@ -47,7 +47,7 @@ const publish = defineTool({
   execute: unused,
 })
 
-const kinds = z.enum(['news', 'facts', 'nothing'])
+const kinds = z.enum(['nothing', 'news', 'facts'])
 
 const research: Agent<any, any> = defineAgent({
   name: 'research',
@@ -83,7 +83,11 @@ const research: Agent<any, any> = defineAgent({
       declassify: { trust: 'trusted', reason: 'one of three words carries no order' },
       on: {
         SORTED: [
-          { target: 'search', output: z.object({ kind: kinds }), guard: ({ output }) => output.kind === 'nothing' },
+          {
+            target: 'search',
+            output: z.object({ kind: kinds }),
+            guard: ({ context, output }) => output.kind === 'nothing' && context.found.length < 2,
+          },
           { target: 'write' },
         ],
       },
