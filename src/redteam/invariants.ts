@@ -253,7 +253,9 @@ function isDecided({ tasks }: Evidence, before: Act, after: Act): boolean {
   const events = tasks.find(({ taskId }) => taskId === before.taskId)?.events ?? []
   const calls = ({ key }: Act): number =>
     events.findIndex((event) => event.type === 'tool.called' && event.data.idempotencyKey === key)
-  return events.slice(calls(before), calls(after)).some(({ type }) => type === 'human.answered')
+  return events
+    .slice(calls(before), calls(after))
+    .some(({ type, data }) => type === 'human.answered' || (type === 'rollback.started' && data.exit === undefined))
 }
 
 /** Has a model that was told of the failure asked anew, of a tool that may be asked again? */
