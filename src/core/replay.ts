@@ -14,7 +14,7 @@ import { isFault, messageOf } from './fault.ts'
 import { evolve } from './fold.ts'
 import type { Gate } from './breaker.ts'
 import { clear } from './label.ts'
-import type { Limits, TaskLimits } from './limits.ts'
+import { defaults, type Limits, type TaskLimits } from './limits.ts'
 import type { Machine } from './machine.ts'
 import { migrate } from './migration.ts'
 import type { Answer, Failure } from './model.ts'
@@ -373,5 +373,7 @@ function quiet(
   const quietMs = told?.type === 'breaker.changed' ? told.data.pausedUntilMs - at : 0
   // Who is to try the same again before that was told nothing itself: somebody else was.
   const isTold = retry?.reason !== 'jitter' || quietMs <= retry.delayMs
-  return quietMs > 0 && isTold ? { retryAfterMs: quietMs } : {}
+  if (quietMs <= 0 || !isTold) return {}
+  // No pause is longer than the longest: what was asked for may have been.
+  return { retryAfterMs: quietMs < defaults.pauseMaxMs ? quietMs : Number.MAX_SAFE_INTEGER }
 }

@@ -84,7 +84,9 @@ export class Witness {
   noteRenewals(asked: readonly Renewal[], found: readonly Renewed[]): void {
     for (const { taskId, held, untilMs } of found) {
       const lease = asked.find((one) => one.taskId === taskId)?.lease
-      if (held && lease !== undefined && this.leaseOf(taskId) === lease) this.#leases.set(taskId, { lease, untilMs })
+      const known = this.#leases.get(taskId)
+      // What was given back meanwhile stays so.
+      if (held && known && known.lease === lease && known.untilMs > 0) this.#leases.set(taskId, { ...known, untilMs })
     }
   }
 

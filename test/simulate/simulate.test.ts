@@ -1,6 +1,5 @@
 // The simulator in the tests: seeds that nobody has played before, and every scene that ever failed.
 
-import { randomInt } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { fault } from '../../src/redteam/plan.ts'
 import { machines, prices } from './machines.ts'
@@ -10,11 +9,14 @@ import { playSeeds } from './seeds.ts'
 import { shrink, simulate } from './simulate.ts'
 import { sayScene } from './trace.ts'
 
+const dayMs = 24 * 3_600_000
+
 test(
   'A63: every invariant holds in 2,000 worlds that nobody has seen before, whatever goes wrong in them',
   { timeout: 600_000 },
   async () => {
-    const from = randomInt(2 ** 31)
+    // Others every day, and the same for everybody who runs them on one.
+    const from = Math.floor(Date.now() / dayMs) * 2_000
     const tally = await playSeeds({ from, seeds: 2_000, threads: 2 })
     const failed = tally.failed.map(
       ({ seed, violations: [first] }) =>
