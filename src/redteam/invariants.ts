@@ -59,7 +59,13 @@ export const invariants: readonly Invariant[] = [
   {
     id: 'I9',
     what: 'every task ends, or waits for somebody',
-    breaks: (all) => [...liveness(all), ...heardInTime(all), ...answeredInTime(all), ...all.tasks.flatMap(signalsKept)],
+    breaks: (all) => [
+      ...liveness(all),
+      ...inVain(all),
+      ...heardInTime(all),
+      ...answeredInTime(all),
+      ...all.tasks.flatMap(signalsKept),
+    ],
   },
   {
     id: 'I10',
@@ -446,6 +452,13 @@ function liveness({ tasks, stalled, inbox }: Evidence): string[] {
   })
 }
 
+/** Nobody is asked about a task that has ended. */
+function inVain({ tasks, inbox }: Evidence): string[] {
+  const ended = tasks.filter(({ row: { status } }) => ['done', 'failed', 'cancelled'].includes(status))
+  const over = new Set(ended.map(({ taskId }) => taskId))
+  return inbox.flatMap(({ item, taskId }) => (over.has(taskId) ? [`${item} is asked, and its task has ended`] : []))
+}
+
 // ---- People ----------------------------------------------------------------------------------------------------------
 
 function approvals({ taskId, machine, events }: Told): string[] {
@@ -535,6 +548,10 @@ function breakers(written: readonly Event[]): string[] {
       const isEarly = before?.status === 'open' && event.data.status === 'half-open' && event.at < before.untilMs
       if (isEarly)
         return [`${event.taskId} #${event.seq}: ${event.data.key} is probed before its breaker has cooled down`]
+      // Who probes has said how it came out, or has had its time, before another one probes.
+      const isSecond = before?.status === 'half-open' && event.data.status === 'half-open' && event.at < before.untilMs
+      if (isSecond && before.probe !== event.data.probe)
+        return [`${event.taskId} #${event.seq}: ${event.data.key} is probed by two at a time`]
       gates.set(event.data.key, event.data)
       if (before?.probe !== event.data.probe) probes.delete(event.data.key)
     }

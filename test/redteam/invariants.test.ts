@@ -467,6 +467,12 @@ const broken: readonly (readonly [string, string, Evidence, RegExp])[] = [
     /nobody is asked/,
   ],
   [
+    'I9',
+    'somebody is asked for a task that has ended',
+    { ...good, inbox: [{ item: 't.9', taskId: 't' } as never] },
+    /t\.9 is asked, and its task has ended/,
+  ],
+  [
     'I10',
     'a gated tool was called without an approval',
     edit('human.answered', () => undefined),
@@ -539,6 +545,19 @@ const broken: readonly (readonly [string, string, Evidence, RegExp])[] = [
         { ...root.events[0]!, type: 'breaker.changed', data: { ...opened, status: 'half-open' } },
         ...[1, 2].map(() => ({ ...root.events[0]!, type: 'model.called', data: { model: 'main' } })),
       ] as never,
+    },
+    /model:main is probed by two at a time/,
+  ],
+  [
+    'I14',
+    'another probes a breaker before the first has said how it came out',
+    {
+      ...good,
+      written: ['t.1', 't.2'].map((probe) => ({
+        ...root.events[0]!,
+        type: 'breaker.changed',
+        data: { ...opened, status: 'half-open', probe },
+      })) as never,
     },
     /model:main is probed by two at a time/,
   ],
