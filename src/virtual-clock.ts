@@ -120,11 +120,16 @@ export class VirtualClock implements Runtime {
     return awaited
   }
 
-  /** Lets everything happen that can happen now, unless it is `over` then, and jumps to the next timer. False: there is none. */
-  async step(over: () => boolean = () => false): Promise<boolean> {
+  /** Lets everything happen that can happen now, or until it is `over`. */
+  async quiet(over: () => boolean = () => false): Promise<void> {
     // Commits and promises take turns of the real event loop, not of this clock.
     for (let turn = 0; turn < 12 && !over(); turn = this.#asked > 0 ? 0 : turn + 1)
       await new Promise((wake) => setImmediate(wake))
+  }
+
+  /** Lets everything happen that can happen now, unless it is `over` then, and jumps to the next timer. False: there is none. */
+  async step(over: () => boolean = () => false): Promise<boolean> {
+    await this.quiet(over)
     if (over()) return true
     let next: { readonly atMs: number; readonly callback: () => void } | undefined
     for (const timer of this.#timers) if (!next || timer.atMs < next.atMs) next = timer

@@ -35,6 +35,12 @@ export interface Gate {
   readonly breaker: Breaker
 }
 
+/** The gate that an event, or a row of the store, tells of. */
+export function gateOf(told: Breaker & { readonly version: number }): Gate {
+  const { version, status, failures, untilMs, probe, pausedUntilMs } = told
+  return { version, breaker: { status, failures, untilMs, probe, pausedUntilMs } }
+}
+
 /** A gate nothing is known about. */
 export const openGate: Gate = { version: 0, breaker: closedBreaker }
 

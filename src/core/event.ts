@@ -641,6 +641,16 @@ export type Fact = {
 /** A fact in its place: number `seq` of a task's log, counted from 1 without gaps. */
 export type Event = Fact & { readonly taskId: string; readonly seq: number }
 
+/** What came of an attempt. */
+export const outcomes: ReadonlySet<EventType> = new Set<EventType>([
+  'model.answered',
+  'model.failed',
+  'tool.answered',
+  'tool.failed',
+  'function.returned',
+  'function.failed',
+])
+
 /** Fields whose values are kept as payloads, apart from the event, which carries their hash. */
 export const payloadFields: { readonly [Type in EventType]?: readonly (keyof EventData[Type])[] } = {
   'task.started': ['input'],

@@ -80,6 +80,12 @@ export type Message =
   | { readonly role: 'assistant'; readonly content: readonly MessagePart[] }
   | { readonly role: 'tool'; readonly results: readonly CallResult[] }
 
+/** The first text of a role; empty where it has said nothing. */
+export function textOf(messages: readonly Message[], role: 'system' | 'user'): string {
+  const found = messages.find((message) => message.role === role)
+  return found && 'text' in found ? found.text : ''
+}
+
 /** A part of an assistant message: like an answer's, but a call always has arguments and an id that is its own. */
 export type MessagePart =
   | Extract<AnswerPart, { type: 'text' | 'reasoning' }>

@@ -12,7 +12,7 @@ import { isErased } from './erasure.ts'
 import type { Event, EventData, EventType } from './event.ts'
 import { isFault, messageOf } from './fault.ts'
 import { evolve } from './fold.ts'
-import type { Gate } from './breaker.ts'
+import { gateOf, type Gate } from './breaker.ts'
 import { clear } from './label.ts'
 import { defaults, type Limits, type TaskLimits } from './limits.ts'
 import type { Machine } from './machine.ts'
@@ -130,10 +130,7 @@ class Telling {
     const event = this.#log[this.#next]!
     evolve(this.#task, event)
     this.#next += 1
-    if (event.type === 'breaker.changed') {
-      const { key, version, status, failures, untilMs, probe, pausedUntilMs } = event.data
-      this.#gates.set(key, { version, breaker: { status, failures, untilMs, probe, pausedUntilMs } })
-    }
+    if (event.type === 'breaker.changed') this.#gates.set(event.data.key, gateOf(event.data))
     if (event.type === 'child.started') this.#children += 1
     if (Object.values(event.data).some(isErased)) this.#erased.push(event.seq)
     return event

@@ -4,7 +4,7 @@
 
 import { admit, closedBreaker, openGate, type Breaker, type Gate } from './breaker.ts'
 import type { Terms } from './draft.ts'
-import type { Event, EventData } from './event.ts'
+import { outcomes, type Event, type EventData } from './event.ts'
 import { keyOfModel, keyOfTool } from './gate.ts'
 import { ledgerOf, type Task } from './task.ts'
 import { isRoot, type Tree, type TreeBudget } from './tree.ts'
@@ -41,16 +41,7 @@ function untilPermitted(moment: readonly Event[]): readonly Event[] {
 /** What is written down by itself, so that whatever comes after it was decided later. */
 const said: ReadonlySet<Event['type']> = new Set(['human.answered', 'signal.received'])
 const permissions: ReadonlySet<Event['type']> = new Set(['model.called', 'tool.called', 'child.started'])
-const answers: ReadonlySet<Event['type']> = new Set([
-  'model.answered',
-  'model.failed',
-  'tool.answered',
-  'tool.failed',
-  'function.returned',
-  'function.failed',
-  'child.ended',
-  'human.answered',
-])
+const answers: ReadonlySet<Event['type']> = new Set([...outcomes, 'child.ended', 'human.answered'])
 
 // ---- Gates ---------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,18 @@
 import { z } from 'zod'
 import { Fault, messageOf } from '../core/fault.ts'
 import { isTooDeep, tooDeep, type Json } from '../core/json.ts'
-import type { Answer, AnswerPart, CallResult, Finish, Message, Model, Offer, Reply, TokenUsage } from '../core/model.ts'
+import {
+  textOf,
+  type Answer,
+  type AnswerPart,
+  type CallResult,
+  type Finish,
+  type Message,
+  type Model,
+  type Offer,
+  type Reply,
+  type TokenUsage,
+} from '../core/model.ts'
 import { classify, failureOf } from './failure.ts'
 
 /** One scripted answer. Everything is optional; faults are what the wire does instead of answering well. */
@@ -95,16 +106,15 @@ export function loadScript(value: unknown): Script {
   throw invalid(`${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`)
 }
 
+/** A request before anything is derived from it. */
+type Given = Omit<ScriptRequest, 'number' | 'turn' | 'results' | 'system' | 'prompt'>
+
 /** Asks a script for its next answer. A list that has run out answers with a failure. */
-export function player(
-  script: Script,
-): (
-  request: Omit<ScriptRequest, 'number' | 'turn' | 'results' | 'system' | 'prompt'>,
-) => ScriptAnswer | Promise<ScriptAnswer> {
+export function player(script: Script): (request: Given) => ScriptAnswer | Promise<ScriptAnswer> {
   let number = 0
   return (request) => {
     number += 1
-    if (typeof script === 'function') return script(new Request(request, number))
+    if (typeof script === 'function') return script(new Asking(request, number))
     const answer = script[number - 1]
     return (
       answer ?? {
@@ -121,17 +131,22 @@ export function player(
 }
 
 /** What is derived from the messages is derived only when a script asks for it: a long thread costs nothing otherwise. */
-class Request implements ScriptRequest {
+export class Asking implements ScriptRequest {
   readonly model: string
   readonly messages: readonly Message[]
   readonly offers: readonly Offer[]
   readonly number: number
+  readonly outputTokensMax?: number
+  readonly temperature?: number
 
-  constructor({ model, messages, offers }: Pick<ScriptRequest, 'model' | 'messages' | 'offers'>, number: number) {
+  constructor(request: Given, number: number) {
+    const { model, messages, offers, outputTokensMax, temperature } = request
     this.model = model
     this.messages = messages
     this.offers = offers
     this.number = number
+    if (outputTokensMax !== undefined) this.outputTokensMax = outputTokensMax
+    if (temperature !== undefined) this.temperature = temperature
   }
 
   get turn(): number {
@@ -143,18 +158,19 @@ class Request implements ScriptRequest {
   }
 
   get system(): string {
-    const message = this.messages.find(({ role }) => role === 'system')
-    return message?.role === 'system' ? message.text : ''
+    return textOf(this.messages, 'system')
   }
 
   get prompt(): string {
-    const message = this.messages.find(({ role }) => role === 'user')
-    return message?.role === 'user' ? message.text : ''
+    return textOf(this.messages, 'user')
   }
 }
 
 /** A model in this process that answers by a script. */
-export function scriptedModel(script: Script, { name = 'scripted' }: { name?: string } = {}): Model {
+export function scriptedModel(
+  script: Script,
+  { name = 'scripted', now = Date.now }: { name?: string; now?: () => number } = {},
+): Model {
   const play = player(script)
   return {
     provider: 'scripted',
@@ -166,7 +182,7 @@ export function scriptedModel(script: Script, { name = 'scripted' }: { name?: st
         const late = signal.reason instanceof DOMException && signal.reason.name === 'TimeoutError'
         return { ok: false, failure: failureOf(late ? 'timeout' : 'abort') }
       }
-      return toReply(answer, name)
+      return toReply(answer, name, now())
     },
   }
 }

@@ -107,3 +107,8 @@ export interface Evidence {
   readonly peopleAsked: ReadonlySet<string>
   readonly injection?: Injection
 }
+
+/** The root of the tree of each task. */
+export function rootsOf(tasks: readonly Told[]): ReadonlyMap<string, string> {
+  return new Map(tasks.map(({ taskId, row }) => [taskId, row.rootId ?? taskId]))
+}

@@ -6,7 +6,6 @@ import type { WritePoint } from '../runtime.ts'
 import type { Claim, ClaimRequest, Commit, Committed, Renewal, Renewed, Store } from '../store/store.ts'
 import type { Life } from '../virtual-clock.ts'
 import type { ProcessFault, StoreFault } from './fault-kinds.ts'
-import { roots } from './guide.ts'
 import type { Setting } from './setting.ts'
 
 /** What happens to a process, which is not the store's to do. */
@@ -61,9 +60,8 @@ export class FaultyStore {
 
   async #strike(life: Life, point: WritePoint | undefined): Promise<void> {
     if (point === undefined) return
-    const { witness, plan, pick } = this.#setting
-    const [first] = roots.keys()
-    const root = witness.standing(first!)
+    const { witness, plan, pick, begun } = this.#setting
+    const root = witness.standing(begun[0]!)
     const at = { agent: root?.agent, state: root?.state, point }
     if (root) witness.countWrite(root.agent, root.state, point)
     const store = plan.strikes({ layer: 'store', ...at })

@@ -1,22 +1,15 @@
 // Where a task is led: the exit by which each state is left if all goes well, and what is handed over with it. Whoever
 // wanders takes any exit that is declared, by the dice.
 
-import type { Json, JsonObject } from '../core/json.ts'
+import { isObject, type Json, type JsonObject } from '../core/json.ts'
 import type { Machine } from '../core/machine.ts'
 import { toJsonSchema, type Schema } from '../core/schema.ts'
-import { isObject } from '../core/json.ts'
 import { canary } from './fault-kinds.ts'
 import { exitToEnd, nextExit, waypoints } from './route.ts'
 import { sample } from './sample.ts'
+import { roots } from './scene.ts'
 import type { Setting } from './setting.ts'
 import type { Standing } from './witness.ts'
-
-const words = ['sample', 'bravo', 'charlie', 'delta'] as const
-
-/** The identifiers of the tasks that a scene starts, and the word that texts of each are made of. */
-export const roots: ReadonlyMap<string, string> = new Map(
-  words.map((word, index) => [index === 0 ? 't' : `t${index + 1}`, word]),
-)
 
 /** Leads tasks through a team of machines. */
 export class Guide {

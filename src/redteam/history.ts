@@ -1,9 +1,20 @@
 // What a log must tell whatever went wrong: nothing that was written is missing, nobody who was given up is heard, a task reads
 // of others only what they share, and what is taken back is taken back once. Each answers with what is otherwise, in words.
 
-import type { Event } from '../core/event.ts'
+import { outcomes, type Event, type EventData } from '../core/event.ts'
+import { evolve, fold } from '../core/fold.ts'
 import { keyOf, type Json } from '../core/json.ts'
-import type { Evidence, Told } from './evidence.ts'
+import { emptyTask, type Task } from '../core/task.ts'
+import type { TaskRow } from '../store/store.ts'
+import { rootsOf, type Evidence, type Told } from './evidence.ts'
+
+/** I2: where a row is not what the log says it is. */
+export function differences(row: TaskRow, told: TaskRow): readonly string[] {
+  const keys = Object.keys(row) as (keyof TaskRow)[]
+  return keys.flatMap((key) =>
+    told[key] === row[key] ? [] : [`${key} is ${String(row[key])}, and the log says ${String(told[key])}`],
+  )
+}
 
 /** I5: what a worker was told is written is in a log at the end, as it was; and nothing is that nobody wrote. */
 export function durable({ written, tasks }: Evidence): string[] {
@@ -47,15 +58,6 @@ export function heardOnce({ taskId, events }: Told): string[] {
   })
 }
 
-const outcomes: readonly Event['type'][] = [
-  'model.answered',
-  'model.failed',
-  'tool.answered',
-  'tool.failed',
-  'function.returned',
-  'function.failed',
-]
-
 /** Who works on says so itself where it is too late to try again, or was tried too often. */
 function isOurs({ data }: Event): boolean {
   return 'class' in data && ['timeout', 'lost', 'unavailable', 'abort'].includes(data.class)
@@ -63,12 +65,12 @@ function isOurs({ data }: Event): boolean {
 
 function isOutcome(event: Event): boolean {
   const isSaid = event.type === 'tool.answered' && event.data.by !== undefined
-  return outcomes.includes(event.type) && !isSaid
+  return outcomes.has(event.type) && !isSaid
 }
 
 /** I17: what is seen of another task's context is of the same tree, where contexts are shared, and declared. */
 export function sharedOnly({ tasks }: Evidence): string[] {
-  const rootOf = new Map(tasks.map(({ taskId, row }) => [taskId, row.rootId ?? taskId]))
+  const rootOf = rootsOf(tasks)
   return tasks.flatMap(({ taskId, machine, events }) => {
     const shares = events.some(
       ({ type, data }) =>
@@ -130,4 +132,43 @@ function arrived(
     ...left.map((step) => `${where}: it went back, and step ${step} stands`),
     ...unset.map(({ key }) => `${where}: it went back, and ${key} is not as it was`),
   ]
+}
+
+/** I18: what is taken back was done after what is gone back to, the latest first; and what a task knows is what it knew there. */
+export function asItWas({ taskId, events, row }: Told): string[] {
+  const wrong: string[] = []
+  const task = emptyTask(taskId)
+  const called = new Map<number, number>()
+  let plan: EventData['rollback.started'] | undefined
+  let latest = Infinity
+  let goal: ReadonlyMap<string, string> | undefined
+  for (const event of events) {
+    evolve(task, event)
+    const { seq, type, data } = event
+    const where = `${taskId} #${seq}`
+    if (type === 'rollback.started') [plan, latest] = [data, Infinity]
+    if (type === 'tool.called' && data.undoes === undefined) called.set(data.step, called.get(data.step) ?? seq)
+    if (type === 'tool.called' && data.undoes !== undefined) {
+      const { undoes, tool } = data
+      if (undoes > latest) wrong.push(`${where}: step ${undoes} (${tool}) is taken back after step ${latest}`)
+      if (plan && plan.to > (called.get(undoes) ?? 0))
+        wrong.push(`${where}: step ${undoes} (${tool}) is taken back, and was done before #${plan.to}`)
+      latest = undoes
+    }
+    // Others may write to a context that is shared; what is a task's own is as it was.
+    if (type === 'task.rolledBack' && row.contextOf === null)
+      goal = valuesOf(fold(emptyTask(taskId), events.slice(0, data.to)))
+    if (type !== 'state.entered' || !goal) continue
+    const now = valuesOf(task)
+    const differs = [...new Set([...goal.keys(), ...now.keys()])].filter((key) => goal!.get(key) !== now.get(key))
+    wrong.push(
+      ...differs.map((key) => `${where}: ${key} is ${now.get(key)} after the rollback, and was ${goal!.get(key)}`),
+    )
+    goal = undefined
+  }
+  return wrong
+}
+
+function valuesOf({ context }: Task): ReadonlyMap<string, string> {
+  return new Map([...context].map(([key, { value }]) => [key, keyOf(value)]))
 }

@@ -8,24 +8,25 @@ import { defaults } from '../core/limits.ts'
 import { toolsOf, type Machine, type MachineTool } from '../core/machine.ts'
 import type { Message } from '../core/model.ts'
 import { readable } from '../core/reading.ts'
-import { emptyTask, type Task } from '../core/task.ts'
+import { emptyTask, isEnded, type Task } from '../core/task.ts'
 import { waysOf } from '../core/way.ts'
 import { canonical, genesis, sha256 } from '../store/log.ts'
 import { taskRow } from '../store/rows.ts'
 import { canary } from './fault-kinds.ts'
-import { roots } from './guide.ts'
+import { roots } from './scene.ts'
 import {
   agreedTo,
   answeredInTime,
   done,
   heardInTime,
+  holders,
   oneAtATime,
   seenBefore,
   signalsKept,
   unknownIsKnown,
 } from './kept-word.ts'
-import type { Act, Evidence, Told } from './evidence.ts'
-import { durable, heardOnce, sharedOnly, takenBackOnce } from './history.ts'
+import { rootsOf, type Act, type Evidence, type Told } from './evidence.ts'
+import { asItWas, differences, durable, heardOnce, sharedOnly, takenBackOnce } from './history.ts'
 
 /** Something that must hold. `breaks` says where it does not; nothing where it holds. */
 export interface Invariant {
@@ -124,12 +125,9 @@ function verified({ verification }: Evidence, derived: boolean): string[] {
 
 function folds({ tasks }: Evidence): string[] {
   return tasks.flatMap(({ taskId, events, row }) => {
-    const last = events.at(-1)
-    const told = taskRow(fold(emptyTask(taskId), events), last ? { seq: last.seq, hash: last.hash } : genesis)
-    const keys = Object.keys(row) as (keyof typeof row)[]
-    // What another task of the tree is to this one is in its own log.
-    const differs = keys.filter((key) => told[key] !== row[key])
-    return differs.map((key) => `${taskId}: ${key} is ${String(row[key])}, and the log says ${String(told[key])}`)
+    const { seq, hash } = events.at(-1) ?? genesis
+    const differs = differences(row, taskRow(fold(emptyTask(taskId), events), { seq, hash }))
+    return differs.map((problem) => `${taskId}: ${problem}`)
   })
 }
 
@@ -167,63 +165,6 @@ function transitions({ taskId, machine, events }: Told): string[] {
   return wrong
 }
 
-/** Who writes holds the task, and once another has it never again. */
-function holders({ holdings }: Evidence): string[] {
-  const over = new Map<string, Set<string>>()
-  const last = new Map<string, string>()
-  const wrong: string[] = []
-  for (const { taskId, seq, lease, held } of holdings) {
-    const where = `${taskId} after #${seq}`
-    if (lease !== held) wrong.push(`${where}: ${lease} wrote, and ${held} had the task`)
-    const before = last.get(taskId)
-    const lost = over.get(taskId) ?? new Set()
-    over.set(taskId, lost)
-    if (before !== undefined && before !== lease) lost.add(before)
-    if (lost.has(lease)) wrong.push(`${where}: ${lease} wrote after it had lost the task`)
-    last.set(taskId, lease)
-  }
-  return wrong
-}
-
-/** What is taken back was done after what is gone back to, the latest first; and what a task knows is what it knew there. */
-function asItWas({ taskId, events, row }: Told): string[] {
-  const wrong: string[] = []
-  const task = emptyTask(taskId)
-  const called = new Map<number, number>()
-  let plan: EventData['rollback.started'] | undefined
-  let latest = Infinity
-  let goal: ReadonlyMap<string, string> | undefined
-  for (const event of events) {
-    evolve(task, event)
-    const { seq, type, data } = event
-    const where = `${taskId} #${seq}`
-    if (type === 'rollback.started') [plan, latest] = [data, Infinity]
-    if (type === 'tool.called' && data.undoes === undefined) called.set(data.step, called.get(data.step) ?? seq)
-    if (type === 'tool.called' && data.undoes !== undefined) {
-      const { undoes, tool } = data
-      if (undoes > latest) wrong.push(`${where}: step ${undoes} (${tool}) is taken back after step ${latest}`)
-      if (plan && plan.to > (called.get(undoes) ?? 0) && plan.to > 0)
-        wrong.push(`${where}: step ${undoes} (${tool}) is taken back, and was done before #${plan.to}`)
-      latest = undoes
-    }
-    // Others may write to a context that is shared; what is a task's own is as it was.
-    if (type === 'task.rolledBack' && row.contextOf === null)
-      goal = valuesOf(fold(emptyTask(taskId), events.slice(0, data.to)))
-    if (type !== 'state.entered' || !goal) continue
-    const now = valuesOf(task)
-    const differs = [...new Set([...goal.keys(), ...now.keys()])].filter((key) => goal!.get(key) !== now.get(key))
-    wrong.push(
-      ...differs.map((key) => `${where}: ${key} is ${now.get(key)} after the rollback, and was ${goal!.get(key)}`),
-    )
-    goal = undefined
-  }
-  return wrong
-}
-
-function valuesOf({ context }: Task): ReadonlyMap<string, string> {
-  return new Map([...context].map(([key, { value }]) => [key, keyOf(value)]))
-}
-
 // ---- The outside -----------------------------------------------------------------------------------------------------
 
 function toolIn({ tasks }: Evidence, { taskId, tool }: Act): MachineTool | undefined {
@@ -255,12 +196,11 @@ function effects(evidence: Evidence): string[] {
 }
 
 /** Has a person said something between two calls? */
-function isDecided({ tasks }: Evidence, before: Act, after: Act): boolean {
-  const events = tasks.find(({ taskId }) => taskId === before.taskId)?.events ?? []
-  const calls = ({ key }: Act): number =>
-    events.findIndex((event) => event.type === 'tool.called' && event.data.idempotencyKey === key)
-  return events
-    .slice(calls(before), calls(after))
+function isDecided(evidence: Evidence, before: Act, after: Act): boolean {
+  const log = logOf(evidence, before)
+  const [from, to] = [before, after].map((act) => log.indexOf(calledBy(evidence, act)!))
+  return log
+    .slice(from, to)
     .some(({ type, data }) => type === 'human.answered' || (type === 'rollback.started' && data.exit === undefined))
 }
 
@@ -271,23 +211,26 @@ function isWanted(evidence: Evidence, act: Act): boolean {
 
 /** Did the engine come to know what became of a call? */
 function answered(evidence: Evidence, act: Act): boolean {
-  const { tasks } = evidence
-  const { taskId } = act
-  const events = tasks.find((told) => told.taskId === taskId)?.events ?? []
   const step = calledBy(evidence, act)?.data.step
-  return events.some((event) => event.type === 'tool.answered' && event.data.step === step)
+  return logOf(evidence, act).some((event) => event.type === 'tool.answered' && event.data.step === step)
 }
 
 /** The permission by which something was done. */
-function calledBy({ tasks }: Evidence, { taskId, key }: Act): (Event & { type: 'tool.called' }) | undefined {
-  const events = tasks.find((told) => told.taskId === taskId)?.events ?? []
-  return events.find((event) => event.type === 'tool.called' && event.data.idempotencyKey === key) as never
+function calledBy(evidence: Evidence, act: Act): Called | undefined {
+  const isIts = (event: Event): event is Called => event.type === 'tool.called' && event.data.idempotencyKey === act.key
+  return logOf(evidence, act).find(isIts)
+}
+
+type Called = Extract<Event, { type: 'tool.called' }>
+
+/** The log of the task that did something. */
+function logOf({ tasks }: Evidence, { taskId }: Act): readonly Event[] {
+  return tasks.find((told) => told.taskId === taskId)?.events ?? []
 }
 
 /** A person who was told that it may have acted had it called again. */
-function saidAgain({ tasks }: Evidence, { taskId }: Act): boolean {
-  const events = tasks.find((told) => told.taskId === taskId)?.events ?? []
-  return events.some((event) => event.type === 'human.answered' && event.data.decision === 'retry')
+function saidAgain(evidence: Evidence, act: Act): boolean {
+  return logOf(evidence, act).some((event) => event.type === 'human.answered' && event.data.decision === 'retry')
 }
 
 /** The values at the sinks of a call; of a tool that declares none, the whole of it. */
@@ -326,7 +269,7 @@ function secrets({ tasks, asked }: Evidence): string[] {
 
 /** Texts of every task of a world are made of a word of its own. */
 function strangers({ tasks, asked, acts }: Evidence): string[] {
-  const rootOf = new Map(tasks.map(({ taskId, row }) => [taskId, row.rootId ?? taskId]))
+  const rootOf = rootsOf(tasks)
   // What nobody in particular has said is made of the first word.
   const owners = [...roots].slice(1)
   const seen = [
@@ -345,7 +288,7 @@ function strangers({ tasks, asked, acts }: Evidence): string[] {
 // ---- Limits ----------------------------------------------------------------------------------------------------------
 
 function budgets({ tasks, written }: Evidence): string[] {
-  const rootOf = new Map(tasks.map(({ taskId, row }) => [taskId, row.rootId ?? taskId]))
+  const rootOf = rootsOf(tasks)
   return [...Map.groupBy(written, ({ taskId }) => rootOf.get(taskId) ?? taskId).values()].flatMap(budgetOfTree)
 }
 
@@ -389,7 +332,7 @@ function limits({ taskId, events }: Told): string[] {
 }
 
 function deadlines({ taskId, machine, events }: Told, slackMs: number): string[] {
-  const open = new Map<string, { readonly deadlineAtMs: number; readonly what: string }>()
+  const open = new Map<string, number>()
   const first = new Map<number, number>()
   let visitEndsAtMs = Infinity
   const wrong: string[] = []
@@ -405,7 +348,7 @@ function deadlines({ taskId, machine, events }: Told, slackMs: number): string[]
     if (key === undefined) continue
     if (event.type === 'model.called' || event.type === 'tool.called' || event.type === 'function.called') {
       const { step, deadlineAtMs } = event.data
-      open.set(key, { deadlineAtMs, what: event.type })
+      open.set(key, deadlineAtMs)
       const isOwed = event.type === 'tool.called' && (event.data.reconciles ?? event.data.undoes) !== undefined
       if (isOwed) continue
       // All tries of a step have its time together; what a person has tried again has its own.
@@ -417,10 +360,10 @@ function deadlines({ taskId, machine, events }: Told, slackMs: number): string[]
         wrong.push(`${taskId} #${event.seq}: a try has ${deadlineAtMs - most} ms more than its step`)
       continue
     }
-    const called = open.get(key)
-    if (!called || event.type === 'step.late') continue
+    const dueMs = open.get(key)
+    if (dueMs === undefined || event.type === 'step.late') continue
     open.delete(key)
-    const lateMs = event.at - called.deadlineAtMs
+    const lateMs = event.at - dueMs
     if (lateMs > slackMs) wrong.push(`${taskId} #${event.seq}: ${event.type} came ${lateMs} ms after its deadline`)
   }
   return wrong
@@ -437,7 +380,7 @@ function overdue({ inbox, endedAtMs, slackMs }: Evidence): string[] {
 function liveness({ tasks, stalled, inbox }: Evidence): string[] {
   if (tasks.length === 0) return ['the task was never begun']
   const asked = new Set(inbox.map(({ taskId }) => taskId))
-  const open = tasks.filter(({ row: { status } }) => !['done', 'failed', 'cancelled'].includes(status))
+  const open = tasks.filter(({ row }) => !isEnded(row))
   if (stalled) {
     const stuck = open.length > 0 ? open : tasks
     return stuck.map(
@@ -454,8 +397,7 @@ function liveness({ tasks, stalled, inbox }: Evidence): string[] {
 
 /** Nobody is asked about a task that has ended. */
 function inVain({ tasks, inbox }: Evidence): string[] {
-  const ended = tasks.filter(({ row: { status } }) => ['done', 'failed', 'cancelled'].includes(status))
-  const over = new Set(ended.map(({ taskId }) => taskId))
+  const over = new Set(tasks.filter(({ row }) => isEnded(row)).map(({ taskId }) => taskId))
   return inbox.flatMap(({ item, taskId }) => (over.has(taskId) ? [`${item} is asked, and its task has ended`] : []))
 }
 
@@ -501,7 +443,7 @@ type Question = EventData['human.asked'] & { readonly visit: number }
 
 /** An answer counts once for each who has to agree, and in time. */
 function answerProblems(
-  { taskId, seq, at, data }: Event & { readonly type: 'human.answered'; readonly data: EventData['human.answered'] },
+  { taskId, seq, at, data }: Extract<Event, { type: 'human.answered' }>,
   question: Question | undefined,
   answers: Map<string, number>,
 ): string[] {

@@ -28,6 +28,24 @@ function isOf({ type, data }: Event, { what, about }: Promised): boolean {
   return type === 'rollback.started'
 }
 
+/** I13: who writes holds the task, and once another has it never again. */
+export function holders({ holdings }: Evidence): string[] {
+  const over = new Map<string, Set<string>>()
+  const last = new Map<string, string>()
+  const wrong: string[] = []
+  for (const { taskId, seq, lease, held } of holdings) {
+    const where = `${taskId} after #${seq}`
+    if (lease !== held) wrong.push(`${where}: ${lease} wrote, and ${held} had the task`)
+    const before = last.get(taskId)
+    const lost = over.get(taskId) ?? new Set()
+    over.set(taskId, lost)
+    if (before !== undefined && before !== lease) lost.add(before)
+    if (lost.has(lease)) wrong.push(`${where}: ${lease} wrote after it had lost the task`)
+    last.set(taskId, lease)
+  }
+  return wrong
+}
+
 /** I13: nobody is given a task that is in the hands of somebody who still has time. */
 export function oneAtATime({ grants }: Evidence): string[] {
   return grants.flatMap(({ taskId, lease, atMs, before }) =>
@@ -111,7 +129,8 @@ export function signalsKept({ taskId, events }: Told): string[] {
 
 /** I4: one step has one key, however often it is tried; and a call that may be made once and had no answer has not just failed. */
 export function unknownIsKnown({ tasks, acts }: Evidence): string[] {
-  return tasks.flatMap((told) => unknownIn(told, new Set(acts.map(({ key }) => key))))
+  const acted = new Set(acts.map(({ key }) => key))
+  return tasks.flatMap((told) => unknownIn(told, acted))
 }
 
 function unknownIn({ taskId, events }: Told, acted: ReadonlySet<string>): string[] {

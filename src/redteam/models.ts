@@ -2,9 +2,8 @@
 // fault strikes.
 
 import type { Node } from '../core/machine.ts'
-import type { Message, Model, ModelRequest, Reply } from '../core/model.ts'
-import { classify } from '../providers/failure.ts'
-import { scriptedModel, type ScriptAnswer } from '../providers/scripted.ts'
+import type { Model, ModelRequest, Reply } from '../core/model.ts'
+import { Asking, scriptedModel, type ScriptAnswer } from '../providers/scripted.ts'
 import { canary, type FaultyAnswer, type ModelMoment } from './fault-kinds.ts'
 import type { Guide } from './guide.ts'
 import type { Setting } from './setting.ts'
@@ -54,23 +53,17 @@ export class Models {
     const kind = plan.strikes({ layer: 'model', agent, state, exits })
     const answer: FaultyAnswer = kind && 'act' in kind ? kind.act(own, this.#moment(node, where)) : own
     if (answer.delayMs !== undefined) await this.#setting.pause(answer.delayMs, answer.stubborn ? undefined : signal)
-    return replyOf(answer, model, answer.stubborn ? new AbortController().signal : signal, clock.now())
+    // What it waited for has passed by the clock of the world.
+    const { delayMs: _, ...now } = answer
+    const scripted = scriptedModel(() => now, { name: model, now: () => clock.now() })
+    return scripted.call(request, answer.stubborn ? new AbortController().signal : signal)
   }
 
   async #scripted(model: string, request: ModelRequest): Promise<ScriptAnswer> {
     const { scene, witness, clock } = this.#setting
     const script = scene.outside!.script!
     if (typeof script !== 'function') return script[witness.asked.length - 1] ?? { status: 500 }
-    const { messages } = request
-    const asked = {
-      model,
-      ...request,
-      number: witness.asked.length,
-      turn: 1 + messages.filter(({ role }) => role === 'assistant').length,
-      results: messages.flatMap((message) => (message.role === 'tool' ? message.results : [])),
-      system: said(messages, 'system'),
-      prompt: said(messages, 'user'),
-    }
+    const asked = new Asking({ model, ...request }, witness.asked.length)
     const { delayMs: _, ...answer } = await clock.hold(Promise.resolve(script(asked)))
     return answer
   }
@@ -128,19 +121,4 @@ export class Models {
       tools: here,
     }
   }
-}
-
-function said(messages: readonly Message[], role: 'system' | 'user'): string {
-  const found = messages.find((message) => message.role === role)
-  return found && 'text' in found ? found.text : ''
-}
-
-/** What a scripted answer is on the wire, by the clock of the world. */
-async function replyOf(answer: ScriptAnswer, model: string, signal: AbortSignal, nowMs: number): Promise<Reply> {
-  const { delayMs: _, ...now } = answer
-  if (now.status !== undefined && now.status !== 200 && !signal.aborted) {
-    const { status, headers = {}, body } = now
-    return { ok: false, failure: classify({ status, headers, ...(body === undefined ? {} : { body }) }, nowMs) }
-  }
-  return scriptedModel(() => now, { name: model }).call({ messages: [], offers: [], outputTokensMax: 1 }, signal)
 }

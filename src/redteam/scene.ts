@@ -63,3 +63,10 @@ export interface Scene {
   /** Looks at the store after every commit, and says what does not hold there. */
   readonly watch?: (given: Commit, store: Store) => Promise<readonly Violation[]>
 }
+
+const words = ['sample', 'bravo', 'charlie', 'delta'] as const
+
+/** The identifiers of the tasks that a scene starts, and the word that texts of each are made of. */
+export const roots: ReadonlyMap<string, string> = new Map(
+  words.map((word, index) => [index === 0 ? 't' : `t${index + 1}`, word]),
+)

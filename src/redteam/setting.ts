@@ -6,7 +6,7 @@ import type { Machine } from '../core/machine.ts'
 import type { VirtualClock } from '../virtual-clock.ts'
 import type { Plan } from './plan.ts'
 import { teamOf } from './route.ts'
-import type { Scene } from './scene.ts'
+import { roots, type Scene } from './scene.ts'
 import type { Witness } from './witness.ts'
 
 /** What everybody in a world has in common. */
@@ -17,6 +17,8 @@ export class Setting {
   readonly witness: Witness
   readonly root: Machine
   readonly team: ReadonlyMap<string, Machine>
+  /** The identifiers of the tasks that are begun. */
+  readonly begun: readonly string[]
   /** Time may be held up by this much, by all that went wrong so far. */
   slackMs: number
   #drawn = 0
@@ -28,6 +30,7 @@ export class Setting {
     this.witness = witness
     this.root = root
     this.team = teamOf(root)
+    this.begun = [...roots.keys()].slice(0, scene.tasks ?? 1)
     this.slackMs = slackMs
   }
 

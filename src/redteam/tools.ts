@@ -1,8 +1,7 @@
 // What is outside of the agents of a world: tools that remember what they did, and for which key; and the agents' own
 // functions. None of the author's is called, unless the scene has a script: then the functions are.
 
-import type { Json } from '../core/json.ts'
-import { toJson } from '../core/json.ts'
+import { toJson, type Json } from '../core/json.ts'
 import type { Tool, ToolCall } from '../core/tool.ts'
 import type { Act } from './evidence.ts'
 import { canary } from './fault-kinds.ts'

@@ -3,7 +3,7 @@
 
 import type { Event } from '../core/event.ts'
 import { dueAtMs } from '../core/task.ts'
-import type { Message } from '../core/model.ts'
+import { textOf, type Message } from '../core/model.ts'
 import type { WritePoint } from '../runtime.ts'
 import type { Claim, ClaimRequest, Commit, Renewal, Renewed } from '../store/store.ts'
 import type { Promised } from './caller.ts'
@@ -158,7 +158,7 @@ export class Witness {
 
   /** Which task asks a model: a request is known by its prompt. */
   claimAwaited(model: string, messages: readonly Message[]): (Awaited & { readonly isKnown: boolean }) | undefined {
-    const text = promptIn(messages)
+    const text = `${textOf(messages, 'system')}\n${textOf(messages, 'user')}`
     const exact = this.#awaited.findIndex((it) => it.model === model && this.#prompts.get(it.taskId) === text)
     const index = exact >= 0 ? exact : this.#awaited.findIndex((it) => it.model === model)
     const [found] = index < 0 ? [] : this.#awaited.splice(index, 1)
@@ -168,12 +168,4 @@ export class Witness {
 
 function count(known: Standing, asked: string): void {
   known.calls.set(asked, (known.calls.get(asked) ?? 0) + 1)
-}
-
-function promptIn(messages: readonly Message[]): string {
-  const text = (role: Message['role']): string => {
-    const found = messages.find((message) => message.role === role)
-    return found && 'text' in found ? found.text : ''
-  }
-  return `${text('system')}\n${text('user')}`
 }

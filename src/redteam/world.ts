@@ -5,6 +5,7 @@
 import { compile } from '../core/machine.ts'
 import type { Agent } from '../core/agent.ts'
 import { Fault, isFault } from '../core/fault.ts'
+import { isEnded } from '../core/task.ts'
 import { createOrchestrator, type Orchestrator } from '../orchestrator.ts'
 import { sha256 } from '../store/log.ts'
 import { openSqlite } from '../store/sqlite/engine.ts'
@@ -14,7 +15,7 @@ import { heardBy } from './caller.ts'
 import type { ProcessFault } from './fault-kinds.ts'
 import type { Evidence } from './evidence.ts'
 import { FaultyStore } from './faulty-store.ts'
-import { Guide, roots } from './guide.ts'
+import { Guide } from './guide.ts'
 import { Models } from './models.ts'
 import { People } from './people.ts'
 import { Plan } from './plan.ts'
@@ -154,7 +155,7 @@ class World {
     })
     await this.#staff()
     try {
-      for (const taskId of [...roots.keys()].slice(0, this.#scene.tasks ?? 1)) await this.#begin(taskId)
+      for (const taskId of this.#setting.begun) await this.#begin(taskId)
       for (let round = 0; round < roundsMax; round += 1) {
         await this.#rest()
         if (this.#stalled || !(await this.#people.speak())) break
@@ -247,12 +248,11 @@ class World {
 
   async #isAtRest(): Promise<boolean> {
     this.#setting.witness.dirty = false
-    for (const taskId of [...roots.keys()].slice(0, this.#scene.tasks ?? 1)) {
+    for (const taskId of this.#setting.begun) {
       const row = await this.#store.task(taskId)
       if (!row) return false
       const quiet = row.rootId === null || !(await this.#store.isRestless(row.rootId))
-      const ended = ['done', 'failed', 'cancelled'].includes(row.status)
-      if (!quiet || !(ended || (row.status === 'waiting' && row.waitsFor !== 'time'))) return false
+      if (!quiet || !(isEnded(row) || (row.status === 'waiting' && row.waitsFor !== 'time'))) return false
     }
     return true
   }
@@ -274,10 +274,10 @@ class World {
   async evidence(): Promise<Evidence> {
     this.#endAll()
     // What is on its way to the store comes to its end.
-    for (let turn = 0; turn < 12; turn += 1) await new Promise((wake) => setImmediate(wake))
-    const { witness, plan, clock, team, slackMs } = this.#setting
+    await this.#setting.clock.quiet()
+    const { witness, plan, clock, team, begun, slackMs } = this.#setting
     const rows = await this.#store.tasks({ limit: 10_000 })
-    const first = (taskId: string): number => Number(!roots.has(taskId))
+    const first = (taskId: string): number => Number(!begun.includes(taskId))
     const tasks = await Promise.all(
       [...rows]
         .sort((a, b) => first(a.taskId) - first(b.taskId))

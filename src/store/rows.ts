@@ -3,7 +3,7 @@
 
 import { ownerOf, waitsFor, type Task } from '../core/task.ts'
 import type { Event } from '../core/event.ts'
-import type { Gate } from '../core/breaker.ts'
+import { gateOf, type Gate } from '../core/breaker.ts'
 import type { GateRow, Head, TaskRow } from './store.ts'
 
 /** The columns of a task that change with its events, in the order of the statement that writes them. */
@@ -70,12 +70,7 @@ export function taskRow(task: Task, head: Head): TaskRow {
 
 /** The gates that rows tell of, by key. */
 export function gatesOf(rows: readonly GateRow[]): ReadonlyMap<string, Gate> {
-  return new Map(
-    rows.map(({ key, version, status, failures, untilMs, probe, pausedUntilMs }) => [
-      key,
-      { version, breaker: { status, failures, untilMs, probe, pausedUntilMs } },
-    ]),
-  )
+  return new Map(rows.map((row) => [row.key, gateOf(row)]))
 }
 
 /** What an event does to the inbox. `close` closes whatever is open for the task. */

@@ -2,7 +2,7 @@
 // decide is its log. It calls nothing; prompts, mappers, guards and rules are asked, because they are part of deciding.
 
 import type { Agent } from '../core/agent.ts'
-import { openGate, type Gate } from '../core/breaker.ts'
+import { gateOf, openGate, type Gate } from '../core/breaker.ts'
 import { compileChecked } from '../core/check.ts'
 import type { ContextShape } from '../core/context.ts'
 import { proceed, settle, type Ending } from '../core/decide.ts'
@@ -143,9 +143,7 @@ export class Trial {
   }
 
   #hear(event: Event): void {
-    if (event.type !== 'breaker.changed') return
-    const { key, version, status, failures, untilMs, probe, pausedUntilMs } = event.data
-    this.#gates.set(key, { version, breaker: { status, failures, untilMs, probe, pausedUntilMs } })
+    if (event.type === 'breaker.changed') this.#gates.set(event.data.key, gateOf(event.data))
   }
 }
 

@@ -2,8 +2,7 @@
 // changes with the simulator.
 
 import { readFileSync, writeFileSync } from 'node:fs'
-import { faultKinds } from '../../src/redteam/fault-kinds.ts'
-import { Aim } from '../../src/redteam/plan.ts'
+import { Aim, fault } from '../../src/redteam/plan.ts'
 import type { Scene } from '../../src/redteam/scene.ts'
 import { machines, outside, prices } from './machines.ts'
 
@@ -27,14 +26,7 @@ interface Written {
 export function readKept(): readonly Kept[] {
   const written = JSON.parse(readFileSync(path, 'utf8')) as readonly Written[]
   return written.map(({ what, scene: { agent, faults, ...scene } }) => {
-    const aims = faults.map(
-      ({ kind, place, when }) =>
-        new Aim(
-          faultKinds.find(({ id }) => id === kind)!,
-          place,
-          when,
-        ),
-    )
+    const aims = faults.map(({ kind, place, when }) => new Aim(fault(kind).kind, place, when))
     return { what, scene: { config: { prices }, ...scene, agent: machines[agent]!, faults: aims, outside } }
   })
 }

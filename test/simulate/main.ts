@@ -4,6 +4,7 @@
 import { randomInt } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { Command, InvalidArgumentError } from 'commander'
+import type { Violation } from '../../src/redteam/evidence.ts'
 import { huntFor, sayHunt, type Hunt } from './hunt.ts'
 import { keep } from './kept.ts'
 import { planted } from './planted.ts'
@@ -73,7 +74,11 @@ async function playMany(): Promise<void> {
   }
   const tally = await playSeeds({ from, seeds, threads, failFast: options.failFast === true, progress })
   const seedsPerSecond = Number(rate(tally))
-  if (!options.bare) for (const { seed } of tally.failed.slice(0, shownMax)) await explain(seed)
+  for (const { seed } of options.bare ? [] : tally.failed.slice(0, shownMax)) {
+    const [again] = (await simulate(sceneOf(seed))).violations
+    if (again) await explain(seed, again)
+    else tell(`seed ${seed} failed, and does not now: something in it is not of its seed.`)
+  }
   const struck = [...tally.struck].sort(([a], [b]) => a.localeCompare(b))
   const faults = struck.reduce((sum, [, times]) => sum + times, 0)
   const { events, tasks, elapsedMs, failed } = tally
@@ -94,7 +99,7 @@ async function playOne(seed: number): Promise<void> {
   const scene = sceneOf(seed)
   const { violations, evidence } = await simulate(scene)
   tell(sayScene(scene))
-  if (violations.length > 0) return explain(seed)
+  if (violations[0]) return explain(seed, violations[0])
   for (const line of sayEvents(evidence?.written ?? [])) process.stdout.write(`${line}\n`)
   tell('All invariants hold.')
 }
@@ -114,11 +119,9 @@ async function playPlanted(): Promise<void> {
 }
 
 /** What did not hold, in the smallest world in which it does not, and what happened there. */
-async function explain(seed: number): Promise<void> {
+async function explain(seed: number, first: Violation): Promise<void> {
   process.exitCode = 1
   const whole = sceneOf(seed)
-  const [first] = (await simulate(whole)).violations
-  if (!first) return tell(`seed ${seed} failed, and does not now: something in it is not of its seed.`)
   const scene = await shrink(whole, first.invariant)
   const { violations, evidence } = await simulate(scene)
   tell(`\n${sayScene(whole)}\n  smallest: ${sayScene(scene)}`)

@@ -9,26 +9,15 @@ import { fault, state, writePoint, type Aim } from '../../src/redteam/plan.ts'
 import { targetsOf } from '../../src/redteam/route.ts'
 import type { Scene, Whim } from '../../src/redteam/scene.ts'
 import { compile } from '../../src/core/machine.ts'
-import type { WritePoint } from '../../src/runtime.ts'
+import { writePoints, type WritePoint } from '../../src/runtime.ts'
 import { machines, outside, prices } from './machines.ts'
 
 /** The kinds of fault that a world can play. */
 export const playable: readonly FaultKind[] = faultKinds.filter((kind) => !('elsewhere' in kind))
 
-/** Where workers and people write in a world. */
-const points: readonly WritePoint[] = [
-  'start',
-  'claim',
-  'permit',
-  'settle',
-  'rest',
-  'renew',
-  'release',
-  'answer',
-  'signal',
-  'cancel',
-  'rollback',
-]
+/** Where workers and people write in a world; nobody there erases, signs, begins tasks by the clock, or has two versions of an agent. */
+const beyond: ReadonlySet<WritePoint> = new Set<WritePoint>(['erase', 'checkpoint', 'schedule', 'migrate'])
+const points = writePoints.filter((point) => !beyond.has(point))
 const whims: readonly Whim[] = ['cancel', 'rollback', 'signal']
 const faultsMax = 6
 const places = new Map(Object.values(machines).map((agent) => [agent.name, targetsOf(compile(agent))]))

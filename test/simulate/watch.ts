@@ -4,6 +4,7 @@
 import { evolve } from '../../src/core/fold.ts'
 import { emptyTask, type Task } from '../../src/core/task.ts'
 import type { Violation } from '../../src/redteam/evidence.ts'
+import { differences } from '../../src/redteam/history.ts'
 import type { Scene } from '../../src/redteam/scene.ts'
 import type { Commit, Store, TaskRow } from '../../src/store/store.ts'
 import { taskRow } from '../../src/store/rows.ts'
@@ -29,14 +30,9 @@ export function watchOver(): NonNullable<Scene['watch']> {
     if (!row) return [{ invariant: 'I2', problem: `${taskId}: it was written to, and it is not there` }]
     // Others may have gone on meanwhile; they look for themselves.
     if (row.seq !== task.seq) return []
-    const told = taskRow(task, { seq: row.seq, hash: row.hash })
-    const keys = Object.keys(row) as (keyof TaskRow)[]
-    const differs = keys.filter((key) => told[key] !== row[key])
     const where = `${taskId} #${row.seq}`
-    const wrong = differs.map((key) => ({
-      invariant: 'I2',
-      problem: `${where}: ${key} is ${String(row[key])}, and the log says ${String(told[key])}`,
-    }))
+    const differs = differences(row, taskRow(task, { seq: row.seq, hash: row.hash }))
+    const wrong = differs.map((problem) => ({ invariant: 'I2', problem: `${where}: ${problem}` }))
     const isDue = row.status === 'running' || row.waitsFor === 'time'
     if (!isDue || (await isAtHand(row, store))) return wrong
     const problem = `${where}: it is to go on, and is neither in the queue nor in anybody's hands`
