@@ -38,6 +38,8 @@ export interface ToolMoment {
 /** How a store fails: what a caller sees, and whether anything was written. */
 export type StoreFault =
   | { readonly code: 'STORE_FAILED' | 'STORE_LOCKED' | 'STORE_FULL' | 'STORE_READ_ONLY'; readonly written: boolean }
+  /** Somebody else is at the same task: when they have written, or have been waited for so long, it fails, and nothing is written. */
+  | { readonly code: 'STORE_LOCKED'; readonly yieldsMs: number }
   /** It fails for so long, whatever it is asked. */
   | { readonly code: 'STORE_FAILED' | 'STORE_LOCKED' | 'STORE_FULL'; readonly awayMs: number }
   | { readonly slowMs: number }
@@ -221,7 +223,7 @@ export const faultKinds: readonly FaultKind[] = [
   store('D04', 'locked by somebody else for 20 seconds', { code: 'STORE_LOCKED', awayMs: 20_000 }),
   store('D05', 'the disk is full for a minute', { code: 'STORE_FULL', awayMs: 60_000 }),
   store('D06', 'fsync fails', { code: 'STORE_FAILED', written: false }),
-  store('D07', 'a serialisation failure or a deadlock', { code: 'STORE_LOCKED', written: false }),
+  store('D07', 'a serialisation failure or a deadlock: it gives way', { code: 'STORE_LOCKED', yieldsMs: 20_000 }),
   store('D08', 'read-only', { code: 'STORE_READ_ONLY', written: false }),
   store('D09', 'restarts: gone for a minute', { code: 'STORE_FAILED', awayMs: 60_000 }),
   elsewhere('D10', 'store', 'a row that nobody can decode', 'test/versions.test.ts, test/store/tamper.test.ts'),

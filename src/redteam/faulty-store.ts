@@ -70,8 +70,9 @@ export class FaultyStore {
     if (process && 'happens' in process) await this.#befall(life, pick(process.happens))
   }
 
-  async #fail(fails: StoreFault): Promise<void> {
+  async #fail(fails: StoreFault, taskId = this.#setting.begun[0]!): Promise<void> {
     const setting = this.#setting
+    if ('yieldsMs' in fails) await this.#giveWay(taskId, fails.yieldsMs)
     if ('slowMs' in fails) {
       setting.slackMs += fails.slowMs
       return setting.pause(fails.slowMs)
@@ -85,6 +86,24 @@ export class FaultyStore {
     // Who cannot go on lets go of it, and the next one has it when the lease has run out.
     setting.slackMs += 12_000
     throw storeFault(fails.code)
+  }
+
+  /** Some disks are slow, now and then. */
+  async #lag(): Promise<void> {
+    const setting = this.#setting
+    const { lagMs = 0 } = setting.scene
+    if (lagMs === 0 || setting.roll() < 0.5) return
+    const ms = Math.round(setting.roll() * lagMs)
+    setting.slackMs += ms
+    await setting.pause(ms)
+  }
+
+  /** Waits until somebody has written to a task, or for so long. */
+  async #giveWay(taskId: string, yieldsMs: number): Promise<void> {
+    const { clock, witness } = this.#setting
+    const [seq, untilMs] = [witness.standing(taskId)?.seq, clock.elapsedMs + yieldsMs]
+    while (clock.elapsedMs < untilMs && witness.standing(taskId)?.seq === seq) await this.#setting.pause(200)
+    this.#setting.slackMs += yieldsMs
   }
 
   async #commit(life: Life, given: Commit): Promise<Committed> {
@@ -105,7 +124,8 @@ export class FaultyStore {
     }
     const fails = plan.strikes({ layer: 'store', ...at })
     const written = fails && 'fails' in fails && 'written' in fails.fails && fails.fails.written
-    if (fails && 'fails' in fails && !written) await this.#fail(fails.fails)
+    if (fails && 'fails' in fails && !written) await this.#fail(fails.fails, task.id)
+    await this.#lag()
     const process = plan.strikes({ layer: 'process', ...at })
     const happens = process && 'happens' in process ? pick(process.happens) : undefined
     if (happens !== undefined && happens !== 'crash-after') await this.#befall(life, happens)

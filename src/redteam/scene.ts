@@ -58,6 +58,8 @@ export interface Scene {
   readonly peopleAnswerAll?: boolean
   /** What people do unasked, and how often: the chance of it at each write. */
   readonly whims?: { readonly share: number; readonly of: readonly Whim[] }
+  /** Every other write takes up to so long. Default: no time. */
+  readonly lagMs?: number
   /** Opens the store, by the clock of the world. Default: one in memory. */
   readonly openStore?: (clock: VirtualClock) => Promise<Store>
   /** Looks at the store after every commit, and says what does not hold there. */

@@ -15,6 +15,8 @@ export interface Standing {
   /** The root of its tree. */
   readonly root: string
   state: string
+  /** The last event that was written of it. */
+  seq: number
   /** How many states it has entered. */
   entered: number
   readonly parent: { readonly task: string; readonly state: string } | undefined
@@ -131,6 +133,7 @@ export class Witness {
         agent,
         root: above?.root ?? taskId,
         state: '',
+        seq: event.seq,
         entered: 0,
         parent: parent && { task: parent.task, state: above?.state ?? '' },
         calls: new Map(),
@@ -138,6 +141,7 @@ export class Witness {
       })
     }
     if (!known) return
+    known.seq = event.seq
     if (event.type === 'state.entered') {
       known.state = event.data.state
       known.entered += 1

@@ -3,7 +3,7 @@
 
 import { randomInt } from 'node:crypto'
 import { availableParallelism } from 'node:os'
-import { Command, InvalidArgumentError } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import type { Violation } from '../../src/redteam/evidence.ts'
 import { huntFor, sayHunt, type Hunt } from './hunt.ts'
 import { keep } from './kept.ts'
@@ -50,7 +50,7 @@ const options = new Command('simulate')
   .option('--bare', 'do not make smaller what fails')
   .option('--keep', 'keep those that fail, made smaller, to be played again by every test')
   .option('--planted', 'plant each known bug into the engine, one at a time, and say which are found in these seeds')
-  .option('--bug <id...>', 'with --planted: only these')
+  .addOption(new Option('--bug <id...>', 'with --planted: only these').choices(planted.map(({ id }) => id)))
   .option('--json', 'one JSON value on stdout')
   .parse()
   .opts<Options>()

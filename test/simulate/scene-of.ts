@@ -68,6 +68,7 @@ export function sceneOf(seed: number): Scene {
   const share = pick([0, 0, 0.05, 0.3])
   const injection = pick([undefined, undefined, pick(orders.get(agent.name)!)])
   const windows = pick([undefined, undefined, { main: 4_000, spare: 4_000 }])
+  const lagMs = pick([0, 0, 0, 50, 2_000])
   const quotas = pick([undefined, undefined, { main: { breaker: { failures: 2, coolDown: '5s' } } } as const])
   return {
     agent,
@@ -81,6 +82,7 @@ export function sceneOf(seed: number): Scene {
     peopleAnswerAll: true,
     ...(limits ? { limits } : {}),
     ...(injection ? { injection } : {}),
+    ...(lagMs > 0 ? { lagMs } : {}),
     ...(share > 0 ? { whims: { share, of: whims } } : {}),
   }
 }

@@ -48,6 +48,7 @@ function smaller(scene: Scene): readonly Scene[] {
     ...((scene.workers ?? 1) > 1 ? [{ ...scene, workers: scene.workers! - 1 }] : []),
     ...(scene.whims ? [{ ...bare, faults, ...(scene.limits ? { limits: scene.limits } : {}) }] : []),
     ...(scene.limits ? [{ ...bare, faults, ...(scene.whims ? { whims: scene.whims } : {}) }] : []),
+    ...((scene.lagMs ?? 0) > 0 ? [{ ...scene, lagMs: 0 }] : []),
     ...((scene.wander ?? 0) > 0 ? [{ ...scene, wander: 0 }] : []),
   ]
 }

@@ -6,10 +6,11 @@ import type { Scene } from '../../src/redteam/scene.ts'
 const textMax = 160
 
 /** A scene in one line. */
-export function sayScene({ agent, seed, tasks, workers, wander, limits, whims, faults = [] }: Scene): string {
+export function sayScene({ agent, seed, tasks, workers, wander, lagMs, limits, whims, faults = [] }: Scene): string {
   return [
     `seed ${seed}: ${agent.name}, ${tasks ?? 1} tasks, ${workers ?? 1} workers`,
     ...(wander ? [`models wander at ${wander}`] : []),
+    ...(lagMs ? [`writes take up to ${lagMs} ms`] : []),
     ...(limits ? [`limits ${JSON.stringify(limits)}`] : []),
     ...(whims ? [`people act unasked at ${whims.share}`] : []),
     faults.length > 0 ? `faults ${faults.join(' ')}` : 'no faults',
