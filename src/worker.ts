@@ -4,7 +4,7 @@
 
 import type { Gate } from './core/breaker.ts'
 import { draft } from './core/draft.ts'
-import { isFault } from './core/fault.ts'
+import { Fault, isFault } from './core/fault.ts'
 import { late, proceed, resume, settle, type Outcome } from './core/decide.ts'
 import { defaults } from './core/limits.ts'
 import { park } from './core/park.ts'
@@ -83,6 +83,9 @@ const awayMaxMs = 5_000
 
 // How many tasks that wait are remembered.
 const restingMax = 64
+
+// How often in a row what was decided may be refused, because others were first: nobody is that unlucky.
+const refusalsMax = 100
 
 /** Failures of a store that pass. One that is damaged, or somebody else's, is not waited for. */
 function isAway(thrown: unknown): boolean {
@@ -333,6 +336,7 @@ export class Worker {
     let point: WritePoint = 'permit'
     let full: ReadonlyMap<number, number> = new Map()
     let looked = false
+    let refused = 0
     let delivered = claim.deliveries
     while (!isEnded(session.task) && !session.lost) {
       const gate = (key: string): Gate => this.#gates.get(key)
@@ -380,10 +384,12 @@ export class Worker {
       if (!committed.ok) {
         if (committed.reason === 'lease-lost') return
         if (committed.reason === 'gates') full = new Map([...full, ...committed.full])
+        if ((refused += 1) >= refusalsMax) throw stuck(claim.taskId, committed.reason)
         // Somebody was first: the same outcomes are decided on again, on the log and the gates as they are now.
         await this.#reload(session)
         continue
       }
+      refused = 0
       session.head = committed.head
       this.#gates.accept(work.gates)
       if (commit.progress) {
@@ -614,6 +620,14 @@ export class Worker {
 /** Nothing is at work and nothing is due: somebody outside has decided, and something else is to be done. */
 function hasNothing(task: Task): boolean {
   return isIdle(task) && task.delayed.size === 0
+}
+
+function stuck(taskId: string, reason: string): Fault {
+  return new Fault(
+    'LOG_CONFLICT',
+    `What was decided on task ${taskId} was refused ${refusalsMax} times in a row (${reason}).`,
+    'It is tried again; if that does not help either, the task goes to the inbox.',
+  )
 }
 
 function calledOff(): DOMException {

@@ -8,7 +8,7 @@ import { emit, type Draft } from './draft.ts'
 import type { Json } from './json.ts'
 import { labelled, type Label } from './label.ts'
 import type { Machine } from './machine.ts'
-import { isEnded } from './task.ts'
+import { isEnded, ownsContext } from './task.ts'
 import type { Tree } from './tree.ts'
 
 /** A key of a shared context that another task has written; without a value: removed. */
@@ -33,7 +33,7 @@ export interface Kin {
   readonly changed: readonly Changed[]
 }
 
-/** Takes note of what others wrote: of what a machine may see, or of all. */
+/** Takes note of what others wrote: of some keys, or of all. */
 export function read(work: Draft, { changed }: Kin, touches?: Machine['touches']): void {
   const { task } = work
   for (const { key, version, value, label, writer } of changed) {
@@ -48,10 +48,13 @@ export function read(work: Draft, { changed }: Kin, touches?: Machine['touches']
   }
 }
 
-/** Takes note of what others wrote, and of children that have ended. */
+/**
+ * Takes note of what others wrote, and of children that have ended. Who is lent a context hears of what its machine may see; whose
+ * context it is hears of all, and may have to set it back.
+ */
 export function hear(machine: Machine, work: Draft, kin: Kin): void {
   if (isEnded(work.task)) return
-  read(work, kin, machine.touches)
+  read(work, kin, ownsContext(work.task) ? undefined : machine.touches)
   hearEnded(work, kin.ended)
 }
 

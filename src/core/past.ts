@@ -11,7 +11,7 @@ import { Fault } from './fault.ts'
 import { keyOf } from './json.ts'
 import { labelled } from './label.ts'
 import { evolve } from './fold.ts'
-import { emptyTask, pastOf, type Kept, type Past, type Task } from './task.ts'
+import { emptyTask, ownsContext, pastOf, type Kept, type Past, type Task } from './task.ts'
 
 /** What a rollback will do. */
 export interface Plan {
@@ -117,8 +117,8 @@ export function goBack(work: Draft, past: Past, cause: Cause): Plan {
 }
 
 /** What another task has written since, only whoever they share the context of may set back. */
-function isItsOwn({ parent, context }: Task, key: string): boolean {
-  return parent?.shares === undefined || context.get(key)?.writer === undefined
+function isItsOwn(task: Task, key: string): boolean {
+  return ownsContext(task) || task.context.get(key)?.writer === undefined
 }
 
 function restored(task: Task, then: ReadonlyMap<string, Kept>): readonly Restored[] {

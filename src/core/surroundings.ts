@@ -28,19 +28,19 @@ export function surroundings(
   return {
     gate: (key) => gateAt(key, task, moment, gates.get(key)),
     fullUntilMs: (step) => fullUntil(step, task, moment),
-    tree: task.tree && { ...treeAt(task, untilPermitted(moment)), ...room(task, ahead, descendants) },
+    tree: task.tree && { ...treeAt(task, untilLetThrough(moment)), ...room(task, ahead, descendants) },
   }
 }
 
-/** A moment up to where something is permitted, or answered again: much may happen in one, and then the tree may be another. */
-function untilPermitted(moment: readonly Event[]): readonly Event[] {
-  const next = moment.findIndex(({ type }, index) => permissions.has(type) || (index > 0 && answers.has(type)))
+/** A moment up to where something is let through, or answered again: much may happen in one, and then the tree may be another. */
+function untilLetThrough(moment: readonly Event[]): readonly Event[] {
+  const next = moment.findIndex(({ type }, index) => passes.has(type) || (index > 0 && answers.has(type)))
   return next < 0 ? moment : moment.slice(0, next + 1)
 }
 
 /** What is written down by itself, so that whatever comes after it was decided later. */
 const said: ReadonlySet<Event['type']> = new Set(['human.answered', 'signal.received'])
-const permissions: ReadonlySet<Event['type']> = new Set(['model.called', 'tool.called', 'child.started'])
+const passes: ReadonlySet<Event['type']> = new Set(['model.called', 'tool.called', 'child.started', 'step.queued'])
 const answers: ReadonlySet<Event['type']> = new Set([...outcomes, 'child.ended', 'human.answered'])
 
 // ---- Gates ---------------------------------------------------------------------------------------------------------

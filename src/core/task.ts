@@ -431,6 +431,11 @@ export function ownerOf({ id, parent }: Task): string {
   return parent?.shares ?? id
 }
 
+/** Is the context that a task works on its own, even if it lends it to others? */
+export function ownsContext({ parent }: Task): boolean {
+  return parent?.shares === undefined
+}
+
 /** Does the task wait, for a human, a signal, a time, its children or its tree? */
 export function isWaiting(task: Task): boolean {
   if (task.item !== undefined) return task.item.answer === undefined

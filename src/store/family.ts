@@ -5,7 +5,7 @@
 import type { EndedChild } from '../core/child.ts'
 import type { Changed, Kin } from '../core/kin.ts'
 import { isRoot, type TreeBudget } from '../core/tree.ts'
-import { ownerOf, type Task } from '../core/task.ts'
+import { ownerOf, ownsContext, type Task } from '../core/task.ts'
 import { read } from './log.ts'
 import { openAll } from './payloads.ts'
 import type { Commit, Head, SealedEvent } from './store.ts'
@@ -69,10 +69,16 @@ function* overspends(task: Task, begun: number, kin: Commit['kin']): Tx<boolean>
   return task.awaits !== undefined && kin !== undefined && kin.treeVersion !== tree.version
 }
 
-/** Each write of a shared key follows the version that is there. */
+/** Each write of a shared key follows the version that is there; who goes back knows all that is to be as it was. */
 function* clashes(task: Task, events: Commit['events']): Tx<boolean> {
   if (!task.sharing) return false
   const owner = ownerOf(task)
+  for (const { type, data } of events) {
+    if (type !== 'rollback.started' || data.ends !== undefined) continue
+    const back = new Set([...data.restore.map(({ key }) => key), ...data.remove])
+    const newer = newerThan(task, yield* all<SharedVersion>('contextVersions', owner))
+    if (newer.some(({ key }) => ownsContext(task) || back.has(key))) return true
+  }
   const versions = new Map<string, number>()
   for (const { type, data } of events) {
     if (type !== 'context.written' && type !== 'context.removed') continue
@@ -112,7 +118,7 @@ export function* kinOf(task: Task): Tx<Kin> {
     (Head & { news: number })[],
     AwaitingRow[],
     (SealedEvent & { step: number })[],
-    { key: string; version: number }[],
+    SharedVersion[],
   ]
   const [[tree], [own = nothing], [child], [head], awaiting, endings, versions] = yield* together<Asked>(
     ['tree', root],
@@ -165,8 +171,18 @@ function* endedOf(endings: readonly (SealedEvent & { step: number })[]): Tx<Ende
   return ended
 }
 
-function* changedFor(task: Task, versions: readonly { key: string; version: number }[]): Tx<Changed[]> {
-  const newer = versions.filter(({ key, version }) => version > (task.versions.get(key) ?? 0) && !task.locals.has(key))
+interface SharedVersion {
+  readonly key: string
+  readonly version: number
+}
+
+/** What of the shared context is newer than a task knows. */
+function newerThan({ versions, locals }: Task, there: readonly SharedVersion[]): readonly SharedVersion[] {
+  return there.filter(({ key, version }) => version > (versions.get(key) ?? 0) && !locals.has(key))
+}
+
+function* changedFor(task: Task, versions: readonly SharedVersion[]): Tx<Changed[]> {
+  const newer = newerThan(task, versions)
   if (newer.length === 0) return []
   type Entry = Changed['label'] & Pick<Changed, 'key' | 'version' | 'writer'> & EntryPayload
   const keys = JSON.stringify(newer.map(({ key }) => key))

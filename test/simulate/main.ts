@@ -67,7 +67,12 @@ async function playMany(): Promise<void> {
   const beganAtMs = performance.now()
   let toldAtMs = beganAtMs
   const rate = (tally: Tally): string => (tally.seeds / ((performance.now() - beganAtMs) / 1_000)).toFixed(1)
+  let toldFailed = 0
   const progress = (tally: Tally): void => {
+    for (const { seed, violations } of tally.failed.slice(toldFailed)) {
+      toldFailed += 1
+      tell(`seed ${seed}: ${violations[0]!.invariant} ${violations[0]!.problem}`)
+    }
     if (performance.now() - toldAtMs < 5_000) return
     toldAtMs = performance.now()
     tell(`${tally.seeds} of ${seeds} seeds, ${rate(tally)} a second, ${tally.failed.length} failed`)
