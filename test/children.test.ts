@@ -911,6 +911,98 @@ describe('going back', () => {
     await proveWhole(box)
   })
 
+  describe('whose context is written by children only', () => {
+    const blind = { reads: [], writes: [] } as const
+    const scribe = defineAgent({
+      name: 'scribe',
+      version: '1',
+      context: shared,
+      initial: 'write',
+      on: failing,
+      states: {
+        write: {
+          run: () => ({ exit: 'DONE', output: { note: 'by the child', list: ['child'] } }),
+          writes: ['note', 'list'],
+          on: { DONE: 'ask' },
+        },
+        ask: { human: { question: 'Well?' }, on: { YES: 'done' } },
+        ...ends,
+      },
+    })
+
+    test('a parent that goes back by itself sets back what it never looks at', async () => {
+      let runs = 0
+      const fragile = defineAgent({
+        name: 'fragile',
+        version: '1',
+        context: shared,
+        initial: 'begin',
+        on: { $timeout: 'failed' },
+        states: {
+          begin: { ...blind, checkpoint: 'begun', run: () => 'OK', on: { OK: 'share' } },
+          share: { ...blind, agent: scribe, on: { done: 'try', failed: 'failed' } },
+          try: {
+            ...blind,
+            run: () => {
+              if ((runs += 1) === 1) throw new Error('not yet')
+              return 'OK'
+            },
+            onFailure: 'rollback',
+            on: { OK: 'done' },
+          },
+          ...ends,
+        },
+      })
+      const box = await open({ agents: [fragile] })
+      const task = await box.start(fragile, {}, { id: 't' })
+      for (const child of ['t:2', 't:5']) {
+        await until(async () => (await box.inbox({ taskId: child }))[0] !== undefined)
+        await box.answer((await box.inbox({ taskId: child }))[0]!.item, { decision: 'YES', ...say })
+      }
+      expect(await task.result()).toMatchObject({ outcome: 'done', context: { note: 'by the child', list: ['child'] } })
+      const log = await box.store.read('t')
+      expect(log.filter(({ type, data }) => type === 'context.written' && data.source === 'rollback')).toMatchObject([
+        { data: { key: 'note', value: 'at first' } },
+        { data: { key: 'list', value: [] } },
+      ])
+      await proveWhole(box)
+    })
+
+    test('a parent that is cancelled takes back what it did, whatever children have written that it has not heard of', async () => {
+      const acted: string[] = []
+      const book = defineTool({
+        name: 'book',
+        description: 'Books.',
+        inputSchema: z.object({}),
+        effect: 'external',
+        idempotent: true,
+        execute: () => void acted.push('book'),
+        undo: () => void acted.push('undo'),
+      })
+      const trip = defineAgent({
+        name: 'trip',
+        version: '1',
+        context: shared,
+        initial: 'book',
+        onCancel: 'undo',
+        on: failing,
+        states: {
+          book: { tool: book, args: () => ({}), on: { DONE: 'share' } },
+          share: { agent: scribe, on: { done: 'done', failed: 'failed' } },
+          ...ends,
+        },
+      })
+      const box = await open({ agents: [trip] })
+      const task = await box.start(trip, {}, { id: 't' })
+      await task.rest()
+      expect(await box.store.context('t')).toMatchObject([{ key: 'list' }, { key: 'note', value: 'by the child' }])
+      await box.cancel('t', say)
+      expect(await task.result()).toMatchObject({ status: 'cancelled' })
+      expect(acted).toEqual(['book', 'undo'])
+      await proveWhole(box)
+    })
+  })
+
   test('a parent that goes back calls off what runs below it', async () => {
     const box = await open({ agents: [team] })
     const task = await box.start(team, {}, { id: 't' })

@@ -9,11 +9,13 @@ import { defineAgent, type Agent, type State } from '../src/core/agent.ts'
 import { defineContext } from '../src/core/context.ts'
 import { Fault } from '../src/core/fault.ts'
 import { defineTool } from '../src/core/tool.ts'
+import { defaults } from '../src/core/limits.ts'
 import { signatureOf } from '../src/notifier.ts'
 import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
 import { scriptedModel, type Script } from '../src/providers/scripted.ts'
 import { openPostgres } from '../src/store/postgres/engine.ts'
 import { openSqlite } from '../src/store/sqlite/engine.ts'
+import type { Store } from '../src/store/store.ts'
 import { VirtualClock } from './clock.ts'
 import { address, engine, opened, test } from './engines.ts'
 import { Effects } from './ledger.ts'
@@ -241,6 +243,34 @@ test('A36, D04: a store that is away in every kind of state is waited for withou
   expect(faults).toBeGreaterThan(0)
   // In two seconds: three tasks, a heartbeat and a look at the queue, each backing off.
   expect(faults).toBeLessThan(80)
+  expect((await store.verify()).findings).toEqual([])
+})
+
+test('what is refused again and again is given up after a while, and the task goes to the inbox', async () => {
+  const store = await opened()
+  let refused = 0
+  const commit: Store['commit'] = async (given) => {
+    if (!given.events.some(({ type }) => type === 'function.called')) return store.commit(given)
+    refused += 1
+    return { ok: false, reason: 'kin' }
+  }
+  const stubborn = new Proxy(store, {
+    get: (target, name) => {
+      const value: unknown = Reflect.get(target, name)
+      return name === 'commit' ? commit : typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+  const agent = agentOf({ work: { run: () => 'NEXT', on: { NEXT: 'done' } } })
+  const faults: unknown[] = []
+  const box = await open(agent, { store: stubborn, leaseMs: 50, onFault: (fault) => void faults.push(fault) })
+  const parked = await (await box.start(agent, {}, { id: 't' })).rest()
+  expect(parked.inbox).toMatchObject([{ kind: 'escalation', options: ['retry', 'end'] }])
+  expect(faults).toHaveLength(defaults.deliveries)
+  expect(faults[0]).toMatchObject({
+    code: 'LOG_CONFLICT',
+    message: expect.stringContaining('100 times in a row (kin)'),
+  })
+  expect(refused).toBe(100 * defaults.deliveries)
   expect((await store.verify()).findings).toEqual([])
 })
 

@@ -8,8 +8,10 @@ import { defineContext } from '../../src/core/context.ts'
 import { cancel } from '../../src/core/command.ts'
 import { proceed, settle } from '../../src/core/decide.ts'
 import { draft, noTerms, type Draft } from '../../src/core/draft.ts'
-import { hear, heed, type Kin } from '../../src/core/kin.ts'
+import { hear, heed, read, type Kin } from '../../src/core/kin.ts'
 import { compile, type Machine } from '../../src/core/machine.ts'
+import { pastAt } from '../../src/core/past.ts'
+import { rollbackTo } from '../../src/core/rollback.ts'
 import { start } from '../../src/core/start.ts'
 import { genesis } from '../../src/store/log.ts'
 import type { Commit, Committed, Head, Store } from '../../src/store/store.ts'
@@ -182,6 +184,28 @@ export function familyContract(engine: string, openStore: () => Promise<Store>):
       expect(late.events.some(({ type }) => type === 'context.written')).toBe(true)
       expect(await write(store, { work: late, head, kin })).toEqual({ ok: false, reason: 'kin' })
       expect(await store.context('t')).toMatchObject([{ key: 'list' }, { key: 'note', value: 'first' }])
+    })
+
+    test('who goes back on what it knows, while a child writes to its context, looks again, and sets that back too', async () => {
+      const store = await open()
+      await begin(store)
+      await go(store, 't:1', child)
+      const log = await store.read('t')
+      const back = async (): Promise<Decided> => {
+        const { task, head } = await store.load('t')
+        const kin = await store.kin(task)
+        const work = draft(task, (nowMs += 10), { ...noTerms, tree: kin.tree })
+        read(work, kin)
+        rollbackTo(work, pastAt('t', log, log.length), { asked: log.length, by: 'ana', reason: 'r' })
+        return { work, head, kin }
+      }
+      const early = await back()
+      await go(store, 't:1', child, answer('OK', { note: 'by a child' }))
+      expect(await write(store, early)).toEqual({ ok: false, reason: 'kin' })
+      expect(await write(store, await back())).toMatchObject({ ok: true })
+      expect(await go(store, 't', parent)).toMatchObject({ ok: true })
+      expect(await store.context('t')).toMatchObject([{ key: 'list' }, { key: 'note', value: '' }])
+      expect((await store.verify()).findings).toEqual([])
     })
 
     test('the end of a child makes its parent due, also when it comes while the parent lays itself down', async () => {
