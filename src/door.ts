@@ -1,12 +1,20 @@
 // The door to a log: a task is loaded, something is decided on it, and that is written whole, or not at all because somebody
 // else was first. Whoever writes to a task, the worker, the notifier or a caller, comes through here.
 
+import { openGate } from './core/breaker.ts'
 import { draft, type Draft, type Terms } from './core/draft.ts'
 import type { Event } from './core/event.ts'
+import { Fault } from './core/fault.ts'
 import { read } from './core/kin.ts'
 import type { Runtime, WritePoint } from './runtime.ts'
 import { canonical } from './store/log.ts'
-import type { Commit, Committed, Store } from './store/store.ts'
+import { gatesOf } from './store/rows.ts'
+import type { Commit, Committed, Store, TaskRow } from './store/store.ts'
+
+/** The write points of what is said from outside. */
+export type SayPoint = Extract<WritePoint, 'answer' | 'signal' | 'cancel' | 'erase' | 'rollback'>
+
+const conflictsMax = 50
 
 /** Where something is written, and what is known there. */
 export interface Desk {
@@ -33,6 +41,46 @@ export async function decideOn(
   decide(work)
   if (work.events.length === 0) return true
   return (await commitSurely(store, { point, head, events: work.events, task, kin })).ok
+}
+
+/** Says something to a task, again until nobody else is first. Throws TASK_UNKNOWN, or LOG_CONFLICT. */
+export function say(desk: Desk, taskId: string, point: SayPoint, decide: (work: Draft) => void): Promise<void> {
+  return insist(`Task ${taskId}`, () => sayOnce(desk, taskId, point, decide))
+}
+
+/** Says something to a task. False when somebody else was first; then nothing was written. Throws TASK_UNKNOWN. */
+export async function sayOnce(
+  desk: Desk,
+  taskId: string,
+  point: SayPoint,
+  decide: (work: Draft) => void,
+): Promise<boolean> {
+  // Only what calls steps off touches a gate: whoever probes for the task gives it back.
+  const gates = gatesOf(point === 'cancel' || point === 'rollback' ? await desk.store.gates() : [])
+  const terms = { ...desk.terms, gate: (key: string) => gates.get(key) ?? openGate }
+  return decideOn({ ...desk, terms }, taskId, point, (work) => {
+    if (work.task.seq === 0) throw unknownTask(desk, taskId)
+    decide(work)
+  })
+}
+
+/** Tries until it is `done`. Throws LOG_CONFLICT when somebody else was first too often. */
+export async function insist(who: string, done: () => Promise<boolean>): Promise<void> {
+  for (let tries = 1; tries <= conflictsMax; tries += 1) if (await done()) return
+  const what = `${who} was written to ${conflictsMax} times while it was spoken to.`
+  throw new Fault('LOG_CONFLICT', what, 'Nothing was written; try again.')
+}
+
+/** The row of a task. Throws TASK_UNKNOWN. */
+export async function rowOf(desk: Omit<Desk, 'runtime'>, taskId: string): Promise<TaskRow> {
+  const row = await desk.store.task(taskId)
+  if (!row) throw unknownTask(desk, taskId)
+  return row
+}
+
+function unknownTask({ terms }: Pick<Desk, 'terms'>, taskId: string): Fault {
+  const what = `There is no task ${terms.redact.text(taskId)} in this store.`
+  return new Fault('TASK_UNKNOWN', what, 'List them: signalbox tasks.')
 }
 
 /**

@@ -58,19 +58,12 @@ export type { FollowOptions } from './follow.ts'
 export { graph } from './graph.ts'
 export type { Webhook } from './notifier.ts'
 export { createOrchestrator } from './orchestrator.ts'
-export type {
-  Audit,
-  Forked,
-  ForkOptions,
-  Orchestrator,
-  OrchestratorOptions,
-  RollbackEffect,
-  RollbackPlan,
-  ScheduleOptions,
-  StartOptions,
-  TaskHandle,
-  VerifyOptions,
-} from './orchestrator.ts'
+export type { Orchestrator, OrchestratorOptions, RollbackEffect, RollbackPlan, TaskHandle } from './orchestrator.ts'
+export type { Audit, VerifyOptions } from './requests/audit.ts'
+export type { StartOptions } from './requests/begin.ts'
+export type { Erased, EraseOptions } from './requests/erase.ts'
+export type { Forked, ForkOptions } from './requests/fork.ts'
+export type { ScheduleOptions } from './requests/timetable.ts'
 export { rehearse } from './rehearse.ts'
 export type { Rehearsed } from './rehearse.ts'
 export type { SaidByModel, SaidByPerson, SaidByTool, Testimony } from './core/testimony.ts'

@@ -1,44 +1,38 @@
 // Wires the house together: agents, models, a store and a worker. Everything that a caller may ask for is one method
 // here, and each writes through the same door: load, decide, commit, and again if somebody else was first.
 
-import { anchor, anchorsIn, judge, type Checkpointed } from './anchors.ts'
+import { anchor, type Checkpointed } from './anchors.ts'
+import { audit, type Audit, type VerifyOptions } from './requests/audit.ts'
+import { beginTask, startTask, type Platform, type StartOptions } from './requests/begin.ts'
 import type { Agent } from './core/agent.ts'
-import { closedBreaker, openGate } from './core/breaker.ts'
+import { closedBreaker } from './core/breaker.ts'
 import { answer, cancel, resetBreaker, signal, type HumanAnswer, type Signal } from './core/command.ts'
 import type { ContextShape, InputOf } from './core/context.ts'
-import { proveId, start } from './core/start.ts'
-import { draft, type Draft, type Terms } from './core/draft.ts'
-import { erase, isErased } from './core/erasure.ts'
-import { Fault, isFault, messageOf } from './core/fault.ts'
+import type { Draft } from './core/draft.ts'
 import type { Effect } from './core/effect.ts'
-import { fold } from './core/fold.ts'
-import { beginningAt, deedsOf, fork, type Deed } from './core/fork.ts'
+import { Fault, isFault } from './core/fault.ts'
+import { taskOf } from './core/item.ts'
 import { checkpointOf, pastAt, type Plan } from './core/past.ts'
 import { rollbackTo } from './core/rollback.ts'
-import { taskOf } from './core/item.ts'
-import { isObject, quoted, toJson, type JsonObject } from './core/json.ts'
-import type { DeclaredLabel } from './core/label.ts'
-import type { Limits } from './core/limits.ts'
-import { isScheduleName, occurrenceId, overlaps, type Overlap } from './core/schedule.ts'
-import { emptyTask, isEnded, type Task } from './core/task.ts'
+import { isEnded } from './core/task.ts'
 import { byClockOf } from './clock.ts'
-import { occurrencesAfter } from './cron.ts'
-import { commitSurely, decideOn } from './door.ts'
+import { insist, rowOf, say, sayOnce } from './door.ts'
+import { eraseTask, type Erased, type EraseOptions } from './requests/erase.ts'
 import { follow, type FollowOptions } from './follow.ts'
+import { forkTask, type Forked, type ForkOptions } from './requests/fork.ts'
+import { importTask } from './requests/import.ts'
 import { Migrator, moveTask, type Destination } from './migrator.ts'
 import { Notifier, proveWebhook, type Webhook } from './notifier.ts'
-import { provePrices, readOutfit, type Outfit, type OutfitOptions } from './outfit.ts'
+import { Onlooker } from './requests/onlooker.ts'
+import { readOutfit, type Outfit, type OutfitOptions } from './outfit.ts'
 import type { Ports } from './perform.ts'
 import { Presence } from './presence.ts'
-import { systemRuntime, type Runtime, type WritePoint } from './runtime.ts'
+import { systemRuntime, type Runtime } from './runtime.ts'
 import { Scheduler } from './scheduler.ts'
 import { cleanError, Secrets, type Redaction, type SecretTable } from './secrets.ts'
-import { erasable } from './store/erasable.ts'
-import { exportInvalid, readExport, writeExport } from './store/export.ts'
-import { keysOf, signerOf } from './store/key.ts'
-import { canonical, dataOf, genesis } from './store/log.ts'
+import { writeExport } from './store/export.ts'
+import { signerOf } from './store/key.ts'
 import { openStore } from './store/open.ts'
-import { gatesOf } from './store/rows.ts'
 import {
   treeMax,
   type GateRow,
@@ -48,11 +42,10 @@ import {
   type Store,
   type TaskFilter,
   type TaskRow,
-  type Verification,
-  type WholeTask,
   type WorkerRow,
 } from './store/store.ts'
-import { branchOf, isAtRest, viewOf, type TaskView } from './view.ts'
+import { Timetable, type ScheduleOptions } from './requests/timetable.ts'
+import type { TaskView } from './view.ts'
 import { Worker, type Pulse } from './worker.ts'
 
 /** How to make an orchestrator. */
@@ -78,37 +71,6 @@ export interface OrchestratorOptions extends OutfitOptions {
   readonly onFault?: (fault: unknown, taskId?: string) => void
 }
 
-/** What a task may be started with besides its input. */
-export interface StartOptions {
-  /** The task's id. Starting it again with the same agent and input gives the same task. Default: a new UUID. */
-  readonly id?: string
-  /** Who starts it. Default `api`. */
-  readonly by?: string
-  readonly limits?: Limits
-  /** What is known of the input, by context key: never less than what the key's definition says. */
-  readonly labels?: Readonly<Record<string, DeclaredLabel>>
-  /** Takes these keys of another task's context as input, with their labels: what it read stays what it was. */
-  readonly from?: { readonly taskId: string; readonly keys: readonly string[] }
-}
-
-/** Tasks to be started again and again. */
-export interface ScheduleOptions {
-  readonly agent: Agent<any, any> | string
-  /** When: five fields from minute to weekday, or six with seconds in front, or a nickname such as `@daily`. */
-  readonly cron: string
-  /** A name of the IANA list. Default UTC. */
-  readonly timezone?: string
-  /**
-   * While the task of the occurrence before has not ended, one is left out (`skip`, the default), waits until it has (`queue`, at
-   * most 100), or is started all the same (`allow`).
-   */
-  readonly overlap?: Overlap
-  /** What each task is started with. Default: nothing. */
-  readonly input?: unknown
-  readonly by: string
-  readonly reason: string
-}
-
 /** An effect of a step, as a rollback tells it. */
 export type RollbackEffect = Pick<Effect, 'step' | 'tool' | 'arguments' | 'result'>
 
@@ -123,27 +85,6 @@ export interface RollbackPlan {
   readonly without: readonly RollbackEffect[]
 }
 
-/** What a task is forked with. */
-export interface ForkOptions {
-  /** An event of it, or the name of a checkpoint that it has passed. */
-  readonly at: number | string
-  /** The new task's id. Default: a new UUID. */
-  readonly id?: string
-  readonly by: string
-  readonly reason: string
-}
-
-/** A new task, and where it begins. */
-export interface Forked {
-  readonly taskId: string
-  readonly from: string
-  /** The event of that task that began the visit, and its state. */
-  readonly seq: number
-  readonly state: string
-  /** What was done outside, and is not done again unasked. */
-  readonly deeds: readonly Deed[]
-}
-
 /** A task in the hand. */
 export interface TaskHandle {
   readonly id: string
@@ -155,39 +96,10 @@ export interface TaskHandle {
   rest(): Promise<TaskView>
 }
 
-/** What to hold a log against. */
-export interface VerifyOptions {
-  /** Told the number of tasks done. */
-  readonly progress?: (tasks: number) => void
-  /** The path of an anchors file. */
-  readonly anchors?: string
-  /** The keys, as PEM, whose signatures count. Without any, anchors are believed as they are. */
-  readonly publicKeys?: readonly string[]
-}
-
-/** What `verify` looked at and found, and what nobody can know from what it was given. */
-export interface Audit extends Verification {
-  /** How many anchors the store was held against. */
-  readonly anchors: number
-  readonly notProved: readonly string[]
-}
-
-/** What a log cannot say of itself. */
-const unanchored: readonly string[] = [
-  'that no tail was cut off together with the head that remembers it',
-  'that no task was removed with all its rows',
-  'that the store is not an older copy that was put back, or one that has gone on by itself',
-  'that no chain was computed anew after an edit, by somebody who can write to the store',
-]
-
-/** The write points of what is said from outside. */
-type SayPoint = Extract<WritePoint, 'answer' | 'signal' | 'cancel' | 'erase' | 'rollback'>
-
 // How often something is looked for that nobody has told of: less and less, as long as nothing happens.
 const pollMs = 200
 const pollMaxMs = 1_000
 const schedulesPollMs = 1_000
-const conflictsMax = 50
 
 /**
  * Opens the store and starts a worker. Throws AGENT_UNSOUND, MODEL_UNKNOWN or a `STORE_` Fault before anything is
@@ -225,9 +137,9 @@ async function open(options: OrchestratorOptions, secrets: Secrets): Promise<Orc
 /** The one place that starts tasks, speaks to them, and shows where they stand. Made by `createOrchestrator`. */
 export class Orchestrator {
   readonly store: Store
-  readonly #machines: Outfit['machines']
-  readonly #runtime: Runtime
-  readonly #terms: Terms
+  readonly #platform: Platform
+  readonly #onlooker: Onlooker
+  readonly #timetable: Timetable
   readonly #worker: Worker | undefined
   readonly #notifier: Notifier | undefined
   readonly #scheduler: Scheduler | undefined
@@ -249,15 +161,17 @@ export class Orchestrator {
   ) {
     this.store = store
     this.#stopClock = stopClock
-    this.#machines = machines
-    this.#runtime = ports.runtime
-    this.#terms = ports.terms
+    const { runtime, terms } = ports
+    this.#platform = { store, runtime, terms, machines, works }
+    this.#timetable = new Timetable(this.#platform)
+    const worksOn = (tree: readonly TaskRow[]): boolean =>
+      works && tree.every(({ definition }) => machines.has(definition))
+    this.#onlooker = new Onlooker({ ...this.#platform, worksOn })
     this.#ownsStore = typeof options.store === 'string'
     const tellFault =
       options.onFault ?? ((fault: unknown) => console.error(fault instanceof Error ? fault.message : fault))
-    const onFault = (fault: unknown, taskId?: string): void => tellFault(cleanError(fault, ports.terms.redact), taskId)
+    const onFault = (fault: unknown, taskId?: string): void => tellFault(cleanError(fault, terms.redact), taskId)
     if (options.webhook) {
-      const { runtime, terms } = ports
       this.#notifier = new Notifier({ store, runtime, terms, webhook: options.webhook, pollMs, onFault })
       this.#notifier.start()
     }
@@ -269,7 +183,6 @@ export class Orchestrator {
     if (!works) return
     const { leaseMs = 10_000, concurrency = 16 } = options
     if (options.only === undefined && this.#destinations.size > 0) {
-      const { runtime, terms } = ports
       const destinations = this.#destinations
       this.#migrator = new Migrator({ store, runtime, terms, destinations, pollMs: leaseMs, onFault })
       this.#migrator.start()
@@ -289,12 +202,12 @@ export class Orchestrator {
     if (options.only !== undefined) return
     const named = [...worked.values()].map(({ name }) => name)
     const about = { agents: [...new Set(named)], queues, concurrency }
-    this.#presence = new Presence({ store, runtime: ports.runtime, worker: this.#worker, about, onFault })
+    this.#presence = new Presence({ store, runtime, worker: this.#worker, about, onFault })
     this.#presence.start()
     const agents = new Set([...machines.values()].map(({ agent }) => agent))
     const begin = ({ name, agent, input }: ScheduleRow, id: string): Promise<Draft> =>
-      this.#clean(() => this.#begin(agent, input, { id, by: `schedule:${name}` }))
-    this.#scheduler = new Scheduler({ store, runtime: this.#runtime, agents, begin, pollMs: schedulesPollMs, onFault })
+      this.#clean(() => beginTask(this.#platform, agent, input, { id, by: `schedule:${name}` }))
+    this.#scheduler = new Scheduler({ store, runtime, agents, begin, pollMs: schedulesPollMs, onFault })
     this.#scheduler.start()
   }
 
@@ -307,81 +220,7 @@ export class Orchestrator {
     input: InputOf<Shape>,
     options: StartOptions = {},
   ): Promise<TaskHandle> {
-    return this.#clean(() => this.#start(agent, input, options))
-  }
-
-  async #start(agent: Agent<any, any> | string, input: unknown, options: StartOptions): Promise<TaskHandle> {
-    const begun = await this.#begin(agent, input, options)
-    const { task, events } = begun
-    const committed = await commitSurely(this.store, { point: 'start', head: genesis, events, task })
-    if (!committed.ok) await this.#proveSame(begun)
-    return this.task(task.id)
-  }
-
-  /** A task's first events. Nothing is written. */
-  async #begin(agent: Agent<any, any> | string, input: unknown, options: StartOptions): Promise<Draft> {
-    const name = typeof agent === 'string' ? agent : agent.name
-    const found = [...this.#machines].find(([, entry]) => entry.agent === name)
-    if (!found) {
-      const known = [...this.#machines.values()].map((entry) => entry.agent).join(', ')
-      throw new Fault('AGENT_UNKNOWN', `There is no agent ${name} here.`, `Known agents: ${known || 'none'}.`)
-    }
-    const [definition, { machine }] = found
-    const { id: taskId = this.#runtime.id(), by = 'api', limits } = options
-    const taken = options.from ? await this.#take(options.from) : { input: {}, labels: {} }
-    const seed = Math.floor(this.#runtime.random() * 2 ** 32)
-    if (limits?.cost !== undefined && this.#worker) provePrices(machine, limits.cost, this.#terms)
-    const labels = both(taken.labels, options.labels ?? {})
-    const given = {
-      taskId,
-      definition,
-      input: options.from ? { ...(input as object), ...taken.input } : input,
-      by,
-      seed,
-      labels,
-      ...(limits ? { limits } : {}),
-      ...(options.from ? { from: options.from.taskId } : {}),
-    }
-    return start(machine, given, this.#runtime.now(), this.#terms)
-  }
-
-  /** Keys of another task's context, with their labels. */
-  async #take({ taskId, keys }: NonNullable<StartOptions['from']>): Promise<{ input: JsonObject; labels: Labels }> {
-    await this.#row(taskId)
-    // What was erased is not there any more.
-    const context = (await this.store.context(taskId)).filter(({ value }) => !isErased(value))
-    const missing = keys.find((key) => !context.some((kept) => kept.key === key))
-    if (missing !== undefined) {
-      const known = context.map(({ key }) => key).join(', ')
-      throw new Fault('INPUT_INVALID', `Task ${taskId} has no ${missing} in its context.`, `It has: ${known}.`)
-    }
-    const taken = context.filter(({ key }) => keys.includes(key))
-    return {
-      input: Object.fromEntries(taken.map(({ key, value }) => [key, value])),
-      labels: Object.fromEntries(taken.map(({ key, label }) => [key, label])),
-    }
-  }
-
-  async #proveSame(begun: Draft): Promise<void> {
-    const [first] = await this.store.read(begun.task.id, { limit: 1 })
-    const [asked] = begun.events
-    // A task that was moved is the same by the definition that it was started with, and by the one that it is pinned to.
-    const { definition: now } = await this.#row(begun.task.id)
-    const its = new Set([now, first?.type === 'task.started' ? first.data.definition : now])
-    // An input that was erased can be held against nothing: then the id and the agent say that it is the same.
-    const gone = first?.type === 'task.started' && isErased(first.data.input)
-    const facts = (event: typeof asked): string => {
-      const data = event?.type === 'task.started' ? event.data : undefined
-      if (!data) return canonical(null)
-      const { agent, definition, input } = data
-      return canonical({ agent, its: its.has(definition), input: gone ? null : input })
-    }
-    if (facts(first) === facts(asked)) return
-    throw new Fault(
-      'TASK_EXISTS',
-      `Task ${begun.task.id} exists, with another agent, definition or input.`,
-      `Choose another id, or look at it: signalbox show ${begun.task.id}.`,
-    )
+    return this.task(await this.#clean(() => startTask(this.#platform, agent, input, options)))
   }
 
   /** A task by its id, whether it exists or not. */
@@ -389,35 +228,14 @@ export class Orchestrator {
     return {
       id,
       events: (options) => this.events(id, options),
-      result: () => this.#until(id, isEnded),
-      rest: () => this.#rest(id),
+      result: () => this.#onlooker.ended(id),
+      rest: () => this.#onlooker.rest(id),
     }
   }
 
   /** A task's events, those there are and then live ones, until it has ended. Throws TASK_UNKNOWN or LOG_NEWER. */
-  async *events(taskId: string, options: { afterSeq?: number } = {}): AsyncGenerator<LoggedEvent, void, void> {
-    let { afterSeq = 0 } = options
-    // The first event says the format of all.
-    await this.store.read(taskId, { limit: 1 })
-    for (let waitMs = pollMs; ; waitMs = Math.min(pollMaxMs, 2 * waitMs)) {
-      const changed = this.#change(taskId, waitMs)
-      try {
-        const page = await this.store.read(taskId, { afterSeq, limit: 500 })
-        for (const event of page) {
-          yield event
-          afterSeq = event.seq
-        }
-        if (page.length > 0) continue
-        const row = await this.#row(taskId)
-        if (isEnded(row)) {
-          if (row.seq <= afterSeq) return
-          continue
-        }
-        await changed.promise
-      } finally {
-        changed.cancel()
-      }
-    }
+  events(taskId: string, options: { afterSeq?: number } = {}): AsyncGenerator<LoggedEvent, void, void> {
+    return this.#onlooker.events(taskId, options)
   }
 
   /**
@@ -425,24 +243,12 @@ export class Orchestrator {
    * for each task which event was the last that is known already. Once `signal` is aborted, only what there is. Throws TASK_UNKNOWN.
    */
   treeEvents(taskId: string, options: FollowOptions = {}): AsyncGenerator<LoggedEvent, void, void> {
-    return follow({ store: this.store, runtime: this.#runtime, pollMs }, taskId, options)
+    return follow({ store: this.store, runtime: this.#platform.runtime, pollMs }, taskId, options)
   }
 
   /** Where a task stands, with its context and what it waits for. Throws TASK_UNKNOWN. */
-  async show(taskId: string): Promise<TaskView> {
-    const row = await this.#row(taskId)
-    const shared = row.contextOf === null ? [] : await this.store.context(row.contextOf)
-    const context = [...shared, ...(await this.store.context(taskId))]
-    const tree = row.rootId === null ? [] : await this.store.tasks({ rootId: row.rootId, limit: treeMax })
-    const branch = branchOf(taskId, tree)
-    return viewOf(row, context, branch, await this.#inboxOf(taskId, branch))
-  }
-
-  async #inboxOf(taskId: string, branch: readonly TaskRow[]): Promise<readonly InboxRow[]> {
-    const asking = branch.filter((task) => task.waitsFor === 'human')
-    const ids = branch.length === 0 ? [taskId] : asking.map((task) => task.taskId)
-    const items = await Promise.all(ids.map((id) => this.store.inbox({ taskId: id, status: 'open' })))
-    return items.flat()
+  show(taskId: string): Promise<TaskView> {
+    return this.#onlooker.show(taskId)
   }
 
   /** Tasks, newest first. */
@@ -451,11 +257,8 @@ export class Orchestrator {
   }
 
   /** What waits for a human, oldest first: of all tasks, or of one and all below it. */
-  async inbox({ taskId }: { taskId?: string } = {}): Promise<readonly InboxRow[]> {
-    if (taskId === undefined) return this.store.inbox({ status: 'open' })
-    const rootId = (await this.store.task(taskId))?.rootId ?? null
-    const tree = rootId === null ? [] : await this.store.tasks({ rootId, limit: treeMax })
-    return this.#inboxOf(taskId, branchOf(taskId, tree))
+  inbox({ taskId }: { taskId?: string } = {}): Promise<readonly InboxRow[]> {
+    return taskId === undefined ? this.store.inbox({ status: 'open' }) : this.#onlooker.inbox(taskId)
   }
 
   /**
@@ -469,7 +272,7 @@ export class Orchestrator {
       if (taskId === '' || (await this.store.task(taskId)) === undefined) {
         throw new Fault('ITEM_UNKNOWN', `There is no inbox item ${item}.`, 'See what waits: signalbox inbox.')
       }
-      await this.#say(taskId, 'answer', (work) => {
+      await say(this.#platform, taskId, 'answer', (work) => {
         refused = answer(work, item, given)
       })
       if (refused) throw refused
@@ -482,7 +285,9 @@ export class Orchestrator {
    */
   async signal(taskId: string, given: Signal): Promise<void> {
     await this.#clean(() =>
-      this.#say(taskId, 'signal', (work) => signal(work, given, this.#machines.get(work.task.definition)?.machine)),
+      say(this.#platform, taskId, 'signal', (work) =>
+        signal(work, given, this.#platform.machines.get(work.task.definition)?.machine),
+      ),
     )
   }
 
@@ -496,7 +301,7 @@ export class Orchestrator {
 
   /** Whoever works on a child would find that it is called off; nobody may. */
   async #cancel(taskId: string, given: { by: string; reason: string }): Promise<void> {
-    await this.#say(taskId, 'cancel', (work) => cancel(work, given))
+    await say(this.#platform, taskId, 'cancel', (work) => cancel(work, given))
     for (const child of await this.store.tasks({ parentId: taskId, limit: treeMax })) {
       if (isEnded(child)) continue
       await this.#cancel(child.taskId, given).catch((thrown: unknown) => {
@@ -514,7 +319,7 @@ export class Orchestrator {
     const { to, by, reason } = given
     const before = typeof to === 'number' && to > 0 ? await this.store.read(taskId, { limit: to }) : []
     let plan: Plan | undefined
-    await this.#say(taskId, 'rollback', (work) => {
+    await say(this.#platform, taskId, 'rollback', (work) => {
       const past = typeof to === 'number' ? pastAt(taskId, before, to) : checkpointOf(work.task, to)
       plan = rollbackTo(work, past, { asked: to, by, reason })
     })
@@ -530,111 +335,31 @@ export class Orchestrator {
    * definition of its agent that is here, or else the one it was pinned to then. What was done outside is not done again unless a human
    * agrees. Throws FORK_INVALID, INPUT_INVALID or TASK_EXISTS; then nothing was written.
    */
-  async fork(taskId: string, { at, id = this.#runtime.id(), by, reason }: ForkOptions): Promise<Forked> {
-    return this.#clean(async () => {
-      proveId(id)
-      await this.#row(taskId)
-      const log = await this.store.read(taskId)
-      const of = fold(emptyTask(taskId), log)
-      const past =
-        typeof at === 'number' ? pastAt(taskId, log, at, 'FORK_INVALID') : checkpointOf(of, at, 'FORK_INVALID')
-      const deeds = [...deedsOf(of, past.lastStep), ...(await this.#deedsBelow(of, past.lastStep))]
-      const seed = Math.floor(this.#runtime.random() * 2 ** 32)
-      const [definition, here] = [...this.#machines].find(([, { agent }]) => agent === of.agent) ?? []
-      const to = here && definition !== undefined ? { to: { machine: here.machine, definition } } : {}
-      const work = draft(emptyTask(id), this.#runtime.now(), this.#terms)
-      fork(work, { ...beginningAt(log, past), of, past, asked: at, deeds, by, reason, seed, ...to })
-      const { events, task } = work
-      if (!(await commitSurely(this.store, { point: 'start', head: genesis, events, task })).ok) {
-        const what = `There is a task ${id} here already. Nothing was written.`
-        throw new Fault('TASK_EXISTS', what, `Choose another id, or look at it: signalbox show ${id}.`)
-      }
-      return { taskId: id, from: taskId, seq: past.seq, state: past.state, deeds }
-    })
-  }
-
-  /** What stands of what the children of a task have done. */
-  async #deedsBelow({ id, tree }: Task, lastStep: number): Promise<readonly Deed[]> {
-    if (tree?.root !== id) return []
-    const below = await this.store.tasks({ rootId: id, limit: treeMax })
-    const told = below.map(async ({ taskId }) => {
-      if (taskId === id) return []
-      // The child of the root that it is, or is below, is named by the step that began it.
-      const step = Number(taskId.slice(id.length + 1).split(':')[0])
-      return deedsOf((await this.store.load(taskId)).task, step > lastStep ? 0 : Infinity)
-    })
-    return (await Promise.all(told)).flat()
+  fork(taskId: string, options: ForkOptions): Promise<Forked> {
+    return this.#clean(() => forkTask(this.#platform, taskId, options))
   }
 
   /**
    * Starts tasks by a cron expression from now on, wherever a worker has the agent. Throws AGENT_UNKNOWN, INPUT_INVALID,
    * SCHEDULE_INVALID or SCHEDULE_EXISTS; then nothing was written.
    */
-  async schedule(name: string, given: ScheduleOptions): Promise<void> {
-    const { agent, cron, timezone = 'UTC', overlap = 'skip', by, reason } = given
-    await this.#clean(async () => {
-      if (!isScheduleName(name)) {
-        throw new Fault(
-          'SCHEDULE_INVALID',
-          `${quoted(name)} cannot be a schedule's name.`,
-          'Use 1 to 100 letters, digits, ".", ":", "_" or "-".',
-        )
-      }
-      if (!overlaps.includes(overlap)) {
-        throw new Fault('SCHEDULE_INVALID', `There is no overlap ${quoted(overlap)}.`, `Use ${overlaps.join(', ')}.`)
-      }
-      const nowMs = this.#runtime.now()
-      const [nextAtMs] = occurrencesAfter({ cron, timezone }, nowMs, 1)
-      if (nextAtMs === undefined) {
-        throw new Fault('SCHEDULE_INVALID', `${quoted(cron)} never comes round.`, 'Check the day and the month.')
-      }
-      const { text, value } = this.#terms.redact
-      const read = toJson(given.input ?? {})
-      if (!read.ok) {
-        throw new Fault('INPUT_INVALID', `The input of ${name}: ${read.problem}.`, 'Give a JSON object.')
-      }
-      // As it will be kept. What a task cannot be started with is told now, and not at night.
-      const input = value(read.value)
-      const first = await this.#begin(agent, input, { id: occurrenceId(name, nextAtMs), by: `schedule:${name}` })
-      const added = await this.store.schedule({
-        name,
-        agent: first.task.agent,
-        cron,
-        timezone,
-        overlap,
-        input,
-        createdBy: text(by),
-        createdAtMs: nowMs,
-        reason: text(reason),
-        nextAtMs,
-      })
-      if (added) return
-      throw new Fault(
-        'SCHEDULE_EXISTS',
-        `There is a schedule ${name} already.`,
-        `Choose another name, or remove it first: signalbox schedule remove ${name}.`,
-      )
-    })
+  schedule(name: string, given: ScheduleOptions): Promise<void> {
+    return this.#clean(() => this.#timetable.add(name, given))
   }
 
   /** Ends a schedule. Tasks that it has started go on; who ended it, when and why stays in the store. Throws SCHEDULE_UNKNOWN. */
-  async unschedule(name: string, given: { by: string; reason: string }): Promise<void> {
-    const { text } = this.#terms.redact
-    const nowMs = this.#runtime.now()
-    const by = { by: text(given.by), reason: text(given.reason), nowMs }
-    if (!(await this.store.unschedule(name, by))) throw unknownSchedule(text(name))
+  unschedule(name: string, given: { by: string; reason: string }): Promise<void> {
+    return this.#timetable.remove(name, given)
   }
 
   /** Schedules by name, and what has become of each; with `removed` those that were ended, too. */
   schedules(filter: { removed?: boolean } = {}): Promise<readonly ScheduleRow[]> {
-    return this.store.schedules(filter)
+    return this.#timetable.rows(filter)
   }
 
   /** When a schedule will come round next, in ms since 1970. Throws SCHEDULE_UNKNOWN. */
-  async upcoming(name: string, count = 5): Promise<readonly number[]> {
-    const row = (await this.store.schedules()).find((known) => known.name === name)
-    if (!row) throw unknownSchedule(this.#terms.redact.text(name))
-    return occurrencesAfter(row, this.#runtime.now(), count)
+  upcoming(name: string, count = 5): Promise<readonly number[]> {
+    return this.#timetable.upcoming(name, count)
   }
 
   /** The gates of models and tools: breakers, calls at once, calls that wait. */
@@ -644,44 +369,22 @@ export class Orchestrator {
 
   /** Closes a breaker and ends its pause. Throws BREAKER_UNKNOWN when none of that key has ever changed. */
   async resetBreaker(key: string, given: { by: string; reason: string }): Promise<void> {
-    for (let tries = 1; ; tries += 1) {
+    await insist(`The task that tells of breaker ${key}`, async () => {
       const row = (await this.store.gates()).find((gate) => gate.key === key)
       if (!row || row.taskId === null) {
         throw new Fault('BREAKER_UNKNOWN', `No breaker ${key} has ever changed here.`, 'See them: signalbox breakers.')
       }
       const gate = { version: row.version, breaker: closedBreaker }
-      const said = await this.#sayOnce(row.taskId, 'answer', (work) => resetBreaker(work, key, gate, given))
-      if (said) return
-      if (tries >= conflictsMax) throw conflict(row.taskId, tries)
-    }
+      return sayOnce(this.#platform, row.taskId, 'answer', (work) => resetBreaker(work, key, gate, given))
+    })
   }
 
   /**
    * Erases payloads of a task that has ended: all, or those that event `seq` carries. `wiped` is false while the files of the
    * store still hold the bytes, for others use them or we do not own them; asking again tries again. Throws TASK_RUNNING or PAYLOAD_UNKNOWN.
    */
-  async erase(
-    taskId: string,
-    given: { seq?: number; by: string; reason: string },
-  ): Promise<{ erased: number; wiped: boolean }> {
-    const { contextOf } = await this.#row(taskId)
-    const owner = contextOf === null ? undefined : await this.store.task(contextOf)
-    if (owner && !isEnded(owner)) {
-      const what = `Task ${taskId} wrote to the context of ${owner.taskId}, which has not ended.`
-      throw new Fault('TASK_RUNNING', what, 'Wait until it has ended, or cancel it.')
-    }
-    for (let tries = 1; ; tries += 1) {
-      const sealed = await this.store.readSealed(taskId)
-      const places = erasable(taskId, sealed, await this.store.read(taskId, { limit: sealed.length }), given.seq)
-      let stale = false
-      const said = await this.#sayOnce(taskId, 'erase', (work) => {
-        // What came late in the meantime is to be erased, too.
-        stale = work.task.seq !== sealed.length
-        if (!stale) erase(work, places, given)
-      })
-      if (said && !stale) return { erased: places.length, wiped: await this.store.wipe() }
-      if (tries >= conflictsMax) throw conflict(taskId, tries)
-    }
+  erase(taskId: string, given: EraseOptions): Promise<Erased> {
+    return eraseTask(this.#platform, taskId, given)
   }
 
   /**
@@ -689,27 +392,12 @@ export class Orchestrator {
    * `key` is a private key as PEM. Throws KEY_INVALID, ANCHORS_INVALID, ANCHORS_AHEAD or ANCHORS_FAILED.
    */
   checkpoint({ key, anchors }: { key: string; anchors: string }): Promise<Checkpointed> {
-    return anchor(this.store, anchors, signerOf(key), this.#runtime.now())
+    return anchor(this.store, anchors, signerOf(key), this.now())
   }
 
   /** Proves the log of one task, or of all, whole; with anchors, also what no log can say of itself. Throws ANCHORS_INVALID. */
-  async verify(taskId?: string, options: VerifyOptions = {}): Promise<Audit> {
-    const keys = options.publicKeys && keysOf(options.publicKeys)
-    // Read before the store: what is anchored while we look is then not taken for missing.
-    const anchors = options.anchors === undefined ? undefined : anchorsIn(options.anchors)
-    const proved = await this.store.verify(taskId, options.progress)
-    if (!anchors) return { ...proved, anchors: 0, notProved: unanchored }
-    const verdict = await judge(this.store, anchors, keys, taskId)
-    const rest = Math.max(0, proved.events - verdict.events)
-    return {
-      ...proved,
-      anchors: anchors.length,
-      findings: [...proved.findings, ...verdict.findings],
-      notProved: [
-        ...(keys ? [] : ['that the anchors were signed by the holder of the key: give --public-key']),
-        ...(rest > 0 ? [`that ${rest} events are as they were written: they are newer than the last anchor`] : []),
-      ],
-    }
+  verify(taskId?: string, options: VerifyOptions = {}): Promise<Audit> {
+    return audit(this.store, taskId, options)
   }
 
   /** A task as one file that stands for itself: its events and payloads, to be proved by whoever reads it. Throws TASK_UNKNOWN. */
@@ -723,36 +411,7 @@ export class Orchestrator {
    * would go on in two places. Throws EXPORT_INVALID, LOG_NEWER, TASK_EXISTS or TASK_RUNNING; then nothing was written.
    */
   async import(text: string): Promise<TaskRow> {
-    const whole = readExport(text)
-    const { taskId, events } = whole
-    const last = events.findLast(({ type }) => type === 'task.ended' || type === 'rollback.started')
-    if (last?.type !== 'task.ended') {
-      throw new Fault(
-        'TASK_RUNNING',
-        `Task ${taskId} had not ended when it was taken out.`,
-        'It would go on in two places. Wait until it has ended, or cancel it, and take it out again.',
-      )
-    }
-    const { parent } = dataOf(events[0]!)
-    const parentId = isObject(parent) ? String(parent['task']) : undefined
-    if (parentId !== undefined && (await this.store.task(parentId))) {
-      const what = `Task ${taskId} is a child of ${parentId}, which is here, and not the one that it began.`
-      throw new Fault('TASK_EXISTS', what, 'Take it into a store of its own.')
-    }
-    if (!(await this.#takeIn(whole))) {
-      throw new Fault('TASK_EXISTS', `There is a task ${taskId} here already.`, `Look at it: signalbox show ${taskId}.`)
-    }
-    return this.#row(taskId)
-  }
-
-  /** A chain can be whole and tell what no engine has written: then no rows follow from it, and nothing is written. */
-  async #takeIn(whole: WholeTask): Promise<boolean> {
-    try {
-      return await this.store.takeIn([whole])
-    } catch (thrown) {
-      if (isFault(thrown)) throw thrown
-      throw exportInvalid(`its events tell of no task (${messageOf(thrown)})`)
-    }
+    return this.#row(await importTask(this.store, text))
   }
 
   /**
@@ -762,10 +421,9 @@ export class Orchestrator {
   async adopt(taskId: string): Promise<TaskHandle> {
     const { agent, definition } = await this.#row(taskId)
     await this.store.load(taskId)
-    if (this.#machines.has(definition)) return this.task(taskId)
+    if (this.#platform.machines.has(definition)) return this.task(taskId)
     const to = this.#destinations.get(agent)
-    const desk = { store: this.store, runtime: this.#runtime, terms: this.#terms }
-    const moved = to && (await moveTask(desk, taskId, to))
+    const moved = to && (await moveTask(this.#platform, taskId, to))
     if (moved?.kind === 'moved') return this.task(taskId)
     throw new Fault(
       'DEFINITION_CHANGED',
@@ -781,7 +439,7 @@ export class Orchestrator {
 
   /** What time it is by the clock that all workers of the store go by, in ms since 1970. */
   now(): number {
-    return this.#runtime.now()
+    return this.#platform.runtime.now()
   }
 
   /** How the worker of this process is: whether it speaks to its store, and what it holds. Undefined where no work is done. */
@@ -809,115 +467,16 @@ export class Orchestrator {
     if (this.#ownsStore) await this.store.close()
   }
 
-  // ---- The one door ------------------------------------------------------------------------------------------------
-
-  async #say(taskId: string, point: SayPoint, decide: (work: Draft) => void): Promise<void> {
-    for (let tries = 1; ; tries += 1) {
-      if (await this.#sayOnce(taskId, point, decide)) return
-      if (tries >= conflictsMax) throw conflict(taskId, tries)
-    }
-  }
-
-  /** False when somebody else was first; then nothing was written. */
-  async #sayOnce(taskId: string, point: SayPoint, decide: (work: Draft) => void): Promise<boolean> {
-    // Only what calls steps off touches a gate: whoever probes for the task gives it back.
-    const gates = gatesOf(point === 'cancel' || point === 'rollback' ? await this.store.gates() : [])
-    const terms = { ...this.#terms, gate: (key: string) => gates.get(key) ?? openGate }
-    return decideOn({ store: this.store, runtime: this.#runtime, terms }, taskId, point, (work) => {
-      if (work.task.seq === 0) throw unknownTask(taskId)
-      decide(work)
-    })
-  }
-
   /** What was said may be quoted in what is thrown; the secrets in it are not. */
   async #clean<T>(act: () => Promise<T>): Promise<T> {
     try {
       return await act()
     } catch (thrown) {
-      throw cleanError(thrown, this.#terms.redact)
+      throw cleanError(thrown, this.#platform.terms.redact)
     }
   }
 
-  async #row(taskId: string): Promise<TaskRow> {
-    const row = await this.store.task(taskId)
-    if (!row) throw unknownTask(this.#terms.redact.text(taskId))
-    return row
+  #row(taskId: string): Promise<TaskRow> {
+    return rowOf(this.#platform, taskId)
   }
-
-  /**
-   * A task rests when it has ended or waits for somebody outside; one that waits for its children, when all of them do. At the
-   * end of a root whose tree is worked on here, those below it that were called off have ended, too.
-   */
-  async #rest(taskId: string): Promise<TaskView> {
-    for (let waitMs = pollMs; ; waitMs = Math.min(pollMaxMs, 2 * waitMs)) {
-      const view = await this.#until(taskId, (task) => isEnded(task) || isAtRest(task))
-      const isLeft = isEnded(view) && view.rootId === taskId && this.#worksOn(view.tree)
-      if (view.waitsFor !== 'child' && !isLeft) return view
-      const changed = this.#change('', waitMs)
-      try {
-        if (!(await this.store.isRestless(view.rootId ?? taskId))) return await this.show(taskId)
-        await changed.promise
-      } finally {
-        changed.cancel()
-      }
-    }
-  }
-
-  #worksOn(tree: readonly TaskRow[]): boolean {
-    return this.#worker !== undefined && tree.every(({ definition }) => this.#machines.has(definition))
-  }
-
-  async #until(taskId: string, done: (row: TaskRow) => boolean): Promise<TaskView> {
-    for (let waitMs = pollMs; ; waitMs = Math.min(pollMaxMs, 2 * waitMs)) {
-      const changed = this.#change(taskId, waitMs, done)
-      try {
-        if (done(await this.#row(taskId))) return await this.show(taskId)
-        await changed.promise
-      } finally {
-        changed.cancel()
-      }
-    }
-  }
-
-  /** Fulfilled soon after the task was written to, here or, at the latest after a while, elsewhere. */
-  #change(
-    taskId: string,
-    waitMs: number,
-    matters: (row: TaskRow) => boolean = () => true,
-  ): { promise: Promise<void>; cancel: () => void } {
-    const stops: (() => void)[] = []
-    const promise = new Promise<void>((resolve) => {
-      stops.push(this.#runtime.setTimer(waitMs, resolve))
-      stops.push(this.store.watch((row) => matters(row) && resolve(), taskId))
-    })
-    return { promise, cancel: () => stops.forEach((stop) => stop()) }
-  }
-}
-
-type Labels = Readonly<Record<string, DeclaredLabel>>
-
-/** What is said of each key: by the one, by the other, or by both. */
-function both(a: Labels, b: Labels): Readonly<Record<string, readonly DeclaredLabel[]>> {
-  const said = Map.groupBy([...Object.entries(a), ...Object.entries(b)], ([key]) => key)
-  return Object.fromEntries([...said].map(([key, entries]) => [key, entries.map(([, label]) => label)]))
-}
-
-function conflict(taskId: string, tries: number): Fault {
-  return new Fault(
-    'LOG_CONFLICT',
-    `Task ${taskId} was written to ${tries} times while it was spoken to.`,
-    'Nothing was written; try again.',
-  )
-}
-
-function unknownTask(taskId: string): Fault {
-  return new Fault('TASK_UNKNOWN', `There is no task ${taskId} in this store.`, 'List them: signalbox tasks.')
-}
-
-function unknownSchedule(name: string): Fault {
-  return new Fault(
-    'SCHEDULE_UNKNOWN',
-    `There is no schedule ${name} in this store.`,
-    'List them: signalbox schedule list.',
-  )
 }

@@ -9,12 +9,8 @@ import { defineAgent, type Agent, type State } from '../src/core/agent.ts'
 import { defineContext } from '../src/core/context.ts'
 import { Fault } from '../src/core/fault.ts'
 import { usd } from '../src/core/price.ts'
-import {
-  createOrchestrator,
-  type Orchestrator,
-  type OrchestratorOptions,
-  type ScheduleOptions,
-} from '../src/orchestrator.ts'
+import { createOrchestrator, type Orchestrator, type OrchestratorOptions } from '../src/orchestrator.ts'
+import type { ScheduleOptions } from '../src/requests/timetable.ts'
 import type { ScheduleRow, Store } from '../src/store/store.ts'
 import { VirtualClock } from './clock.ts'
 import { address, engine, opened, test } from './engines.ts'

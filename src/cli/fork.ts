@@ -4,7 +4,7 @@
 import type { Command } from 'commander'
 import type { Deed } from '../core/fork.ts'
 import { head } from '../core/json.ts'
-import type { Forked } from '../orchestrator.ts'
+import type { Forked } from '../requests/fork.ts'
 import { sameStore, storeCommand, withStoreAs, type Known, type Leave } from './command.ts'
 import { loadModule } from './module.ts'
 import { exitCodes, paint, printJson, tell, whoami } from './terminal.ts'

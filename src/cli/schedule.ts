@@ -2,7 +2,8 @@
 
 import { Command } from 'commander'
 import { overlaps, type Overlap } from '../core/schedule.ts'
-import { createOrchestrator, type ScheduleOptions } from '../orchestrator.ts'
+import { createOrchestrator } from '../orchestrator.ts'
+import type { ScheduleOptions } from '../requests/timetable.ts'
 import type { ScheduleRow } from '../store/store.ts'
 import { command, defaultStore, secretsOption, storeCommand, storeOption, withStore, type Leave } from './command.ts'
 import { chooseAgent, loadModule } from './module.ts'
