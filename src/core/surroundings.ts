@@ -41,6 +41,13 @@ function untilLetThrough(moment: readonly Event[]): readonly Event[] {
 /** What is written down by itself, so that whatever comes after it was decided later. */
 const said: ReadonlySet<Event['type']> = new Set(['human.answered', 'signal.received'])
 const passes: ReadonlySet<Event['type']> = new Set(['model.called', 'tool.called', 'child.started', 'step.queued'])
+/** Who waited for the tree waits no more. */
+const ends: ReadonlySet<Event['type']> = new Set([
+  'function.called',
+  'transition.taken',
+  'human.asked',
+  'limit.reached',
+])
 const answers: ReadonlySet<Event['type']> = new Set([...outcomes, 'child.ended', 'human.answered'])
 
 // ---- Gates ---------------------------------------------------------------------------------------------------------
@@ -62,6 +69,7 @@ function gateAt(key: string, task: Task, moment: readonly Event[], known: Gate |
       if (known && found?.admitted === false && found.untilMs >= data.untilMs) return known
       return data.key === key ? shut(version, data.untilMs, data.reason) : shut(version, Infinity)
     }
+    if (isStopped(event)) return { version, breaker: closedBreaker }
     const failed = type === 'model.failed' || type === 'tool.failed'
     // A failure that changes nothing at a breaker found it open.
     if (failed && counts(data.class) && keyOfFailed(task, data) === key && !isTold(key, moment)) {
@@ -70,6 +78,11 @@ function gateAt(key: string, task: Task, moment: readonly Event[], known: Gate |
     if (keyOfCalled(event) === key) return { version, breaker: closedBreaker }
   }
   return known ?? openGate
+}
+
+/** Whom the budget stops had come through the gate, and to a place. */
+function isStopped({ type, data }: Event): boolean {
+  return type === 'budget.awaited' || (type === 'limit.reached' && isBudget(data.limit))
 }
 
 /** Is a gate shut when this step has to wait? Of a chain the model is named that may be asked first; those before it are shut, too. */
@@ -110,9 +123,7 @@ function shut(version: number, untilMs: number, reason = 'open'): Gate {
 /** Until when there was no place for a step; of one that waits already, and of which nothing is said now, until it is looked at. */
 function fullUntil(step: number, { delayed }: Task, moment: readonly Event[]): number | undefined {
   for (const event of moment) {
-    // Whom the budget stops had come through the gate.
-    if (event.type === 'budget.awaited' || (event.type === 'limit.reached' && isBudget(event.data.limit)))
-      return undefined
+    if (isStopped(event)) return undefined
     if (event.type !== 'step.queued' && event.type !== 'model.called' && event.type !== 'tool.called') continue
     if (event.data.step !== step) continue
     return event.type === 'step.queued' && event.data.reason === 'busy' ? event.data.untilMs : undefined
@@ -141,16 +152,20 @@ function treeAt(task: Task, moment: readonly Event[]): Omit<Tree, 'descendants' 
   const used = (limit: TreeBudget, sum: number): void => {
     tree.others[limit] = { settled: Math.max(0, sum - own[limit].settled), reserved: 0 }
   }
+  const awaited = ({ limit, why, ...told }: EventData['budget.awaited']): void => {
+    // The first logs do not say it.
+    const max = told.max ?? Math.max(1, own[limit].settled)
+    if (!root) tree.max[limit] = max
+    // What was used by then may have been told just before.
+    const { settled } = tree.others[limit]
+    tree.others[limit] = why === 'reserved' ? { settled, reserved: max } : { settled: max, reserved: 0 }
+    tree.asks = why === 'paused'
+  }
+  // Who waits for the tree, and of whom nothing else is told, waits yet: that is said once.
+  if (task.awaits && !moment.some(({ type }) => passes.has(type) || ends.has(type))) awaited(task.awaits)
   for (const { type, data } of moment) {
     if (type === 'budget.awaited') {
-      const { limit, why } = data
-      // The first logs do not say it.
-      const max = data.max ?? Math.max(1, own[limit].settled)
-      if (!root) tree.max[limit] = max
-      // What was used by then may have been told just before.
-      const { settled } = tree.others[limit]
-      tree.others[limit] = why === 'reserved' ? { settled, reserved: max } : { settled: max, reserved: 0 }
-      tree.asks = why === 'paused'
+      awaited(data)
       return tree
     }
     if (type === 'limit.neared') used(data.limit, data.used)

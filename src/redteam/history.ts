@@ -104,7 +104,8 @@ export function takenBackOnce({ taskId, events }: Told): string[] {
       keys.set(undoes, idempotencyKey)
       undoing.set(step, undoes)
     }
-    if (type === 'tool.answered' && undoing.has(data.step)) done.add(undoing.get(data.step)!)
+    const isAnswer = type === 'tool.answered' || (type === 'step.late' && data.kind === 'tool')
+    if (isAnswer && undoing.has(data.step)) done.add(undoing.get(data.step)!)
     if (type === 'effect.kept') kept.add(data.step)
     if (type === 'task.rolledBack')
       wrong.push(...arrived(where, events.slice(0, index), events.slice(index + 1), done, kept))

@@ -184,7 +184,7 @@ function effects(evidence: Evidence): string[] {
   const blind = alike.flatMap((acts) => {
     const isBlind = acts.some((act, index) => {
       const before = acts[index - 1]
-      if (!before || before.key === act.key || answered(evidence, before)) return false
+      if (!before || before.key === act.key || isKnown(evidence, before, act)) return false
       return !isDecided(evidence, before, act) && !isWanted(evidence, act)
     })
     const [{ tool, state }] = acts as [Act]
@@ -209,10 +209,13 @@ function isWanted(evidence: Evidence, act: Act): boolean {
   return toolIn(evidence, act)?.idempotent === true && calledBy(evidence, act)?.data.index !== undefined
 }
 
-/** Did the engine come to know what became of a call? */
-function answered(evidence: Evidence, act: Act): boolean {
-  const step = calledBy(evidence, act)?.data.step
-  return logOf(evidence, act).some((event) => event.type === 'tool.answered' && event.data.step === step)
+/** Did the engine know what became of a call when it made the next, if only by an answer that came late? */
+function isKnown(evidence: Evidence, before: Act, after: Act): boolean {
+  const log = logOf(evidence, before)
+  const step = calledBy(evidence, before)?.data.step
+  return log
+    .slice(0, log.indexOf(calledBy(evidence, after)!))
+    .some(({ type, data }) => (type === 'tool.answered' || type === 'step.late') && data.step === step)
 }
 
 /** The permission by which something was done. */

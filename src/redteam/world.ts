@@ -27,8 +27,9 @@ import { Witness } from './witness.ts'
 
 const leaseMs = 10_000
 const roundsMax = 60
-// Without anything being written: two workers make so many in less than three hours.
-const stepsMax = 100_000
+// Within one second: then time does not pass any more.
+const stepsMax = 10_000
+const workersMax = 8
 // One a second: a store may be away for a minute several times.
 const triesMax = 1_000
 const patienceMs = 3 * 3_600_000
@@ -131,12 +132,16 @@ class World {
       case 'stall':
         return clock.advance(3 * leaseMs)
       case 'freeze':
-        this.#workers.push(await this.#bear())
+        await this.#addTwin()
         clock.advance(2 * leaseMs)
         return this.#setting.pause(3 * leaseMs)
       case 'twin':
-        this.#workers.push(await this.#bear())
+        return this.#addTwin()
     }
+  }
+
+  async #addTwin(): Promise<void> {
+    if (this.#workers.length < workersMax) this.#workers.push(await this.#bear())
   }
 
   #boxOf(life: Life): Orchestrator | undefined {
@@ -202,10 +207,9 @@ class World {
   async #rest(): Promise<void> {
     const { clock, witness } = this.#setting
     witness.writtenAtMs = clock.elapsedMs
-    let writtenAtMs = witness.writtenAtMs
+    let second = 0
     for (let steps = 0; ; steps += 1) {
-      if (witness.writtenAtMs !== writtenAtMs) steps = 0
-      writtenAtMs = witness.writtenAtMs
+      if (clock.elapsedMs >= second + 1_000) [second, steps] = [clock.elapsedMs, 0]
       await this.#staff()
       await this.#dismiss()
       if (this.#failed !== undefined) throw this.#failed
