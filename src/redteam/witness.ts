@@ -152,9 +152,12 @@ export class Witness {
     if (event.type === 'step.refused') count(known, event.data.asked)
     if (event.type === 'child.started' && event.data.tool !== undefined) known.calls.set(event.data.tool, 1)
     if (event.type === 'human.asked') this.peopleAsked.add(`${known.agent}.${event.data.state}`)
-    if (event.type !== 'model.called') return
-    const { prompt, model, deadlineAtMs } = event.data
+    if (event.type !== 'model.called' && event.type !== 'step.queued') return
+    // What is to be asked is told once: also where it has to wait at the gate first.
+    const { prompt } = event.data
     if (prompt) this.#prompts.set(taskId, `${prompt.system}\n${prompt.user}`)
+    if (event.type !== 'model.called') return
+    const { model, deadlineAtMs } = event.data
     // A task asks one model at a time; what it asked before is waited for no longer.
     this.#awaited = this.#awaited.filter((it) => it.taskId !== taskId)
     this.#awaited.push({ taskId, model, state: known.state, deadlineAtMs })

@@ -29,7 +29,7 @@ const leaseMs = 10_000
 const roundsMax = 60
 // Within one second: then time does not pass any more.
 const stepsMax = 10_000
-const workersMax = 8
+const workersMax = 5
 // One a second: a store may be away for a minute several times.
 const triesMax = 1_000
 const patienceMs = 3 * 3_600_000
