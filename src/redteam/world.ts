@@ -214,13 +214,18 @@ class World {
       await this.#dismiss()
       if (this.#failed !== undefined) throw this.#failed
       if (witness.dirty && this.#whimsOpen === 0 && (await this.#isAtRest())) return
-      await clock.step()
+      await clock.step(() => this.#isShort)
       this.#haveWhim()
       if (await this.#jumped()) continue
       if (steps < stepsMax && clock.elapsedMs - witness.writtenAtMs < patienceMs) continue
       this.#stalled = true
       return
     }
+  }
+
+  /** Somebody has ended, or was told to stop: before time passes another is there. */
+  get #isShort(): boolean {
+    return this.#stopping.size > 0 || this.#workers.some(({ life }) => life.ended)
   }
 
   /** Whoever was told to stop has some seconds to do so. */
