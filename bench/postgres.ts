@@ -21,7 +21,7 @@ export interface Scale {
   readonly longTurns: number
   readonly tasks: number
   readonly others: number
-  /** How often the full table and the empty one are compared. */
+  /** How often each is measured, by turns with what it is held against; the median counts. */
   readonly rounds: number
 }
 
@@ -47,83 +47,122 @@ export async function withServer(use: (url: string) => Promise<void>): Promise<v
   }
 }
 
+/** Where is measured, and how much; a schema is made for each name that is asked for. */
+interface Bench {
+  readonly admin: pg.Client
+  readonly report: Report
+  readonly scale: Scale
+  readonly place: (name: string) => Place
+}
+
+interface Place {
+  readonly address: string
+  readonly schema: string
+}
+
 /** Measures all of it, each in a schema of its own, which is gone afterwards. */
 export async function measurePostgres(url: string, report: Report, scale: Scale = wholeScale): Promise<void> {
   const admin = new pg.Client({ connectionString: url })
   await admin.connect()
   const made: string[] = []
-  const address = (name: string): string => {
+  const place = (name: string): Place => {
     const schema = `bench_${process.pid}_${name}`
     made.push(schema)
     const at = new URL(url)
     at.searchParams.set('schema', schema)
-    return at.href
+    return { address: at.href, schema }
   }
   try {
-    const one = address('one')
-    await oneTask(one, Math.ceil(scale.turns / 5), 'warm')
-    const alone = await oneTask(one, scale.turns, 'measured')
-    const commits = await readCommits(admin, made.at(-1)!, 'measured')
-    const raw = await writeInto(address('raw1'), [commits], 1)
-    report({
-      what: `one task of ${scale.turns} turns`,
-      msPerTurn: round(alone.msPerTurn),
-      rawMsPerTurn: round((raw.ms / commits.length) * 2),
-      rawMsPerCommit: round(raw.ms / commits.length),
-      ofRaw: round(((raw.ms / commits.length) * 2) / alone.msPerTurn, 2),
-    })
-    const long = await oneTask(one, scale.longTurns, 'long')
-    report({
-      what: `one task of ${scale.longTurns} turns`,
-      msPerTurn: round(long.msPerTurn),
-      lastToFirstTenthMedian: round(long.lastTenthMs / long.firstTenthMs, 2),
-    })
-
-    const many = address('many')
-    await manyTasks(many, scale.tasks, 1, 'warm')
-    const all = await readCommits(admin, made.at(-1)!)
-    const shares = Array.from({ length: 8 }, (_, lane) => ofLane(all, lane))
-    const eight = await writeInto(address('raw8'), shares, 1)
-    const grouped = await writeInto(address('raw32'), shares, 64)
-    report({
-      what: 'the same rows by pg, 8 connections',
-      turnsPerSecond: Math.round(all.length / 2 / (eight.ms / 1_000)),
-      commitsPerSecond: Math.round(all.length / (eight.ms / 1_000)),
-      turnsPerSecond32ACommit: Math.round(all.length / 2 / (grouped.ms / 1_000)),
-    })
-    for (const [round, workers] of [1, 1, 2, 4].entries())
-      report({
-        what: `${scale.tasks} tasks of ${turnsEach} turns, ${workers} worker${workers > 1 ? 's' : ''}`,
-        turnsPerSecond: Math.round(await manyTasks(many, scale.tasks, workers, `round${round}`)),
-      })
-
-    // The same by turns in an empty store and in one full of what is over, so that both have the same luck with the machine.
-    const [empty, full] = [address('empty'), address('full')]
-    for (const at of [empty, full]) await oneTask(at, 50, 'warm')
-    await fill(admin, made.at(-1)!, scale.others)
-    const spans = {
-      empty: { one: [] as number[], many: [] as number[] },
-      full: { one: [] as number[], many: [] as number[] },
-    }
-    for (let time = 0; time < scale.rounds; time += 1)
-      for (const [name, at] of [
-        ['empty', empty],
-        ['full', full],
-      ] as const) {
-        spans[name].one.push((await oneTask(at, Math.ceil(scale.turns / 2), `again${time}`)).msPerTurn)
-        spans[name].many.push(1_000 / (await manyTasks(at, Math.ceil(scale.tasks / 2), 1, `again${time}`)))
-      }
-    report({
-      what: `among ${scale.others} events of others`,
-      oneTaskMsPerTurn: round(median(spans.full.one)),
-      oneTaskToEmpty: round(median(spans.full.one) / median(spans.empty.one), 2),
-      manyTasksMsPerTurn: round(median(spans.full.many)),
-      manyTasksToEmpty: round(median(spans.full.many) / median(spans.empty.many), 2),
-    })
+    for (const measure of [measureOne, measureMany, measureAmongOthers]) await measure({ admin, report, scale, place })
   } finally {
     for (const schema of made) await admin.query(`DROP SCHEMA IF EXISTS "${schema}" CASCADE`)
     await admin.end()
   }
+}
+
+// Each is measured by turns with what it is held against, so that both have the same luck with the machine.
+
+async function measureOne({ admin, report, scale, place }: Bench): Promise<void> {
+  const { address, schema } = place('one')
+  await oneTask(address, Math.ceil(scale.turns / 5), 'warm')
+  const ours: number[] = []
+  const perCommit: number[] = []
+  for (let time = 0; time < scale.rounds; time += 1) {
+    ours.push((await oneTask(address, scale.turns, `measured${time}`)).msPerTurn)
+    const commits = await readCommits(admin, schema, `measured${time}`)
+    perCommit.push((await writeInto(place(`raw${time}`).address, [commits], 1)).ms / commits.length)
+  }
+  report({
+    what: `one task of ${scale.turns} turns`,
+    msPerTurn: round(median(ours)),
+    rawMsPerTurn: round(median(perCommit) * 2),
+    rawMsPerCommit: round(median(perCommit)),
+    ofRaw: round((median(perCommit) * 2) / median(ours), 2),
+  })
+  const long = await oneTask(address, scale.longTurns, 'long')
+  report({
+    what: `one task of ${scale.longTurns} turns`,
+    msPerTurn: round(long.msPerTurn),
+    lastToFirstTenthMedian: round(long.lastTenthMs / long.firstTenthMs, 2),
+  })
+}
+
+async function measureMany({ admin, report, scale, place }: Bench): Promise<void> {
+  const { address, schema } = place('many')
+  await manyTasks(address, scale.tasks, 1, 'warm')
+  const commits = await readCommits(admin, schema)
+  const shares = Array.from({ length: 8 }, (_, lane) => ofLane(commits, lane))
+  const raw = async (name: string, group: number): Promise<number> => {
+    const { ms } = await writeInto(place(name).address, shares, group)
+    return (commits.length / 2 / ms) * 1_000
+  }
+  const eight: number[] = []
+  const grouped: number[] = []
+  const ours = new Map<number, number[]>([1, 2, 4].map((workers) => [workers, []]))
+  for (let time = 0; time < scale.rounds; time += 1) {
+    eight.push(await raw(`eight${time}`, 1))
+    grouped.push(await raw(`grouped${time}`, 64))
+    for (const [workers, perSecond] of ours)
+      perSecond.push(await manyTasks(address, scale.tasks, workers, `round${time}by${workers}`))
+  }
+  report({
+    what: 'the same rows by pg, 8 connections',
+    turnsPerSecond: Math.round(median(eight)),
+    commitsPerSecond: Math.round(median(eight) * 2),
+    turnsPerSecond32ACommit: Math.round(median(grouped)),
+  })
+  for (const [workers, perSecond] of ours)
+    report({
+      what: `${scale.tasks} tasks of ${turnsEach} turns, ${workers} worker${workers > 1 ? 's' : ''}`,
+      turnsPerSecond: Math.round(median(perSecond)),
+      ofRaw: round(median(perSecond) / median(eight), 2),
+    })
+}
+
+/** The same in an empty store and in one full of what is over. */
+async function measureAmongOthers({ admin, report, scale, place }: Bench): Promise<void> {
+  const [empty, full] = [place('empty'), place('full')]
+  for (const { address } of [empty, full]) await oneTask(address, 50, 'warm')
+  await fill(admin, full.schema, scale.others)
+  const spans = {
+    empty: { one: [] as number[], many: [] as number[] },
+    full: { one: [] as number[], many: [] as number[] },
+  }
+  for (let time = 0; time < scale.rounds; time += 1)
+    for (const [name, { address }] of [
+      ['empty', empty],
+      ['full', full],
+    ] as const) {
+      spans[name].one.push((await oneTask(address, Math.ceil(scale.turns / 2), `again${time}`)).msPerTurn)
+      spans[name].many.push(1_000 / (await manyTasks(address, Math.ceil(scale.tasks / 2), 1, `again${time}`)))
+    }
+  report({
+    what: `among ${scale.others} events of others`,
+    oneTaskMsPerTurn: round(median(spans.full.one)),
+    oneTaskToEmpty: round(median(spans.full.one) / median(spans.empty.one), 2),
+    manyTasksMsPerTurn: round(median(spans.full.many)),
+    manyTasksToEmpty: round(median(spans.full.many) / median(spans.empty.many), 2),
+  })
 }
 
 interface OneTask {

@@ -32,6 +32,6 @@ test('the bench of PostgreSQL measures each of its cases, and leaves nothing beh
     },
     scale,
   )
-  expect(told).toHaveLength(8)
+  expect(told).toHaveLength(7)
   expect(await admin(url, `SELECT nspname FROM pg_namespace WHERE nspname LIKE 'bench%'`)).toEqual([])
 })
