@@ -416,6 +416,9 @@ function approvals({ taskId, machine, events }: Told): string[] {
   for (const event of events) {
     if (event.type === 'state.entered') visit = event.seq
     if (event.type === 'human.asked') asked.set(event.data.item, { ...event.data, visit })
+    // Who stops a rollback asks again what was asked before it; the time that it took is nobody's.
+    const again = event.type === 'rollback.stopped' && asked.get(event.data.item ?? '')
+    if (again) asked.set(again.item, { ...again, expiresAtMs: event.data.expiresAtMs ?? Infinity })
     if (event.type === 'human.answered') wrong.push(...answerProblems(event, asked.get(event.data.item), answers))
     if (event.type === 'human.answered' && ['approve', 'edit'].includes(event.data.decision)) {
       const names = agreed.get(event.data.item) ?? new Set()
