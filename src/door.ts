@@ -45,7 +45,7 @@ export async function decideOn(
 
 /** Says something to a task, again until nobody else is first. Throws TASK_UNKNOWN, or LOG_CONFLICT. */
 export function say(desk: Desk, taskId: string, point: SayPoint, decide: (work: Draft) => void): Promise<void> {
-  return insist(`Task ${taskId}`, () => sayOnce(desk, taskId, point, decide))
+  return insist(`task ${taskId}`, () => sayOnce(desk, taskId, point, decide))
 }
 
 /** Says something to a task. False when somebody else was first; then nothing was written. Throws TASK_UNKNOWN. */
@@ -67,7 +67,7 @@ export async function sayOnce(
 /** Tries until it is `done`. Throws LOG_CONFLICT when somebody else was first too often. */
 export async function insist(who: string, done: () => Promise<boolean>): Promise<void> {
   for (let tries = 1; tries <= conflictsMax; tries += 1) if (await done()) return
-  const what = `${who} was written to ${conflictsMax} times while it was spoken to.`
+  const what = `Others were first ${conflictsMax} times while ${who} was spoken to.`
   throw new Fault('LOG_CONFLICT', what, 'Nothing was written; try again.')
 }
 

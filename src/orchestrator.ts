@@ -166,7 +166,7 @@ export class Orchestrator {
     this.#timetable = new Timetable(this.#platform)
     const worksOn = (tree: readonly TaskRow[]): boolean =>
       works && tree.every(({ definition }) => machines.has(definition))
-    this.#onlooker = new Onlooker({ ...this.#platform, worksOn })
+    this.#onlooker = new Onlooker({ ...this.#platform, pollMs, pollMaxMs, worksOn })
     this.#ownsStore = typeof options.store === 'string'
     const tellFault =
       options.onFault ?? ((fault: unknown) => console.error(fault instanceof Error ? fault.message : fault))
@@ -369,7 +369,7 @@ export class Orchestrator {
 
   /** Closes a breaker and ends its pause. Throws BREAKER_UNKNOWN when none of that key has ever changed. */
   async resetBreaker(key: string, given: { by: string; reason: string }): Promise<void> {
-    await insist(`The task that tells of breaker ${key}`, async () => {
+    await insist(`the task that tells of breaker ${key}`, async () => {
       const row = (await this.store.gates()).find((gate) => gate.key === key)
       if (!row || row.taskId === null) {
         throw new Fault('BREAKER_UNKNOWN', `No breaker ${key} has ever changed here.`, 'See them: signalbox breakers.')

@@ -384,7 +384,10 @@ export class Worker {
       if (!committed.ok) {
         if (committed.reason === 'lease-lost') return
         if (committed.reason === 'gates') full = new Map([...full, ...committed.full])
-        if ((refused += 1) >= refusalsMax) throw stuck(claim.taskId, committed.reason)
+        if ((refused += 1) >= refusalsMax) {
+          for (const outcome of outcomes) this.#keepLate(claim, outcome)
+          throw stuck(claim.taskId, committed.reason)
+        }
         // Somebody was first: the same outcomes are decided on again, on the log and the gates as they are now.
         await this.#reload(session)
         continue

@@ -156,6 +156,13 @@ export function settleApprovals(machine: Machine, work: Draft): boolean | undefi
   return undefined
 }
 
+/** While something else is asked about the whole task, a question about a call expires all the same: it is asked anew when the task goes on. */
+export function closeExpired(work: Draft): void {
+  for (const { item, expiresAtMs, answer } of work.task.approvals.values()) {
+    if (!answer && work.nowMs >= (expiresAtMs ?? Infinity)) emit(work, 'item.closed', { item, why: 'expired' })
+  }
+}
+
 /** Whoever is next is asked, when nobody has answered for so long. */
 export function climb(work: Draft, item: Item): void {
   while (!item.answer && work.nowMs >= nextRungAtMs(item)) {

@@ -5,7 +5,7 @@
 
 import { ask, jsonOf, leavingOf, render } from './author.ts'
 import { callOffLate, moveAgent } from './child.ts'
-import { climb, isPending, settleApprovals, want } from './consent.ts'
+import { climb, closeExpired, isPending, settleApprovals, want } from './consent.ts'
 import { emit, type Draft } from './draft.ts'
 import type { EventData } from './event.ts'
 import { leaveGate } from './gate.ts'
@@ -213,7 +213,10 @@ export function proceed(machine: Machine, work: Draft): void {
 function advance(machine: Machine, work: Draft): boolean {
   const { task, nowMs } = work
   if (task.rollback) return rollBack(machine, work, task.rollback)
-  if (task.item && task.item.kind !== 'question') return obeyHuman(machine, work)
+  if (task.item && task.item.kind !== 'question') {
+    closeExpired(work)
+    return obeyHuman(machine, work)
+  }
   callOffLate(work)
   if (task.parent && isIdle(task) && nowMs >= task.parent.deadlineAtMs) return end(work, '$timeout', 'failed')
   if (isIdle(task) && !task.expired && nowMs >= deadlineAtMs(task)) {

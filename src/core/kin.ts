@@ -49,12 +49,14 @@ export function read(work: Draft, { changed }: Kin, touches?: Machine['touches']
 }
 
 /**
- * Takes note of what others wrote, and of children that have ended. Who is lent a context hears of what its machine may see; whose
- * context it is hears of all, and may have to set it back.
+ * Takes note of what others wrote, and of children that have ended: of what its machine may see; whoever may have to set back a
+ * context of its own hears of all that is in it.
  */
 export function hear(machine: Machine, work: Draft, kin: Kin): void {
   if (isEnded(work.task)) return
-  read(work, kin, ownsContext(work.task) ? undefined : machine.touches)
+  const { task } = work
+  const setsBack = ownsContext(task) && (machine.goesBack || task.rollback !== undefined)
+  read(work, kin, setsBack ? undefined : machine.touches)
   hearEnded(work, kin.ended)
 }
 

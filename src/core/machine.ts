@@ -155,6 +155,8 @@ export interface Machine {
   readonly agent: Agent
   /** One of its tools, or of its children's, does more than read. */
   readonly acts: boolean
+  /** Some state of it takes the task back by itself when it fails. */
+  readonly goesBack: boolean
   /** The context keys that some state of it may read or write; undefined: all. */
   readonly touches: ReadonlySet<string> | undefined
   readonly name: string
@@ -241,6 +243,7 @@ function compileAnew(agent: Agent): Machine {
   const children = childrenIn([...states.values()])
   return {
     agent,
+    goesBack: [...states.values()].some(({ onFailure }) => onFailure === 'rollback'),
     touches: touchedBy([...states.values()]),
     acts: [...tools.values()].some(({ effect }) => effect !== 'read') || children.some(({ machine }) => machine.acts),
     name: agent.name,

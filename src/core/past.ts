@@ -117,7 +117,7 @@ export function goBack(work: Draft, past: Past, cause: Cause): Plan {
 }
 
 /** What another task has written since, only whoever they share the context of may set back. */
-function isItsOwn(task: Task, key: string): boolean {
+export function isItsOwn(task: Task, key: string): boolean {
   return ownsContext(task) || task.context.get(key)?.writer === undefined
 }
 

@@ -5,7 +5,7 @@
 // did in the same way (`onCancel`), and ends then where it stands.
 
 import type { Cause, Plan } from './past.ts'
-import { erasedIn, goBack, goneSince, invalid, isUndoable, planOf } from './past.ts'
+import { erasedIn, goBack, goneSince, invalid, isItsOwn, isUndoable, planOf } from './past.ts'
 import { emit, type Draft } from './draft.ts'
 import { standing, type Effect } from './effect.ts'
 import type { EventData } from './event.ts'
@@ -133,10 +133,12 @@ function isSettled({ effects }: Task, { steps = [] }: Item): boolean {
 function arrive(machine: Machine, work: Draft, { to, state, restore, remove }: Rollback): true {
   const { task } = work
   emit(work, 'task.rolledBack', { to, state })
-  for (const restored of restore) {
+  // What another has written meanwhile to a context that is lent is not set back.
+  for (const restored of restore.filter(({ key }) => isItsOwn(task, key))) {
     emit(work, 'context.written', { ...restored, version: nextVersion(task, restored.key), source: 'rollback' })
   }
-  for (const key of remove) emit(work, 'context.removed', { key, version: nextVersion(task, key) })
+  for (const key of remove.filter((name) => isItsOwn(task, name)))
+    emit(work, 'context.removed', { key, version: nextVersion(task, key) })
   enterAnew(work, machine.states.get(state)!, (task.visits.get(state) ?? 0) + 1)
   return true
 }
@@ -164,6 +166,13 @@ function askAgain(work: Draft, effect: Effect, ends: boolean): false {
     question: `${effect.tool} (step ${effect.step}) could not be taken back (${why}). ${ways}`,
     show: [show(effect)],
   })
+}
+
+/** A task that does not get on while it goes back: a human says whether it tries on; one that was cancelled cannot stop. */
+export function askOnTheWay(work: Draft, { to, state, ends }: Rollback, why: string): false {
+  const where = ends ? 'It takes back what it did, and ends.' : `It goes back to event ${to} (${state}).`
+  const ways = ends ? 'Try again when it is repaired?' : 'Try again, or stop and go on where the task was?'
+  return ask(work, [], ends ? ['retry'] : ['retry', 'stop'], { question: `${why} ${where} ${ways}` })
 }
 
 function say({ tool, step, result }: Effect): string {
@@ -207,6 +216,8 @@ function obey(machine: Machine, work: Draft, rollback: Rollback): boolean {
     callUndo(machine, work, about[0])
     return true
   }
+  // Who was only asked whether to try on has said so.
+  if (about.length === 0) emit(work, 'item.closed', { item: item.item, why: 'withdrawn' })
   for (const { step, tool } of about) emit(work, 'effect.kept', { step, tool, by, reason })
   return true
 }

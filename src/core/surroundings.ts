@@ -40,14 +40,15 @@ function untilLetThrough(moment: readonly Event[]): readonly Event[] {
 
 /** What is written down by itself, so that whatever comes after it was decided later. */
 const said: ReadonlySet<Event['type']> = new Set(['human.answered', 'signal.received'])
-const passes: ReadonlySet<Event['type']> = new Set(['model.called', 'tool.called', 'child.started', 'step.queued'])
-/** Who waited for the tree waits no more. */
-const ends: ReadonlySet<Event['type']> = new Set([
+const passes: ReadonlySet<Event['type']> = new Set([
+  'model.called',
+  'tool.called',
   'function.called',
-  'transition.taken',
-  'human.asked',
-  'limit.reached',
+  'child.started',
+  'step.queued',
 ])
+/** Who waited for the tree waits no more, or for something else. */
+const ends: ReadonlySet<Event['type']> = new Set(['transition.taken', 'human.asked', 'limit.reached', 'budget.awaited'])
 const answers: ReadonlySet<Event['type']> = new Set([...outcomes, 'child.ended', 'human.answered'])
 
 // ---- Gates ---------------------------------------------------------------------------------------------------------
@@ -59,7 +60,7 @@ function gateAt(key: string, task: Task, moment: readonly Event[], known: Gate |
     const { type, data } = event
     if (type === 'breaker.changed' && data.key === key && data.by === undefined) {
       if (known?.version === data.version - 1) return known
-      return { version: data.version - 1, breaker: before(data, event.at) }
+      return { version: data.version - 1, breaker: before(data, event.at, isLimited(key, task, moment)) }
     }
     if (type === 'model.called' && data.passed?.some((model) => keyOfModel(model) === key))
       return shut(version, Infinity)
@@ -69,7 +70,8 @@ function gateAt(key: string, task: Task, moment: readonly Event[], known: Gate |
       if (known && found?.admitted === false && found.untilMs >= data.untilMs) return known
       return data.key === key ? shut(version, data.untilMs, data.reason) : shut(version, Infinity)
     }
-    if (isStopped(event)) return { version, breaker: closedBreaker }
+    // Whom the budget of the tree stops had come through the gate, and nothing more was decided then.
+    if (type === 'budget.awaited') return { version, breaker: closedBreaker }
     const failed = type === 'model.failed' || type === 'tool.failed'
     // A failure that changes nothing at a breaker found it open.
     if (failed && counts(data.class) && keyOfFailed(task, data) === key && !isTold(key, moment)) {
@@ -78,11 +80,6 @@ function gateAt(key: string, task: Task, moment: readonly Event[], known: Gate |
     if (keyOfCalled(event) === key) return { version, breaker: closedBreaker }
   }
   return known ?? openGate
-}
-
-/** Whom the budget stops had come through the gate, and to a place. */
-function isStopped({ type, data }: Event): boolean {
-  return type === 'budget.awaited' || (type === 'limit.reached' && isBudget(data.limit))
 }
 
 /** Is a gate shut when this step has to wait? Of a chain the model is named that may be asked first; those before it are shut, too. */
@@ -107,9 +104,17 @@ function keyOfFailed(task: Task, { step }: { readonly step: number }): string | 
   return open?.kind === 'model' ? keyOfModel(open.model) : open?.kind === 'tool' ? keyOfTool(open.tool) : undefined
 }
 
+/** Has its provider said only that it is asked too often? That opens no breaker. */
+function isLimited(key: string, task: Task, moment: readonly Event[]): boolean {
+  return moment.some(
+    ({ type, data }) => type === 'model.failed' && data.class === 'rate-limit' && keyOfFailed(task, data) === key,
+  )
+}
+
 /** A breaker as it must have been for this to become of it, whoever changed it before. */
-function before({ status, failures, pausedUntilMs }: Breaker, at: number): Breaker {
+function before({ status, failures, pausedUntilMs, untilMs }: Breaker, at: number, limited: boolean): Breaker {
   if (status === 'half-open') return { ...closedBreaker, status: 'open', failures, untilMs: at }
+  if (status === 'open' && limited) return { ...closedBreaker, status, failures, untilMs }
   const quiet = pausedUntilMs > at ? failures : failures - 1
   return { ...closedBreaker, failures: failures === 0 && pausedUntilMs <= at ? 1 : Math.max(0, quiet) }
 }
@@ -123,7 +128,9 @@ function shut(version: number, untilMs: number, reason = 'open'): Gate {
 /** Until when there was no place for a step; of one that waits already, and of which nothing is said now, until it is looked at. */
 function fullUntil(step: number, { delayed }: Task, moment: readonly Event[]): number | undefined {
   for (const event of moment) {
-    if (isStopped(event)) return undefined
+    // Whom the budget stops had come to a place.
+    if (event.type === 'budget.awaited' || (event.type === 'limit.reached' && isBudget(event.data.limit)))
+      return undefined
     if (event.type !== 'step.queued' && event.type !== 'model.called' && event.type !== 'tool.called') continue
     if (event.data.step !== step) continue
     return event.type === 'step.queued' && event.data.reason === 'busy' ? event.data.untilMs : undefined

@@ -485,8 +485,8 @@ export function waitsFor(task: Task): WaitsFor | null {
 export function dueAtMs(task: Task): number | null {
   if (isEnded(task)) return null
   if (task.status === 'running') return task.updatedAtMs
-  // An escalation waits for a human and for nothing else.
-  if (task.item !== undefined && task.item.kind !== 'question') return null
+  // An escalation waits for a human and for nothing else; what is asked beside it ends in its time.
+  if (task.item !== undefined && task.item.kind !== 'question') return nextExpiryAtMs(task)
   // Nothing but the rollback moves it, so no other deadline counts.
   if (task.rollback) return task.delayed.size > 0 ? nextRetryAtMs(task) : null
   // What is decided has no expiry any more: it waits for what is under way beside it.
@@ -503,6 +503,12 @@ export function dueAtMs(task: Task): number | null {
     task.expired ? Infinity : deadlineAtMs(task),
   )
   return Number.isFinite(dueMs) ? dueMs : null
+}
+
+function nextExpiryAtMs({ approvals }: Task): number | null {
+  const open = [...approvals.values()].filter(({ answer }) => !answer)
+  const atMs = Math.min(...open.map(({ expiresAtMs }) => expiresAtMs ?? Infinity))
+  return Number.isFinite(atMs) ? atMs : null
 }
 
 /** When an item goes to somebody else because nobody has answered, in ms since 1970; infinite when there is nobody. */

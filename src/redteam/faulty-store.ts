@@ -70,9 +70,9 @@ export class FaultyStore {
     if (process && 'happens' in process) await this.#befall(life, pick(process.happens))
   }
 
-  async #fail(fails: StoreFault, taskId = this.#setting.begun[0]!): Promise<void> {
+  async #fail(fails: StoreFault, taskId?: string): Promise<void> {
     const setting = this.#setting
-    if ('yieldsMs' in fails) await this.#giveWay(taskId, fails.yieldsMs)
+    if ('yieldsMs' in fails && taskId !== undefined) await this.#giveWay(taskId, fails.yieldsMs)
     if ('slowMs' in fails) {
       setting.slackMs += fails.slowMs
       return setting.pause(fails.slowMs)
@@ -93,17 +93,16 @@ export class FaultyStore {
     const setting = this.#setting
     const { lagMs = 0 } = setting.scene
     if (lagMs === 0 || setting.roll() < 0.5) return
-    const ms = Math.round(setting.roll() * lagMs)
-    setting.slackMs += ms
-    await setting.pause(ms)
+    await setting.pause(Math.round(setting.roll() * lagMs))
   }
 
   /** Waits until somebody has written to a task, or for so long. */
   async #giveWay(taskId: string, yieldsMs: number): Promise<void> {
     const { clock, witness } = this.#setting
-    const [seq, untilMs] = [witness.standing(taskId)?.seq, clock.elapsedMs + yieldsMs]
-    while (clock.elapsedMs < untilMs && witness.standing(taskId)?.seq === seq) await this.#setting.pause(200)
-    this.#setting.slackMs += yieldsMs
+    const [seq, sinceMs] = [witness.standing(taskId)?.seq, clock.elapsedMs]
+    const isFirst = (): boolean => witness.standing(taskId)?.seq === seq && clock.elapsedMs < sinceMs + yieldsMs
+    while (seq !== undefined && isFirst()) await this.#setting.pause(200)
+    this.#setting.slackMs += clock.elapsedMs - sinceMs
   }
 
   async #commit(life: Life, given: Commit): Promise<Committed> {

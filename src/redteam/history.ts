@@ -126,8 +126,15 @@ function arrived(
   const left = plan.data.undo.filter((step) => !done.has(step) && !kept.has(step))
   const entered = after.findIndex(({ type }) => type === 'state.entered')
   const written = after.slice(0, entered).flatMap(({ type, data }) => (type === 'context.written' ? [data] : []))
+  const begun = before[0]?.type === 'task.started' ? before[0].data : undefined
+  // What another has written meanwhile to a context that is lent is the other's.
+  const theirs = new Set(
+    before.flatMap(({ seq, type, data }) => (type === 'context.synced' && seq > plan.seq ? [data.key] : [])),
+  )
   const unset = plan.data.restore.filter(
-    ({ key, value }) => !written.some((one) => one.key === key && keyOf(one.value) === keyOf(value)),
+    ({ key, value }) =>
+      !(begun?.parent?.shares !== undefined && theirs.has(key)) &&
+      !written.some((one) => one.key === key && keyOf(one.value) === keyOf(value)),
   )
   return [
     ...left.map((step) => `${where}: it went back, and step ${step} stands`),

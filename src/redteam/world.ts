@@ -29,7 +29,7 @@ const leaseMs = 10_000
 const roundsMax = 60
 // Within one second: then time does not pass any more.
 const stepsMax = 10_000
-const workersMax = 5
+const twinsMax = 2
 // One a second: a store may be away for a minute several times.
 const triesMax = 1_000
 const patienceMs = 3 * 3_600_000
@@ -71,8 +71,10 @@ class World {
     this.#scene = scene
     const clock = new VirtualClock(scene.seed)
     const plan = new Plan(scene.faults ?? [], scene.seed)
+    // From where it is decided to where the next one who is told has written, and again if somebody else was first.
+    const slackMs = 2 * leaseMs + 2_000 + 6 * (scene.lagMs ?? 0)
     // The machine is the same with its outside played, but for what is called.
-    this.#setting = new Setting(scene, clock, plan, new Witness(), compile(scene.agent), 2 * leaseMs + 2_000)
+    this.#setting = new Setting(scene, clock, plan, new Witness(), compile(scene.agent), slackMs)
     this.#guide = new Guide(this.#setting)
     this.#models = new Models(this.#setting, this.#guide)
     this.#agent = stage(scene.agent, new Tools(this.#setting, this.#guide))
@@ -141,7 +143,8 @@ class World {
   }
 
   async #addTwin(): Promise<void> {
-    if (this.#workers.length < workersMax) this.#workers.push(await this.#bear())
+    const living = this.#workers.filter(({ life }) => !life.ended)
+    if (living.length < (this.#scene.workers ?? 1) + twinsMax) this.#workers.push(await this.#bear())
   }
 
   #boxOf(life: Life): Orchestrator | undefined {

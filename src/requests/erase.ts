@@ -31,7 +31,7 @@ export async function eraseTask(desk: Desk, taskId: string, given: EraseOptions)
     throw new Fault('TASK_RUNNING', what, 'Wait until it has ended, or cancel it.')
   }
   let erased = 0
-  await insist(`Task ${taskId}`, async () => {
+  await insist(`task ${taskId}`, async () => {
     const sealed = await store.readSealed(taskId)
     const places = erasable(taskId, sealed, await store.read(taskId, { limit: sealed.length }), given.seq)
     erased = places.length

@@ -6,12 +6,11 @@ import { rowOf, type Desk } from '../door.ts'
 import { treeMax, type InboxRow, type LoggedEvent, type TaskRow } from '../store/store.ts'
 import { branchOf, isAtRest, viewOf, type TaskView } from '../view.ts'
 
-// How often something is looked for that nobody has told of: less and less, as long as nothing happens.
-const pollMs = 200
-const pollMaxMs = 1_000
-
 /** What an onlooker needs. */
 export interface OnlookerOptions extends Desk {
+  /** How often something is looked for that nobody has told of: less and less, as long as nothing happens. */
+  readonly pollMs: number
+  readonly pollMaxMs: number
   /** Are all tasks of a tree worked on in this process? */
   readonly worksOn: (tree: readonly TaskRow[]) => boolean
 }
@@ -26,7 +25,7 @@ export class Onlooker {
 
   /** A task's events, those there are and then live ones, until it has ended. Throws TASK_UNKNOWN or LOG_NEWER. */
   async *events(taskId: string, { afterSeq = 0 }: { afterSeq?: number }): AsyncGenerator<LoggedEvent, void, void> {
-    const { store } = this.#options
+    const { store, pollMs, pollMaxMs } = this.#options
     let lastSeq = afterSeq
     // The first event says the format of all.
     await store.read(taskId, { limit: 1 })
@@ -89,7 +88,7 @@ export class Onlooker {
    * At the end of a root whose tree is worked on here, those below it that were called off have ended, too. Throws TASK_UNKNOWN.
    */
   async rest(taskId: string): Promise<TaskView> {
-    const { store, worksOn } = this.#options
+    const { store, worksOn, pollMs, pollMaxMs } = this.#options
     for (let waitMs = pollMs; ; waitMs = Math.min(pollMaxMs, 2 * waitMs)) {
       const view = await this.#until(taskId, (task) => isEnded(task) || isAtRest(task))
       const isLeft = isEnded(view) && view.rootId === taskId && worksOn(view.tree)
@@ -105,6 +104,7 @@ export class Onlooker {
   }
 
   async #until(taskId: string, done: (row: TaskRow) => boolean): Promise<TaskView> {
+    const { pollMs, pollMaxMs } = this.#options
     for (let waitMs = pollMs; ; waitMs = Math.min(pollMaxMs, 2 * waitMs)) {
       const changed = this.#change(taskId, waitMs, done)
       try {

@@ -186,6 +186,22 @@ describe('a call that a human must agree to', () => {
     expect(state.exits).toEqual(['act $timeout late'])
   })
 
+  test('expires also while the task waits for its budget, and is asked about anew when that is raised', () => {
+    const play = new Play(acts({ expires: '1h' }), {}, {}, { duration: '10m' })
+    play.nowMs += 600_000
+    play.go()
+    expect(play.task.item).toMatchObject({ kind: 'budget', limit: 'duration' })
+    const [approval] = [...play.task.approvals.values()]
+    expect(dueAtMs(play.task)).toBe(approval!.expiresAtMs)
+    play.nowMs = approval!.expiresAtMs!
+    play.go()
+    expect(play.all('item.closed')).toMatchObject([{ item: approval!.item, why: 'expired' }])
+    expect(dueAtMs(play.task)).toBeNull()
+    play.answer({ decision: 'raise' })
+    expect(play.task.item).toBeUndefined()
+    expect([...play.task.approvals.values()]).toMatchObject([{ arguments: bob, expiresAtMs: play.nowMs + 3_600_000 }])
+  })
+
   test('waits one day where nobody says otherwise, and no longer than its visit', () => {
     const play = new Play(thinks())
     play.model([call('pay', bob)])

@@ -12,6 +12,7 @@ import { draft } from '../../src/core/draft.ts'
 import { erased } from '../../src/core/erasure.ts'
 import type { Event } from '../../src/core/event.ts'
 import type { Json } from '../../src/core/json.ts'
+import { park } from '../../src/core/park.ts'
 import { pastAt } from '../../src/core/past.ts'
 import { rollbackTo } from '../../src/core/rollback.ts'
 import { fold } from '../../src/core/fold.ts'
@@ -408,6 +409,21 @@ describe('an undo that fails', () => {
     }
     expect(play.task).toMatchObject({ state: decision === 'stop' ? 's2' : 's1', rollback: undefined })
     expect(play.all('effect.kept').length).toBe(decision === 'accept' ? 1 : 0)
+  })
+
+  test.each(['retry', 'stop'])('whose task gets nowhere is put before a human, too: %s', (decision) => {
+    const play = going()
+    const parked = draft(play.task, play.nowMs, play.terms)
+    park(play.machine, parked, 10)
+    play.log.push(...parked.events)
+    expect(play.task.item).toMatchObject({ kind: 'rollback', options: ['retry', 'stop'] })
+    expect(dueAtMs(play.task)).toBeNull()
+    play.answer({ decision })
+    if (decision === 'retry') {
+      expect(play.open).toMatchObject({ undoes: 1, attempt: 2, idempotencyKey: 't.1.undo' })
+      play.end({ kind: 'tool', result: null })
+    }
+    expect(play.task).toMatchObject({ state: decision === 'stop' ? 's2' : 's1', rollback: undefined })
   })
 
   test('that is lost with its worker is made again, also behind its deadline', () => {
