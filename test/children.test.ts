@@ -101,6 +101,21 @@ const fanOut = (change: object = {}) =>
     },
   })
 
+/** A tool that can take back what it did, and what it did. */
+function booking() {
+  const acted: string[] = []
+  const book = defineTool({
+    name: 'book',
+    description: 'Books.',
+    inputSchema: z.object({}),
+    effect: 'external',
+    idempotent: true,
+    execute: () => void acted.push('book'),
+    undo: () => void acted.push('undo'),
+  })
+  return { acted, book }
+}
+
 /** Every task of a tree is as its log says, and the whole log is whole. */
 async function proveWhole(box: Orchestrator): Promise<void> {
   expect((await box.verify()).findings).toEqual([])
@@ -969,16 +984,7 @@ describe('going back', () => {
     })
 
     test('a parent that is cancelled takes back what it did, whatever children have written that it has not heard of', async () => {
-      const acted: string[] = []
-      const book = defineTool({
-        name: 'book',
-        description: 'Books.',
-        inputSchema: z.object({}),
-        effect: 'external',
-        idempotent: true,
-        execute: () => void acted.push('book'),
-        undo: () => void acted.push('undo'),
-      })
+      const { acted, book } = booking()
       const trip = defineAgent({
         name: 'trip',
         version: '1',
@@ -1070,16 +1076,7 @@ describe('a specialist that people are asked about', () => {
 })
 
 test('a visit that is over calls its children off, and a parent that takes back what it did waits for no child', async () => {
-  const acted: string[] = []
-  const book = defineTool({
-    name: 'book',
-    description: 'Books.',
-    inputSchema: z.object({}),
-    effect: 'external',
-    idempotent: true,
-    execute: () => void acted.push('book'),
-    undo: () => void acted.push('undo'),
-  })
+  const { acted, book } = booking()
   const patient = defineAgent({
     name: 'patient',
     version: '1',
