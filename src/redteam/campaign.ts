@@ -140,11 +140,18 @@ export async function campaign(options: CampaignOptions): Promise<Campaign> {
   const { index, of } = options.shard ?? { index: 1, of: 1 }
   const mine = plays.filter((_, number) => number % of === index - 1)
   const played = new Map<Play, Outcome>()
-  const wanted = [...invariants, await retold(agent, config), ...(options.expect ?? []).map(asInvariant)]
+  const wanted = [...invariants, ...(options.expect ?? []).map(asInvariant)]
+  // A play is told again under the quotas that it was played with.
+  const tellers = new Map<Scene['config'], Promise<Invariant>>()
+  const tellerOf = (its: Scene['config']): Promise<Invariant> => {
+    const teller = tellers.get(its) ?? retold(agent, its)
+    tellers.set(its, teller)
+    return teller
+  }
   let breaches = 0
   for (const one of mine) {
     if (options.isOver?.()) break
-    const outcome = await judge(one, seed, wanted)
+    const outcome = await judge(one, seed, [...wanted, await tellerOf(one.scene.config)])
     played.set(one, outcome)
     breaches += outcome.breaches.length
     options.progress?.(played.size, mine.length, breaches)

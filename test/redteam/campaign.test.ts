@@ -15,6 +15,7 @@ import { writePoints } from '../../src/runtime.ts'
 import { htmlOf } from '../../src/redteam/html.ts'
 import { junitOf } from '../../src/redteam/junit.ts'
 import { findingsOf, matrixOf, reasonsOf, sayFinding, sumOf } from '../../src/redteam/report.ts'
+import { machines, prices } from '../simulate/machines.ts'
 
 const look = defineTool({
   name: 'look',
@@ -93,6 +94,12 @@ test('a worker is killed at every write that it can come to, and for each of the
     .join(' ')
     .matchAll(/test\/[\w/.]+\.ts/g))
     expect(existsSync(file), file).toBe(true)
+})
+
+test('a play is told again under the quotas that it was played with, not those of the campaign', async () => {
+  const only = ['Q1@research.search']
+  const ran = await campaign({ agent: machines['research']!, config: { prices }, only })
+  expect(ran.cells).toMatchObject([{ row: 'Q1', verdict: 'held', breaches: [] }])
 })
 
 test('of a write that no play came to nothing is claimed', async () => {
