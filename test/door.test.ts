@@ -10,6 +10,7 @@ import type { Store } from '../src/store/store.ts'
 import { VirtualClock } from './clock.ts'
 import { opened, test } from './engines.ts'
 import { machine } from './store/history.ts'
+import { withCommit } from './with-commit.ts'
 
 const says = (work: Draft, name: string): void => emit(work, 'signal.received', { name, data: {}, by: 'test' })
 
@@ -30,12 +31,7 @@ async function begun(fault?: Fault): Promise<{ store: Store; late: Store }> {
     if (fault) throw fault
     return store.commit(asked)
   }
-  const late = new Proxy(store, {
-    get: (target, name) => {
-      const value: unknown = Reflect.get(target, name)
-      return name === 'commit' ? commit : typeof value === 'function' ? value.bind(target) : value
-    },
-  })
+  const late = withCommit(store, commit)
   return { store, late }
 }
 

@@ -21,6 +21,7 @@ import { address, engine, opened, test } from './engines.ts'
 import { Effects } from './ledger.ts'
 import { asOwner } from './owner.ts'
 import { until } from './until.ts'
+import { withCommit } from './with-commit.ts'
 
 const ends = { done: { type: 'final' }, failed: { type: 'final', failure: true } } as const
 const on = { $error: 'failed', $timeout: 'failed', $refused: 'failed', $doubt: 'failed' } as const
@@ -254,12 +255,7 @@ test('what is refused again and again is given up after a while, and the task go
     refused += 1
     return { ok: false, reason: 'kin' }
   }
-  const stubborn = new Proxy(store, {
-    get: (target, name) => {
-      const value: unknown = Reflect.get(target, name)
-      return name === 'commit' ? commit : typeof value === 'function' ? value.bind(target) : value
-    },
-  })
+  const stubborn = withCommit(store, commit)
   const agent = agentOf({ work: { run: () => 'NEXT', on: { NEXT: 'done' } } })
   const faults: unknown[] = []
   const box = await open(agent, { store: stubborn, leaseMs: 50, onFault: (fault) => void faults.push(fault) })
@@ -355,13 +351,9 @@ test('a call that is approved when no step is left keeps no worker busy while an
   const script: Script = () => ({ calls: [{ name: 'pay', arguments: { to: 'bob', amount: 5 } }, { name: 'slow' }] })
   const real = await opened()
   let commits = 0
-  const store = new Proxy(real, {
-    get(target, name) {
-      const value: unknown = Reflect.get(target, name)
-      if (typeof value !== 'function') return value
-      if (name === 'commit') commits += 1
-      return value.bind(target) as unknown
-    },
+  const store = withCommit(real, (given) => {
+    commits += 1
+    return real.commit(given)
   })
   const box = await open(agent, { store, models: { main: scriptedModel(script) } })
   await box.start(agent, {}, { id: 't' })

@@ -18,6 +18,7 @@ import { VirtualClock } from './clock.ts'
 import { address, opened, test } from './engines.ts'
 import { Effects } from './ledger.ts'
 import { until } from './until.ts'
+import { withCommit } from './with-commit.ts'
 
 const effects = new Effects()
 const destroy = defineTool({
@@ -551,13 +552,9 @@ describe('A37, D02: a commit that succeeds although the client sees an error', (
       return committed
     }
     return {
-      store: new Proxy(store, { get: (target, name) => (name === 'commit' ? commit : bound(target, name)) }),
+      store: withCommit(store, commit),
       writes: () => writes,
     }
-  }
-  const bound = (target: Store, name: string | symbol): unknown => {
-    const value: unknown = Reflect.get(target, name)
-    return typeof value === 'function' ? value.bind(target) : value
   }
   const script: Script = ({ turn }) =>
     turn === 1 ? { calls: [{ name: 'destroy', arguments: { what: 'x' } }] } : { calls: [{ name: 'OK' }] }

@@ -11,7 +11,7 @@ import type { Machine, MachineTool, Node } from './machine.ts'
 import { callTool, ceiling, judge } from './permission.ts'
 import { bindingOf, judgeCall, type CallRuling } from './ruling.ts'
 import { validate } from './schema.ts'
-import { nextRungAtMs, type Item, type PendingApproval } from './task.ts'
+import { hasExpired, nextRungAtMs, type Item, type PendingApproval } from './task.ts'
 import { itemId, leave, refuse } from './transition.ts'
 
 /** A call that is wanted. `index` is its place in a model's answer; a tool state has none. */
@@ -135,12 +135,12 @@ function ask(
 export function settleApprovals(machine: Machine, work: Draft): boolean | undefined {
   const node = machine.states.get(work.task.state)!
   for (const approval of work.task.approvals.values()) {
-    const { item, expiresAtMs, answer } = approval
+    const { item, answer } = approval
     const tool = machine.tools.get(approval.tool)
     if (answer && tool) {
       const moved = obey(machine, work, node, approval, tool, answer)
       if (moved !== undefined) return moved
-    } else if (tool && expiresAtMs !== undefined && work.nowMs >= expiresAtMs) {
+    } else if (tool && hasExpired(approval, work.nowMs)) {
       emit(work, 'item.closed', { item, why: 'expired' })
       return deny(
         machine,
@@ -158,9 +158,8 @@ export function settleApprovals(machine: Machine, work: Draft): boolean | undefi
 
 /** While something else is asked about the whole task, a question about a call expires all the same: it is asked anew when the task goes on. */
 export function closeExpired(work: Draft): void {
-  for (const { item, expiresAtMs, answer } of work.task.approvals.values()) {
-    if (!answer && work.nowMs >= (expiresAtMs ?? Infinity)) emit(work, 'item.closed', { item, why: 'expired' })
-  }
+  for (const approval of work.task.approvals.values())
+    if (hasExpired(approval, work.nowMs)) emit(work, 'item.closed', { item: approval.item, why: 'expired' })
 }
 
 /** Whoever is next is asked, when nobody has answered for so long. */

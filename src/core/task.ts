@@ -505,6 +505,11 @@ export function dueAtMs(task: Task): number | null {
   return Number.isFinite(dueMs) ? dueMs : null
 }
 
+/** Has nobody answered an item in its time? */
+export function hasExpired({ expiresAtMs, answer }: Item, nowMs: number): boolean {
+  return !answer && expiresAtMs !== undefined && nowMs >= expiresAtMs
+}
+
 function nextExpiryAtMs({ approvals }: Task): number | null {
   const open = [...approvals.values()].filter(({ answer }) => !answer)
   const atMs = Math.min(...open.map(({ expiresAtMs }) => expiresAtMs ?? Infinity))

@@ -15,7 +15,7 @@ import { invariants, type Invariant } from './invariants.ts'
 import { Aim, fault, state, tool, writePoint } from './plan.ts'
 import { writePoints, type WritePoint } from '../runtime.ts'
 import { draw } from '../core/resilience.ts'
-import { retold } from './retold.ts'
+import { tellers } from './retold.ts'
 import { loopsOf, targetsOf, teamOf, type Target } from './route.ts'
 import { weaknesses } from './weakness.ts'
 import type { Evidence } from './evidence.ts'
@@ -142,16 +142,11 @@ export async function campaign(options: CampaignOptions): Promise<Campaign> {
   const played = new Map<Play, Outcome>()
   const wanted = [...invariants, ...(options.expect ?? []).map(asInvariant)]
   // A play is told again under the quotas that it was played with.
-  const tellers = new Map<Scene['config'], Promise<Invariant>>()
-  const tellerOf = (its: Scene['config']): Promise<Invariant> => {
-    const teller = tellers.get(its) ?? retold(agent, its)
-    tellers.set(its, teller)
-    return teller
-  }
+  const tellerOf = tellers()
   let breaches = 0
   for (const one of mine) {
     if (options.isOver?.()) break
-    const outcome = await judge(one, seed, [...wanted, await tellerOf(one.scene.config)])
+    const outcome = await judge(one, seed, [...wanted, await tellerOf(agent, one.scene.config)])
     played.set(one, outcome)
     breaches += outcome.breaches.length
     options.progress?.(played.size, mine.length, breaches)

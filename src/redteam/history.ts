@@ -88,7 +88,7 @@ export function sharedOnly({ tasks }: Evidence): string[] {
 }
 
 /** I18: each effect is taken back at most once, and a task that went back stands where it stood. */
-export function takenBackOnce({ taskId, events }: Told): string[] {
+export function takenBackOnce({ taskId, events, row }: Told): string[] {
   const keys = new Map<number, string>()
   const undoing = new Map<number, number>()
   const done = new Set<number>()
@@ -108,7 +108,7 @@ export function takenBackOnce({ taskId, events }: Told): string[] {
     if (isAnswer && undoing.has(data.step)) done.add(undoing.get(data.step)!)
     if (type === 'effect.kept') kept.add(data.step)
     if (type === 'task.rolledBack')
-      wrong.push(...arrived(where, events.slice(0, index), events.slice(index + 1), done, kept))
+      wrong.push(...arrived(where, events.slice(0, index), events.slice(index + 1), done, kept, row.contextOf !== null))
   }
   return wrong
 }
@@ -120,21 +120,19 @@ function arrived(
   after: readonly Event[],
   done: ReadonlySet<number>,
   kept: ReadonlySet<number>,
+  isLent: boolean,
 ): string[] {
   const plan = before.findLast(({ type }) => type === 'rollback.started')
   if (plan?.type !== 'rollback.started') return [`${where}: it went back, and nothing says why`]
   const left = plan.data.undo.filter((step) => !done.has(step) && !kept.has(step))
   const entered = after.findIndex(({ type }) => type === 'state.entered')
   const written = after.slice(0, entered).flatMap(({ type, data }) => (type === 'context.written' ? [data] : []))
-  const begun = before[0]?.type === 'task.started' ? before[0].data : undefined
   // What another has written meanwhile to a context that is lent is the other's.
-  const theirs = new Set(
-    before.flatMap(({ seq, type, data }) => (type === 'context.synced' && seq > plan.seq ? [data.key] : [])),
-  )
+  const since = isLent ? before.filter(({ seq }) => seq > plan.seq) : []
+  const theirs = new Set(since.flatMap(({ type, data }) => (type === 'context.synced' ? [data.key] : [])))
   const unset = plan.data.restore.filter(
     ({ key, value }) =>
-      !(begun?.parent?.shares !== undefined && theirs.has(key)) &&
-      !written.some((one) => one.key === key && keyOf(one.value) === keyOf(value)),
+      !theirs.has(key) && !written.some((one) => one.key === key && keyOf(one.value) === keyOf(value)),
   )
   return [
     ...left.map((step) => `${where}: it went back, and step ${step} stands`),

@@ -8,6 +8,17 @@ import { definitionOf, readToTell } from '../outfit.ts'
 import type { Invariant } from './invariants.ts'
 import type { Scene } from './scene.ts'
 
+/** I16 for plays that differ in their agents, windows and quotas, each made ready once. */
+export function tellers(): (agent: Agent, config: Scene['config']) => Promise<Invariant> {
+  const known = new Map<string, Promise<Invariant>>()
+  return (agent, config) => {
+    const key = JSON.stringify([agent.name, config?.windows, config?.quotas])
+    const teller = known.get(key) ?? retold(agent, config)
+    known.set(key, teller)
+    return teller
+  }
+}
+
 /** I16, for plays of an agent under a configuration. */
 export async function retold(agent: Agent, config: Scene['config'] = {}): Promise<Invariant> {
   const { patterns = [] } = config.redact ?? {}

@@ -3,8 +3,8 @@
 
 import { messageOf } from '../../src/core/fault.ts'
 import type { Evidence, Violation } from '../../src/redteam/evidence.ts'
-import { invariants, type Invariant } from '../../src/redteam/invariants.ts'
-import { retold } from '../../src/redteam/retold.ts'
+import { invariants } from '../../src/redteam/invariants.ts'
+import { tellers } from '../../src/redteam/retold.ts'
 import type { Scene } from '../../src/redteam/scene.ts'
 import { play } from '../../src/redteam/world.ts'
 import { watchOver } from './watch.ts'
@@ -18,13 +18,10 @@ export interface Outcome {
 }
 
 /** That each machine comes out the same when it is told again, made ready once. */
-const again = new Map<string, Promise<Invariant>>()
+const tellerOf = tellers()
 
 async function judge(scene: Scene, evidence: Evidence): Promise<readonly Violation[]> {
-  const { agent, config } = scene
-  const key = JSON.stringify([agent.name, config?.windows, config?.quotas])
-  again.set(key, again.get(key) ?? retold(agent, config))
-  const all = [...invariants, await again.get(key)!]
+  const all = [...invariants, await tellerOf(scene.agent, scene.config)]
   return all.flatMap(({ id, breaks }) => breaks(evidence).map((problem) => ({ invariant: id, problem })))
 }
 
@@ -38,18 +35,21 @@ export async function simulate(scene: Scene): Promise<Outcome> {
   }
 }
 
+/** What a scene may do without. */
+const extras = ['whims', 'limits', 'lagMs', 'wander'] as const
+
 /** Ways to make a scene smaller, the most telling first. */
 function smaller(scene: Scene): readonly Scene[] {
-  const { faults = [], limits: _, whims: __, ...bare } = scene
-  const without = faults.map((_fault, index) => ({ ...scene, faults: faults.filter((_other, at) => at !== index) }))
+  const { faults = [] } = scene
+  const without = (extra: (typeof extras)[number]): Scene => {
+    const { [extra]: _, ...rest } = scene
+    return rest
+  }
   return [
-    ...without,
+    ...faults.map((_fault, index) => ({ ...scene, faults: faults.filter((_other, at) => at !== index) })),
     ...((scene.tasks ?? 1) > 1 ? [{ ...scene, tasks: scene.tasks! - 1 }] : []),
     ...((scene.workers ?? 1) > 1 ? [{ ...scene, workers: scene.workers! - 1 }] : []),
-    ...(scene.whims ? [{ ...bare, faults, ...(scene.limits ? { limits: scene.limits } : {}) }] : []),
-    ...(scene.limits ? [{ ...bare, faults, ...(scene.whims ? { whims: scene.whims } : {}) }] : []),
-    ...((scene.lagMs ?? 0) > 0 ? [{ ...scene, lagMs: 0 }] : []),
-    ...((scene.wander ?? 0) > 0 ? [{ ...scene, wander: 0 }] : []),
+    ...extras.filter((extra) => scene[extra]).map(without),
   ]
 }
 
