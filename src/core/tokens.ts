@@ -12,7 +12,40 @@ const frame = 8
  * tokenizers know badly, rather too high than too low. Runs of white space, which `tokenx` passes over, count a little.
  */
 export function estimateTokens(text: string): number {
-  return Math.ceil(Math.max(estimateTokenCount(text), text.length / 16, denseTokens(text)))
+  return Math.ceil(Math.max(asciiTokens(text) ?? estimateTokenCount(text), text.length / 16, denseTokens(text)))
+}
+
+/**
+ * What `tokenx` counts, of a text that is ASCII only: most are, and one walk over the characters takes a tenth of the time
+ * of its regular expressions. Undefined for any other text.
+ */
+export function asciiTokens(text: string): number | undefined {
+  let tokens = 0
+  for (let [start, end] = [0, 0]; start < text.length; start = end) {
+    const part = parts[text.charCodeAt(start)]
+    if (part === undefined) return undefined
+    end = start + 1
+    while (end < text.length && parts[text.charCodeAt(end)] === part) end += 1
+    if (part === gap) tokens += breakTokens(text, start, end)
+    else if (end - start <= 3) tokens += 1
+    else if (part === punctuation) tokens += Math.ceil((end - start) / 6)
+    else if (isOnly(digit, text, start, end)) tokens += Math.ceil((end - start) / 3)
+    else tokens += end - start <= 8 && isOnly(lower, text, start, end) ? 1 : Math.ceil((end - start) / 7)
+  }
+  return tokens
+}
+
+/** White space counts where it ends a line, unless a mark is before it, and always where it also indents the next. */
+function breakTokens(text: string, start: number, end: number): number {
+  let at = start
+  while (at < end && text.charCodeAt(at) !== newline) at += 1
+  if (at === end) return 0
+  return at === end - 1 && parts[text.charCodeAt(start - 1)] === punctuation ? 0 : 1
+}
+
+function isOnly(kind: number, text: string, start: number, end: number): boolean {
+  for (let at = start; at < end; at += 1) if (kinds[text.charCodeAt(at)] !== kind) return false
+  return true
 }
 
 /** A run of ASCII letters and digits. */
@@ -85,11 +118,21 @@ function wordTokens({ length, digits, uppers, turns, humps }: Word): number {
 const [blank, mark, digit, lower, upper, other] = [0, 1, 2, 3, 4, -1]
 
 /** What each ASCII character is. */
-const kinds = Array.from({ length: 128 }, (_, code) => {
+const kinds = Uint8Array.from({ length: 128 }, (_, code) => {
   const text = String.fromCharCode(code)
   if (/\d/.test(text)) return digit
   if (/[a-z]/.test(text)) return lower
   return /[A-Z]/.test(text) ? upper : /\s/.test(text) ? blank : mark
+})
+
+const newline = 10
+const [gap, punctuation, rest] = [0, 1, 2]
+
+/** What each ASCII character is to `tokenx`. */
+const parts = Uint8Array.from({ length: 128 }, (_, code) => {
+  const text = String.fromCharCode(code)
+  if (/\s/.test(text)) return gap
+  return '.,!?;(){}[]<>:/\\|@#$%^&*+=`~_"-'.includes(text) ? punctuation : rest
 })
 
 /** Tokens of one UTF-16 unit up to a code. Units of a pair count each. */

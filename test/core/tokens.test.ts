@@ -5,9 +5,10 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
+import { estimateTokenCount } from 'tokenx'
 import { describe, expect, test } from 'vitest'
 import { firstCorrection, reserve, type Ledger } from '../../src/core/ledger.ts'
-import { estimateTokens } from '../../src/core/tokens.ts'
+import { asciiTokens, estimateTokens } from '../../src/core/tokens.ts'
 
 const endless: Ledger = {
   tokens: { max: null, settled: 0, reserved: 0 },
@@ -149,4 +150,37 @@ describe('what is set aside for', () => {
       expect(reserved(text)).toBeLessThanOrEqual(1.75 * counted)
     }
   })
+})
+
+test('a text in ASCII is counted as tokenx counts it, and any other is left to it', () => {
+  expect(asciiTokens('naïve')).toBeUndefined()
+  const pieces = fc.constantFrom(
+    'word',
+    'Word',
+    'longerword',
+    'A',
+    "it's",
+    '1',
+    '2026',
+    'x1',
+    '\n',
+    ' ',
+    '\t',
+    '\u0001',
+    '"',
+    '.',
+    '===',
+    '{',
+    '-',
+  )
+  fc.assert(
+    fc.property(
+      fc.array(fc.oneof(pieces, fc.string({ unit: 'binary-ascii', maxLength: 4 })), { maxLength: 40 }),
+      (made) => {
+        const text = made.join('')
+        expect(asciiTokens(text)).toBe(estimateTokenCount(text))
+      },
+    ),
+    { numRuns: 2_000 },
+  )
 })
