@@ -107,7 +107,8 @@ const ours: ReadonlySet<string> = new Set(['definition', 'idempotencyKey', 'hash
 
 function clean<Data extends object>(data: Data, taskId: string, redact: Redactor): Data {
   let changed: Record<string, unknown> | undefined
-  for (const [field, value] of Object.entries(data) as [string, Json | undefined][]) {
+  for (const field of Object.keys(data)) {
+    const value = (data as Record<string, Json | undefined>)[field]
     if (value === undefined || ours.has(field) || (field === 'item' && isItemOf(value, taskId))) continue
     const kept = inOrder(redact.value(value))
     if (kept === value) continue

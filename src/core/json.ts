@@ -72,10 +72,7 @@ function hasLoneKey(value: Json): boolean {
 
 /** A text that two values share exactly when they are the same JSON, whatever the order of their keys. */
 export function keyOf(value: Json): string {
-  return JSON.stringify(value, (_key, inner: Json) => {
-    if (typeof inner !== 'object' || inner === null || Array.isArray(inner)) return inner
-    return Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-  })
+  return JSON.stringify(inOrder(value))
 }
 
 /**
@@ -84,15 +81,30 @@ export function keyOf(value: Json): string {
  */
 export function inOrder<Value extends Json>(value: Value): Value {
   if (typeof value !== 'object' || value === null) return value
-  const inner = value as { readonly [key: string]: Json }
-  const keys = Object.keys(inner)
-  const list = Array.isArray(value)
-  const kept = keys.map((key) => inOrder(inner[key]!))
-  const isKept = keys.every((key, index) => kept[index] === inner[key])
-  if (list) return isKept ? value : (kept as unknown as Value)
-  if (isKept && keys.every((key, index) => index === 0 || keys[index - 1]! < key)) return value
-  const entries = keys.map((key, index) => [key, kept[index]!] as const)
-  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1))) as Value
+  return (Array.isArray(value) ? listInOrder(value) : objectInOrder(value as JsonObject)) as Value
+}
+
+function listInOrder(list: readonly Json[]): readonly Json[] {
+  let changed: Json[] | undefined
+  for (let index = 0; index < list.length; index += 1) {
+    const kept = inOrder(list[index]!)
+    if (kept !== list[index]) (changed ??= list.slice())[index] = kept
+  }
+  return changed ?? list
+}
+
+function objectInOrder(object: JsonObject): JsonObject {
+  const keys = Object.keys(object)
+  let changed: Map<string, Json> | undefined
+  let isSorted = true
+  for (let index = 0; index < keys.length; index += 1) {
+    const key = keys[index]!
+    if (index > 0 && keys[index - 1]! >= key) isSorted = false
+    const kept = inOrder(object[key]!)
+    if (kept !== object[key]) (changed ??= new Map()).set(key, kept)
+  }
+  if (isSorted && !changed) return object
+  return Object.fromEntries(keys.sort().map((key) => [key, changed?.get(key) ?? object[key]!]))
 }
 
 /** A value as it is quoted in what is said to people, whatever it is. */

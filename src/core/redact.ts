@@ -87,10 +87,18 @@ export function redactor({ secrets = {}, patterns = [] }: Redacted = {}): Redact
     return changed ?? given
   }
 
+  // Each value is looked at once, however deep it lies: twice at every level would be without end.
   const object = (given: { readonly [key: string]: Json }): Json => {
-    const isKept = (key: string): boolean => text(key) === key && value(given[key]!) === given[key]
-    if (Object.keys(given).every(isKept)) return given
-    return Object.fromEntries(distinct(Object.entries(given).map(([key, inner]) => [text(key), value(inner)])))
+    const keys = Object.keys(given)
+    let changed: [string, Json][] | undefined
+    for (let index = 0; index < keys.length; index += 1) {
+      const key = keys[index]!
+      const kept: [string, Json] = [text(key), value(given[key]!)]
+      if (!changed && kept[0] === key && kept[1] === given[key]) continue
+      changed ??= keys.slice(0, index).map((clean) => [clean, given[clean]!])
+      changed.push(kept)
+    }
+    return changed ? Object.fromEntries(distinct(changed)) : given
   }
 
   return { value, text }

@@ -3,6 +3,7 @@
 import fc from 'fast-check'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { inOrder, type Json } from '../../src/core/json.ts'
 import { keyShapes } from '../../src/core/key-shapes.ts'
 import { secretProblem } from '../../src/core/known-secrets.ts'
 import { draw } from '../../src/core/resilience.ts'
@@ -193,6 +194,16 @@ test('what is clean comes back as it is: the very same value', () => {
   const half = { a: ['x'], b: 'hunter2' }
   expect((redact.value(half) as typeof half).a).toBe(half.a)
   expect(half.b).toBe('hunter2')
+})
+
+test('what lies a thousand levels deep is taken out, and keys out of order there are put in order, each looked at once', () => {
+  const deep = (end: Json): Json =>
+    Array.from({ length: 1_000 }).reduce<Json>(
+      (inner, _, level) => (level % 2 === 0 ? { b: inner, a: level } : [inner]),
+      end,
+    )
+  expect(JSON.stringify(redact.value(deep('hunter2')))).toContain('"b":"secret://PIN"')
+  expect(JSON.stringify(inOrder(deep({ d: 1, c: 2 })))).toMatch(/\{"c":2,"d":1\}(\}|\])+$/)
 })
 
 test('redacting twice is redacting once, for any JSON with any secrets in it', () => {
