@@ -2,7 +2,7 @@
 // tasks in one worker, the same in several worker processes, long tasks, and a table that is full of others' events. The
 // server is one that is started here, or the one that SIGNALBOX_TEST_POSTGRES names, which should have nothing else to do.
 
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -191,21 +191,23 @@ async function oneTask(store: string, turns: number, id: string): Promise<OneTas
 
 /** Turns a second of many tasks that wait when the workers begin: from then until the last of them has ended. */
 async function manyTasks(store: string, tasks: number, workers: number, name: string): Promise<number> {
-  const box = await createOrchestrator({ store, work: false })
-  const children: ChildProcess[] = []
+  const box = await createOrchestrator({ store, agents: [agent], models: { main: modelOf(turnsEach) }, work: false })
+  const args = [join(import.meta.dirname, 'postgres-worker.ts'), store]
+  const counts = [turnsEach, Math.ceil(tasks / workers), tasks].map(String)
+  const children = Array.from({ length: workers }, () =>
+    spawn(process.execPath, [...args, ...counts], { stdio: ['pipe', 'pipe', 'inherit'] }),
+  )
   try {
-    for (let at = 0; at < workers; at += 1) {
-      const counts = [turnsEach, Math.ceil(tasks / workers), at === 0 ? tasks : 0].map(String)
-      const args = [join(import.meta.dirname, 'postgres-worker.ts'), store, ...counts, name]
-      children.push(spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] }))
-    }
     const gone = children.map((child) => once(child, 'close'))
-    await Promise.all(children.map((child) => once(child.stdout!, 'data')))
+    await Promise.all(children.map((child) => once(child.stdout, 'data')))
+    await Promise.all(
+      Array.from({ length: tasks }, (_, at) => box.start(agent, { goal: 'g' }, { id: `${name}-${at}` })),
+    )
     const startedMs = performance.now()
-    for (const child of children) child.stdin!.write('go\n')
+    for (const child of children) child.stdin.write('go\n')
     await allEnded(box)
     const ms = performance.now() - startedMs
-    for (const child of children) child.stdin!.end()
+    for (const child of children) child.stdin.end()
     await Promise.all(gone)
     return (tasks * turnsEach) / (ms / 1_000)
   } finally {
