@@ -32,6 +32,7 @@ export class Gates {
 
   /** What was proposed is committed, and so nothing else that somebody here proposed in its place. */
   accept(gates: ReadonlyMap<string, Gate>): void {
+    if (gates.size === 0) return
     this.#learn(new Map([...gates].map(([key, { version, breaker }]) => [key, { version, breaker }])))
     for (const [key, { version }] of gates)
       if ((this.#proposed.get(key)?.version ?? Infinity) <= version) this.#proposed.delete(key)

@@ -7,11 +7,11 @@ import { clear } from '../core/label.ts'
 import { dueAtMs, isEnded, ownerOf, type Task } from '../core/task.ts'
 import { isRoot, stanceOf } from '../core/tree.ts'
 import type { MemberRow } from './family.ts'
-import { writeGate } from './gates.ts'
+import { gateWrites } from './gates.ts'
 import { canonical, payloadsOf } from './log.ts'
-import { changingColumns, inboxChange, taskColumns } from './rows.ts'
+import { changingColumns, inboxChange, taskColumns, type InboxChange } from './rows.ts'
 import type { Commit, Head, SealedEvent, TaskRow } from './store.ts'
-import { all, change, one, run, type Tx } from './tx.ts'
+import { all, change, nothing, one, run, runAll, type Tx, type Write } from './tx.ts'
 
 /** Writes all rows of a task that has none yet, but its job. */
 export function* writeAnew(
@@ -40,33 +40,46 @@ export function* updateRow(row: TaskRow, before: Head): Tx<void> {
 
 /** Writes the rows of context, children, inbox and gates that follow from events of a task. */
 export function* writeEvents(task: Task, events: readonly Event[], sealed: readonly SealedEvent[]): Tx<void> {
-  for (const [index, event] of events.entries()) {
-    if (event.type === 'context.written' || event.type === 'context.removed') {
-      yield* writeContext(task, event, sealed[index]!)
-      continue
-    }
-    yield* writeChild(event)
-    yield* writeGate(event)
-    yield* writeInbox(event, sealed[index]!)
+  for (let index = 0; index < events.length; index += 1) {
+    yield* runAll(writesOf(task, events[index]!, sealed[index]!))
   }
 }
 
-function* writeContext(
+/** Most events are followed by no row. */
+function writesOf(task: Task, event: Event, sealed: SealedEvent): readonly Write[] {
+  const { taskId, type, data } = event
+  switch (type) {
+    case 'context.written':
+    case 'context.removed':
+      return [contextWrite(task, event, sealed)]
+    case 'child.started':
+      return [['openChild', data.child, taskId, data.step]]
+    case 'child.ended':
+      return [['endChild', data.child]]
+    case 'child.calledOff':
+      return [['callOffChild', data.child, data.by, data.reason]]
+    case 'breaker.changed':
+    case 'step.queued':
+    case 'slot.taken':
+    case 'slot.freed':
+      return gateWrites(event)
+    default: {
+      const change = inboxChange(event)
+      return change ? [inboxWrite(change, event, sealed)] : nothing
+    }
+  }
+}
+
+function contextWrite(
   task: Task,
   { taskId, data, type }: Extract<Event, { type: 'context.written' | 'context.removed' }>,
   sealed: SealedEvent,
-): Tx<void> {
+): Write {
   const place = payloadsOf(sealed).get('value')
   const { key, version } = data
   const owner = task.locals.has(key) ? taskId : ownerOf(task)
   const { trust, privacy } = (type === 'context.written' ? data.label : undefined) ?? clear
-  yield* run('writeContext', owner, key, version, taskId, place?.seq ?? null, place?.hash ?? null, trust, privacy)
-}
-
-function* writeChild({ type, taskId, data }: Event): Tx<void> {
-  if (type === 'child.started') yield* run('openChild', data.child, taskId, data.step)
-  else if (type === 'child.ended') yield* run('endChild', data.child)
-  else if (type === 'child.calledOff') yield* run('callOffChild', data.child, data.by, data.reason)
+  return ['writeContext', owner, key, version, taskId, place?.seq ?? null, place?.hash ?? null, trust, privacy]
 }
 
 /** Writes what a task of a tree has spent and holds, and what its root allows. True: others may have more room now. */
@@ -116,44 +129,35 @@ export function* wakeKin(task: Task, events: readonly Event[], frees: boolean): 
 }
 
 /** An item holds the places of what it asks and shows, and not the texts: those may be erased. */
-function* writeInbox(event: Event, sealed: SealedEvent): Tx<void> {
-  const change = inboxChange(event)
-  if (change?.kind === 'open') {
-    const { item, kind, state, options, assignee, expiresAtMs, approval } = change.asked.data
-    const places = payloadsOf(sealed)
-    const question = places.get('question')!
-    const show = places.get('show')
-    yield* run(
-      'openItem',
-      item,
-      event.taskId,
-      kind,
-      state,
-      question.seq,
-      question.hash,
-      show?.seq ?? null,
-      show?.hash ?? null,
-      canonical(options),
-      assignee ?? null,
-      event.at,
-      expiresAtMs ?? null,
-      approval?.hash ?? null,
-      event.at,
-      `${item}.${event.seq}`,
-    )
-  } else if (change?.kind === 'answer') {
-    const { item, decision, by, reason } = change.answered.data
-    yield* run('answerItem', item, decision, by, reason)
-  } else if (change?.kind === 'agree') yield* run('agreeItem', change.item, JSON.stringify(change.by))
-  else if (change?.kind === 'assign') {
-    const { item, to, atMs, seq } = change
-    yield* run('assignItem', item, to, atMs, `${item}.${seq}`)
-  } else if (change?.kind === 'notice') {
-    const { item, noticeId, attempts, delayMs, atMs } = change
-    yield* run('planNotice', item, noticeId, atMs, attempts, delayMs)
-  } else if (change?.kind === 'reopen') yield* run('reopenItem', change.item, change.expiresAtMs)
-  else if (change?.item !== undefined) yield* run('closeItem', change.item, change.status)
-  else if (change) yield* run('closeItems', event.taskId, change.status)
+function inboxWrite(change: InboxChange, { taskId, at, seq }: Event, sealed: SealedEvent): Write {
+  switch (change.kind) {
+    case 'open': {
+      const { item, kind, state, options, assignee, expiresAtMs, approval } = change.asked.data
+      const places = payloadsOf(sealed)
+      const question = places.get('question')!
+      const show = places.get('show')
+      const shown = [show?.seq ?? null, show?.hash ?? null] as const
+      const asked = [question.seq, question.hash, ...shown, canonical(options), assignee ?? null, at] as const
+      const until = [expiresAtMs ?? null, approval?.hash ?? null, at] as const
+      return ['openItem', item, taskId, kind, state, ...asked, ...until, `${item}.${seq}`]
+    }
+    case 'answer': {
+      const { item, decision, by, reason } = change.answered.data
+      return ['answerItem', item, decision, by, reason]
+    }
+    case 'agree':
+      return ['agreeItem', change.item, JSON.stringify(change.by)]
+    case 'assign':
+      return ['assignItem', change.item, change.to, change.atMs, `${change.item}.${change.seq}`]
+    case 'notice':
+      return ['planNotice', change.item, change.noticeId, change.atMs, change.attempts, change.delayMs]
+    case 'reopen':
+      return ['reopenItem', change.item, change.expiresAtMs]
+    case 'close':
+      return change.item === undefined
+        ? ['closeItems', taskId, change.status]
+        : ['closeItem', change.item, change.status]
+  }
 }
 
 /** Keeps the lease, or puts the task back into the queue, or takes it out. */

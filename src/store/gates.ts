@@ -5,41 +5,44 @@ import type { Take } from '../core/draft.ts'
 import type { Event, EventData } from '../core/event.ts'
 import { noLimit } from './statements.ts'
 import type { Commit } from './store.ts'
-import { all, one, run, type Tx } from './tx.ts'
+import { all, one, run, type Tx, type Write } from './tx.ts'
 
 /** Who has not come this long after it was to be looked for has lost its turn: its worker is gone. */
 const staleMs = 10_000
 
 /** The gates at which a commit asks for room, gives some back, or changes a breaker. Nobody else does so at the same time. */
 export function* holdGates({ events, gates }: Commit): Tx<void> {
-  const keys = new Set(gates?.takes.map(({ key }) => key))
+  const keys = gates?.takes.map(({ key }) => key) ?? []
   for (const { type, data } of events) {
-    if (type === 'breaker.changed' || type === 'slot.freed' || type === 'step.queued') keys.add(data.key)
+    if (type === 'breaker.changed' || type === 'slot.freed' || type === 'step.queued') keys.push(data.key)
   }
-  for (const key of [...keys].sort()) yield* run('holdGate', key)
+  if (keys.length === 0) return
+  for (const key of [...new Set(keys)].sort()) yield* run('holdGate', key)
 }
+
+const noSteps: ReadonlyMap<number, number> = new Map()
 
 /** Undefined when the gates are as the commit was decided on; else the steps for which there is no place, and until when. */
 export function* gatesRefusal({ events, gates, task }: Commit): Tx<ReadonlyMap<number, number> | undefined> {
-  const none = new Map<number, number>()
   const changed = new Set<string>()
   for (const { type, data } of events) {
     if (type !== 'breaker.changed' || changed.has(data.key)) continue
     changed.add(data.key)
     const row = yield* one<{ version: number }>('breaker', data.key)
-    if (data.version !== (row?.version ?? 0) + 1) return none
+    if (data.version !== (row?.version ?? 0) + 1) return noSteps
   }
   for (const { type, data, at } of events) {
     if (type !== 'step.queued' || data.reason === 'busy' || changed.has(data.key)) continue
-    if (yield* isOutOfDate(data, at)) return none
+    if (yield* isOutOfDate(data, at)) return noSteps
   }
   if (!gates) return undefined
   for (const key of gates.admits) {
     // What this commit makes of a breaker itself is held to its version, above; the row is as it was before.
     if (changed.has(key)) continue
     const row = yield* one<{ status: string; pausedUntilMs: number }>('breaker', key)
-    if (row && (row.status !== 'closed' || row.pausedUntilMs > gates.nowMs)) return none
+    if (row && (row.status !== 'closed' || row.pausedUntilMs > gates.nowMs)) return noSteps
   }
+  if (gates.takes.length === 0) return undefined
   const full = new Map<number, number>()
   for (const [index, take] of gates.takes.entries()) {
     // Those who come first in the same commit and do not wait yet are before this one all the same.
@@ -93,26 +96,28 @@ function* fullUntil(
   return undefined
 }
 
-/** Writes what follows from an event. */
-export function* writeGate(event: Event): Tx<void> {
-  const { taskId, at } = event
-  if (event.type === 'breaker.changed') {
-    const { key, version, status, failures, untilMs, probe, pausedUntilMs } = event.data
-    yield* run('writeBreaker', key, version, status, failures, untilMs, probe, pausedUntilMs, taskId, event.seq)
-  } else if (event.type === 'step.queued') {
-    const { key, step, untilMs } = event.data
-    yield* run('queueSlot', key, taskId, step, at, untilMs)
-  } else if (event.type === 'slot.taken') {
-    const { key, step, concurrency, periodMs, untilMs } = event.data
-    if (periodMs !== null) {
-      // Who was decided on before this, and is written down after it, is held against all that began before it.
-      yield* run('forgetBegun', key, at - periodMs - staleMs)
-      yield* run('begin', key, at, taskId, event.seq)
+/** The events of gates. */
+type GateEvent = Extract<Event, { type: 'breaker.changed' | 'step.queued' | 'slot.taken' | 'slot.freed' }>
+
+/** What follows from an event of a gate. */
+export function gateWrites({ taskId, at, seq, type, data }: GateEvent): readonly Write[] {
+  const { key } = data
+  switch (type) {
+    case 'breaker.changed': {
+      const { version, status, failures, untilMs, probe, pausedUntilMs } = data
+      return [['writeBreaker', key, version, status, failures, untilMs, probe, pausedUntilMs, taskId, seq]]
     }
-    yield* run('takeSlot', key, taskId, step, at, untilMs, concurrency, periodMs)
-  } else if (event.type === 'slot.freed') {
-    const { key, step } = event.data
-    yield* run('dropSlot', key, taskId, step)
+    case 'step.queued':
+      return [['queueSlot', key, taskId, data.step, at, data.untilMs]]
+    case 'slot.taken': {
+      const { step, concurrency, periodMs, untilMs } = data
+      const take: Write = ['takeSlot', key, taskId, step, at, untilMs, concurrency, periodMs]
+      if (periodMs === null) return [take]
+      // Who was decided on before this, and is written down after it, is held against all that began before it.
+      return [['forgetBegun', key, at - periodMs - staleMs], ['begin', key, at, taskId, seq], take]
+    }
+    case 'slot.freed':
+      return [['dropSlot', key, taskId, data.step]]
   }
 }
 

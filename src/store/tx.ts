@@ -18,6 +18,12 @@ export interface Call {
   readonly want: 'one' | 'all' | 'change' | 'run'
 }
 
+/** A statement that is to be run, and what it is given. */
+export type Write = readonly [name: StatementName, ...params: Value[]]
+
+/** What is to be run where nothing is. */
+export const nothing: readonly Write[] = []
+
 /** Yields a call, or several that may be asked at once, and is given the answer, or the answers. */
 export type Tx<T> = Generator<Call | readonly Call[], T, any>
 
@@ -34,6 +40,11 @@ export function* all<T = Row>(name: StatementName, ...params: Value[]): Tx<reado
 /** Runs a statement. */
 export function* run(name: StatementName, ...params: Value[]): Tx<void> {
   yield call(name, params, 'run')
+}
+
+/** Runs statements, one after the other. */
+export function* runAll(writes: readonly Write[]): Tx<void> {
+  for (const [name, ...params] of writes) yield call(name, params, 'run')
 }
 
 /** Runs a statement, and says how many rows it changed. */
