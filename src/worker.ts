@@ -81,6 +81,9 @@ const suspectsWaitMs = 30_000
 const awayMinMs = 100
 const awayMaxMs = 5_000
 
+/** No step waits for a place. */
+const noneFull: ReadonlyMap<number, number> = new Map()
+
 // How many tasks that wait are remembered.
 const restingMax = 64
 
@@ -334,7 +337,7 @@ export class Worker {
     const { machine, claim } = session
     let outcomes: Outcome[] = []
     let point: WritePoint = 'permit'
-    let full: ReadonlyMap<number, number> = new Map()
+    let full = noneFull
     let looked = false
     let refused = 0
     let delivered = claim.deliveries
@@ -401,7 +404,7 @@ export class Worker {
       }
       // Only now: until what came of a step is in the log the step looks as if nobody performed it.
       for (const { step, attempt } of outcomes) session.running.delete(`${step}.${attempt}`)
-      full = new Map()
+      full = noneFull
       if (events.some(({ type }) => type === 'slot.freed' || type === 'breaker.changed')) {
         this.#alarm.ring()
         this.#callUp()

@@ -104,7 +104,22 @@ function objectInOrder(object: JsonObject): JsonObject {
     if (kept !== object[key]) (changed ??= new Map()).set(key, kept)
   }
   if (isSorted && !changed) return object
-  return Object.fromEntries(keys.sort().map((key) => [key, changed?.get(key) ?? object[key]!]))
+  return Object.fromEntries(keysInOrder(object).map((key) => [key, changed?.get(key) ?? object[key]!]))
+}
+
+const fewKeys = 32
+
+/** The keys of an object, in the order in which a log has them. Few are put in order by hand: a library's sort makes lists of its own. */
+export function keysInOrder(object: JsonObject): readonly string[] {
+  const keys = Object.keys(object)
+  if (keys.length > fewKeys) return keys.sort()
+  for (let index = 1; index < keys.length; index += 1) {
+    const key = keys[index]!
+    let place = index
+    for (; place > 0 && keys[place - 1]! > key; place -= 1) keys[place] = keys[place - 1]!
+    keys[place] = key
+  }
+  return keys
 }
 
 /** A value as it is quoted in what is said to people, whatever it is. */

@@ -7,7 +7,7 @@ import { clear } from '../core/label.ts'
 import { dueAtMs, isEnded, ownerOf, type Task } from '../core/task.ts'
 import { isRoot, stanceOf } from '../core/tree.ts'
 import type { MemberRow } from './family.ts'
-import { gateWrites } from './gates.ts'
+import { gateWrites, isOfGate } from './gates.ts'
 import { canonical, payloadsOf } from './log.ts'
 import { changingColumns, inboxChange, taskColumns, type InboxChange } from './rows.ts'
 import type { Commit, Head, SealedEvent, TaskRow } from './store.ts'
@@ -48,26 +48,13 @@ export function* writeEvents(task: Task, events: readonly Event[], sealed: reado
 /** Most events are followed by no row. */
 function writesOf(task: Task, event: Event, sealed: SealedEvent): readonly Write[] {
   const { taskId, type, data } = event
-  switch (type) {
-    case 'context.written':
-    case 'context.removed':
-      return [contextWrite(task, event, sealed)]
-    case 'child.started':
-      return [['openChild', data.child, taskId, data.step]]
-    case 'child.ended':
-      return [['endChild', data.child]]
-    case 'child.calledOff':
-      return [['callOffChild', data.child, data.by, data.reason]]
-    case 'breaker.changed':
-    case 'step.queued':
-    case 'slot.taken':
-    case 'slot.freed':
-      return gateWrites(event)
-    default: {
-      const change = inboxChange(event)
-      return change ? [inboxWrite(change, event, sealed)] : nothing
-    }
-  }
+  if (type === 'context.written' || type === 'context.removed') return [contextWrite(task, event, sealed)]
+  if (type === 'child.started') return [['openChild', data.child, taskId, data.step]]
+  if (type === 'child.ended') return [['endChild', data.child]]
+  if (type === 'child.calledOff') return [['callOffChild', data.child, data.by, data.reason]]
+  if (isOfGate(event)) return gateWrites(event)
+  const change = inboxChange(event)
+  return change ? [inboxWrite(change, event, sealed)] : nothing
 }
 
 function contextWrite(
@@ -111,11 +98,13 @@ function* ruleTree(task: Task): Tx<boolean> {
   return (yield* change('ruleTree', task.id, tokens, costMicros, descendants, soft, ...near, Number(asks))) > 0
 }
 
+const nobody: ReadonlySet<string> = new Set()
+
 /** Tells the family what it waits for: that a child has ended, that it is called off, that there is room again. */
 export function* wakeKin(task: Task, events: readonly Event[], frees: boolean): Tx<ReadonlySet<string>> {
-  const woken = new Set<string>()
   const { parent, tree } = task
-  if (!tree) return woken
+  if (!tree) return nobody
+  const woken = new Set<string>()
   for (const { type, data } of events) {
     if (type === 'task.ended' && parent) woken.add(parent.task)
     else if (type === 'child.calledOff') woken.add(data.child)

@@ -99,6 +99,12 @@ function* fullUntil(
 /** The events of gates. */
 type GateEvent = Extract<Event, { type: 'breaker.changed' | 'step.queued' | 'slot.taken' | 'slot.freed' }>
 
+/** Is this about a gate? */
+export function isOfGate(event: Event): event is GateEvent {
+  const { type } = event
+  return type === 'breaker.changed' || type === 'step.queued' || type === 'slot.taken' || type === 'slot.freed'
+}
+
 /** What follows from an event of a gate. */
 export function gateWrites({ taskId, at, seq, type, data }: GateEvent): readonly Write[] {
   const { key } = data

@@ -9,7 +9,7 @@ import { payloadFields, type Event } from '../core/event.ts'
 import { erased } from '../core/erasure.ts'
 import { assert, Fault, messageOf } from '../core/fault.ts'
 import { newerIn } from '../core/format.ts'
-import { isObject, type Json, type JsonObject } from '../core/json.ts'
+import { isObject, keysInOrder, type Json, type JsonObject } from '../core/json.ts'
 import type { Finding, Head, LoggedEvent, SealedEvent } from './store.ts'
 
 /** The head of a log without events. */
@@ -126,7 +126,7 @@ function takeOut(
   const fields: readonly string[] | undefined = payloadFields[event.type]
   const data = event.data as unknown as JsonObject
   const slim: Record<string, Json> = {}
-  for (const field of fieldsInOrder(data)) if (data[field] !== undefined) slim[field] = data[field]
+  for (const field of keysInOrder(data)) if (data[field] !== undefined) slim[field] = data[field]
   if (!fields) return slim
   for (const field of fields) {
     const value = slim[field]
@@ -145,18 +145,6 @@ function takeOut(
     slim[field] = seq === event.seq ? { $payload: hash } : { $payload: hash, seq }
   }
   return slim
-}
-
-/** By hand, because they are few: the library makes lists of its own, twice as long as what it sorts. */
-function fieldsInOrder(data: JsonObject): readonly string[] {
-  const fields = Object.keys(data)
-  for (let index = 1; index < fields.length; index += 1) {
-    const field = fields[index]!
-    let place = index
-    for (; place > 0 && fields[place - 1]! > field; place -= 1) fields[place] = fields[place - 1]!
-    fields[place] = field
-  }
-  return fields
 }
 
 /** The hash of an event. Its keys are written in canonical order, around data that is canonical already. */

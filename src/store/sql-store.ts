@@ -461,8 +461,8 @@ export class SqlStore implements Store {
   }
 
   #tell(row: TaskRow, news = false): void {
-    for (const listener of this.#listeners.get('') ?? []) listener(row, news)
-    for (const listener of this.#listeners.get(row.taskId) ?? []) listener(row, news)
+    this.#listeners.get('')?.forEach((listener) => listener(row, news))
+    this.#listeners.get(row.taskId)?.forEach((listener) => listener(row, news))
   }
 
   /** Another process has changed tasks: whoever listens here is told, of the family's news too. */
