@@ -1005,6 +1005,67 @@ describe('going back', () => {
     })
   })
 
+  test('a child that goes back leaves what another of the tree has written meanwhile', async () => {
+    let release: (() => void) | undefined
+    const book = defineTool({
+      name: 'book',
+      description: 'Books.',
+      inputSchema: z.object({}),
+      effect: 'external',
+      idempotent: true,
+      execute: () => 'booked',
+      undo: () => new Promise<null>((resolve) => (release = () => resolve(null))),
+    })
+    const branch = defineAgent({
+      name: 'branch',
+      version: '1',
+      context: shared,
+      initial: 'begin',
+      on: failing,
+      states: {
+        begin: { checkpoint: 'begun', wait: { signal: 'go' }, on: { DONE: 'book' } },
+        book: { tool: book, args: () => ({}), on: { DONE: 'write' } },
+        write: {
+          run: ({ context }) => ({ exit: 'DONE', output: { note: `${context.note}, and again` } }),
+          reads: ['note'],
+          writes: ['note'],
+          on: { DONE: 'ask' },
+        },
+        ask: { human: { question: 'Well?' }, on: { YES: 'done' } },
+        ...ends,
+      },
+    })
+    const both = defineAgent({
+      name: 'both',
+      version: '1',
+      context: shared,
+      initial: 'split',
+      on: failing,
+      states: {
+        split: { agent: branch, each: () => [{}, {}], on: { DONE: 'done', FAILED: 'failed' } },
+        ...ends,
+      },
+    })
+    const box = await open({ agents: [both] })
+    const note = async (): Promise<unknown> => (await box.store.context('t')).find(({ key }) => key === 'note')?.value
+    const isAt = async (id: string, state: string): Promise<boolean> => (await box.show(id)).state === state
+    await box.start(both, {}, { id: 't' })
+    await until(async () => (await box.tasks({ parentId: 't' })).length === 2)
+    const [one, two] = (await box.tasks({ parentId: 't' })).map(({ taskId }) => taskId)
+    await box.signal(one!, { name: 'go', data: null, by: 'ana' })
+    await until(() => isAt(one!, 'ask'))
+    expect(await note()).toBe('at first, and again')
+    await box.rollback(one!, { to: 'begun', ...say })
+    await until(() => Promise.resolve(release !== undefined))
+    await box.signal(two!, { name: 'go', data: null, by: 'ana' })
+    await until(() => isAt(two!, 'ask'))
+    expect(await note()).toBe('at first, and again, and again')
+    release!()
+    await until(() => isAt(one!, 'begin'))
+    expect(await note()).toBe('at first, and again, and again')
+    await proveWhole(box)
+  })
+
   test('a parent that goes back calls off what runs below it', async () => {
     const box = await open({ agents: [team] })
     const task = await box.start(team, {}, { id: 't' })
