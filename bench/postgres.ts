@@ -2,7 +2,8 @@
 // tasks in one worker, the same in several worker processes, long tasks, and a table that is full of others' events. The
 // server is one that is started here, or the one that SIGNALBOX_TEST_POSTGRES names, which should have nothing else to do.
 
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcessByStdio } from 'node:child_process'
+import type { Readable, Writable } from 'node:stream'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -27,6 +28,8 @@ export interface Scale {
 
 export const wholeScale: Scale = { turns: 1_000, longTurns: 3_000, tasks: 500, others: 1_000_000, rounds: 5 }
 const turnsEach = 10
+
+type Child = ChildProcessByStdio<Writable, Readable, null>
 
 /** Lends a server: one that is started for it, and gone afterwards, or the one that is named. */
 export async function withServer(use: (url: string) => Promise<void>): Promise<void> {
@@ -191,22 +194,25 @@ async function oneTask(store: string, turns: number, id: string): Promise<OneTas
 
 /** Turns a second of many tasks that wait when the workers begin: from then until the last of them has ended. */
 async function manyTasks(store: string, tasks: number, workers: number, name: string): Promise<number> {
-  const box = await createOrchestrator({ store, agents: [agent], models: { main: modelOf(turnsEach) }, work: false })
-  const args = [join(import.meta.dirname, 'postgres-worker.ts'), store]
-  const counts = [turnsEach, Math.ceil(tasks / workers), tasks].map(String)
-  const children = Array.from({ length: workers }, () =>
-    spawn(process.execPath, [...args, ...counts], { stdio: ['pipe', 'pipe', 'inherit'] }),
-  )
+  const box = await createOrchestrator({ store, work: false })
+  const args = [turnsEach, Math.ceil(tasks / workers), tasks].map(String)
+  const children: Child[] = []
   try {
-    const gone = children.map((child) => once(child, 'close'))
-    await Promise.all(children.map((child) => once(child.stdout, 'data')))
-    await Promise.all(
-      Array.from({ length: tasks }, (_, at) => box.start(agent, { goal: 'g' }, { id: `${name}-${at}` })),
-    )
+    // One after the other, so that each does its own first tasks itself.
+    for (let at = 0; at < workers; at += 1) {
+      const child = spawn(process.execPath, [join(import.meta.dirname, 'postgres-worker.ts'), store, ...args], {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      })
+      children.push(child)
+      await once(child.stdout, 'data')
+    }
+    children[0]!.stdin.write(`start ${tasks} ${name}\n`)
+    await once(children[0]!.stdout, 'data')
     const startedMs = performance.now()
-    for (const child of children) child.stdin.write('go\n')
+    for (const child of children) child.stdin.write('work\n')
     await allEnded(box)
     const ms = performance.now() - startedMs
+    const gone = children.map((child) => once(child, 'close'))
     for (const child of children) child.stdin.end()
     await Promise.all(gone)
     return (tasks * turnsEach) / (ms / 1_000)

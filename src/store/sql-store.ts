@@ -66,8 +66,8 @@ export interface SqlOptions {
   readonly salt?: () => string
 }
 
-/** How many payloads are remembered as stored. */
-const recentMax = 4_096
+/** How many payloads are remembered as stored, and at most as many from before those. */
+const recentMax = 2_048
 const forgottenMs = 86_400_000
 
 /** A store on an engine. */
@@ -77,7 +77,8 @@ export class SqlStore implements Store {
   readonly #salt: () => string
   /** By task; those of the empty name hear of every task. */
   readonly #listeners = new Map<string, Set<(row: TaskRow, news: boolean) => void>>()
-  readonly #recent = new Map<string, Place>()
+  #recent = new Map<string, Place>()
+  #before: ReadonlyMap<string, Place> = new Map()
   readonly #snapshots = new Snapshots()
   #closing: Promise<void> | undefined
 
@@ -103,7 +104,7 @@ export class SqlStore implements Store {
     const { task } = commit
     // Where something was erased nothing is taken for known: it may be what is gone.
     const known = (content: string): Place | undefined =>
-      task.erased > 0 ? undefined : this.#recent.get(`${task.id} ${content}`)
+      task.erased > 0 ? undefined : this.#recall(`${task.id} ${content}`)
     const sealed = seal(commit.head, commit.events, known, this.#salt)
     const row = taskRow(task, sealed.head)
     const begun = (commit.children ?? []).map((child) => ({
@@ -132,12 +133,15 @@ export class SqlStore implements Store {
 
   /** Payloads stored lately, so that what comes again is not stored again. Found by their place, never by their hash. */
   #remember(key: string, place: Place): void {
-    this.#recent.set(key, place)
-    if (this.#recent.size <= recentMax) return
-    for (const oldest of this.#recent.keys()) {
-      this.#recent.delete(oldest)
-      return
+    if (this.#recent.size >= recentMax) {
+      this.#before = this.#recent
+      this.#recent = new Map()
     }
+    this.#recent.set(key, place)
+  }
+
+  #recall(key: string): Place | undefined {
+    return this.#recent.get(key) ?? this.#before.get(key)
   }
 
   async claim(request: ClaimRequest): Promise<readonly Claim[]> {

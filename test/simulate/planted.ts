@@ -196,8 +196,8 @@ export const planted: readonly PlantedBug[] = [
     what: 'A worker that has not heard that another opened a breaker calls through it.',
     breaks: 'I14',
     file: 'src/store/gates.ts',
-    find: `if (row && (row.status !== 'closed' || row.pausedUntilMs > gates.nowMs)) return none`,
-    put: `if (row && row.pausedUntilMs > gates.nowMs) return none`,
+    find: `if (row && (row.status !== 'closed' || row.pausedUntilMs > gates.nowMs)) return noSteps`,
+    put: `if (row && row.pausedUntilMs > gates.nowMs) return noSteps`,
   },
 
   // ---- Time ----------------------------------------------------------------------------------------------------------
