@@ -1,4 +1,4 @@
-// The statements of a SQLite database, each prepared once, and how a transaction that is a value is run on them: at once,
+// The statements of a SQLite database, each prepared once, when it is needed first, and how a transaction that is a value is run on them: at once,
 // because the database is in the process.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
@@ -19,13 +19,21 @@ const dialect: Dialect = {
   },
 }
 
-/** The statements, ready to run. Those that are for many writers only are not there. */
-export type Prepared = Readonly<Record<StatementName, StatementSync | undefined>>
+/** A statement, ready to run. Those that are for many writers only are not there. */
+export type Prepared = (name: StatementName) => StatementSync | undefined
 
-/** Prepares every statement. */
+const texts = statements(dialect)
+
+/** Prepares statements, each when it is asked for first. */
 export function prepare(db: DatabaseSync): Prepared {
-  const texts = Object.entries(statements(dialect))
-  return Object.fromEntries(texts.map(([name, text]) => [name, text === '' ? undefined : db.prepare(text)])) as Prepared
+  const made = new Map<StatementName, StatementSync | undefined>()
+  return (name) => {
+    const known = made.get(name)
+    if (known || texts[name] === '') return known
+    const statement = db.prepare(texts[name])
+    made.set(name, statement)
+    return statement
+  }
 }
 
 /** Runs a transaction to its end. Whoever calls has begun it, and commits it or not. */
@@ -34,7 +42,7 @@ export function runOn<T>(prepared: Prepared, tx: Tx<T>): T {
 }
 
 function answerTo(prepared: Prepared, { name, params, want }: Call): unknown {
-  const statement = prepared[name]
+  const statement = prepared(name)
   if (!statement) return undefined
   if (want === 'one') return plain(statement.get(...params))
   if (want === 'all') return statement.all(...params).map(plain)
