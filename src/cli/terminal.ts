@@ -205,7 +205,9 @@ export function interruption(says: string): Promise<void> {
 
 /** Rows as columns, each as wide as its widest cell. */
 export function table(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
+  const widths = (rows[0] ?? []).map((_, column) =>
+    rows.reduce((widest, row) => Math.max(widest, row[column]!.length), 0),
+  )
   const line = (row: readonly string[]): string =>
     row
       .map((cell, column) => cell.padEnd(widths[column]!))

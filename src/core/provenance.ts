@@ -32,7 +32,7 @@ export function originOf(task: Task, node: Node): Origin {
   }
   for (const [key, { value, label }] of task.context) {
     if (label.trust === 'trusted' && value !== undefined && (!node.reads || node.reads.has(key)))
-      texts.push(...leaves(value))
+      for (const text of leaves(value)) texts.push(text)
   }
   return {
     texts,
@@ -52,7 +52,7 @@ export function foreignSinks(tool: MachineTool, input: Json, origin: Origin, ask
   for (const [path, key] of tool.sinks) {
     const allowed = key === null ? undefined : (origin.set(key) ?? new Set<string>())
     const made = valuesAt(input, path.split('.'))
-    for (const value of leaves(...(made.length > 0 ? made : valuesAt(asked, path.split('.'))))) {
+    for (const value of leaves(made.length > 0 ? made : valuesAt(asked, path.split('.')))) {
       if (allowed ? allowed.has(value) : origin.texts.some((text) => quotes(text, value))) continue
       foreign.push({ path, value })
     }
@@ -88,8 +88,8 @@ export function valuesAt(value: Json, path: readonly string[]): readonly Json[] 
   return valuesAt((value as Record<string, Json>)[name]!, rest)
 }
 
-/** Every text and number in values, and the keys of objects, as texts. A yes, a no and a nothing send nothing anywhere. */
-export function leaves(...values: readonly Json[]): string[] {
+/** Every text and number in a value, and the keys of objects, as texts. A yes, a no and a nothing send nothing anywhere. */
+export function leaves(given: Json): string[] {
   const found: string[] = []
   const visit = (value: Json): void => {
     if (typeof value === 'string') found.push(value)
@@ -102,7 +102,7 @@ export function leaves(...values: readonly Json[]): string[] {
       }
     }
   }
-  for (const value of values) visit(value)
+  visit(given)
   return found
 }
 
@@ -140,7 +140,7 @@ export function withoutLinks(value: Json, origin: Origin): { readonly value: Jso
   const keeps = (link: string): boolean => origin.texts.some((text) => quotes(text, link))
   const cleanText = (text: string): string => {
     const cleaned = cleanLinks(text, keeps)
-    links.push(...cleaned.links)
+    for (const link of cleaned.links) links.push(link)
     return cleaned.text
   }
   const clean = (inner: Json): Json => {

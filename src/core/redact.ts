@@ -114,9 +114,14 @@ function isList(value: object): value is readonly Json[] {
 /** Two keys may have become the same; nothing that stands under them is lost. */
 function distinct(entries: readonly [string, Json][]): [string, Json][] {
   const taken = new Set<string>()
+  // Of many that became the same, each goes on counting where the one before it stopped.
+  const numbers = new Map<string, number>()
   return entries.map(([key, value]) => {
     let name = key
-    for (let number = 2; taken.has(name); number += 1) name = `${key} (${number})`
+    for (let number = numbers.get(key) ?? 2; taken.has(name); number += 1) {
+      name = `${key} (${number})`
+      numbers.set(key, number + 1)
+    }
     taken.add(name)
     return [name, value]
   })

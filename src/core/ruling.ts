@@ -120,7 +120,7 @@ function askHouse(
 
 /** Where a call says that it speaks to: its sinks that begin as an address, and whatever else is one. */
 function addressesOf(tool: MachineTool, input: Json): readonly string[] {
-  const sinks = [...tool.sinks.keys()].flatMap((path) => leaves(...valuesAt(input, path.split('.'))))
+  const sinks = [...tool.sinks.keys()].flatMap((path) => leaves(valuesAt(input, path.split('.'))))
   const others = leaves(input).filter((text) => !/\s/.test(text.trim()))
   return [...sinks, ...others].filter(isAddress)
 }

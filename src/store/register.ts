@@ -189,7 +189,7 @@ export class Judge {
     const { at, tasks, events } = stored
     this.#root = rootOf({ number: this.#last + 1, prevRoot: this.#root, at, tasks, events, heads })
     this.#last += 1
-    this.#pending.push(...heads)
+    for (const head of heads) this.#pending.push(head)
     const anchor = this.#anchors.get(this.#last)
     if (!anchor) return true
     if (anchor.root !== this.#root) this.#otherHistory(anchor, stored)

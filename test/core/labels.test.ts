@@ -8,7 +8,7 @@ import { defineAgent, type Agent } from '../../src/core/agent.ts'
 import { defineContext } from '../../src/core/context.ts'
 import { join, type Label } from '../../src/core/label.ts'
 import { linksIn } from '../../src/core/link.ts'
-import { quotes } from '../../src/core/provenance.ts'
+import { originOf, quotes, withoutLinks } from '../../src/core/provenance.ts'
 import { defineTool, type Tool } from '../../src/core/tool.ts'
 import { assemble } from '../../src/core/window.ts'
 import { sha256 } from '../../src/store/log.ts'
@@ -431,6 +431,14 @@ describe('words that are quoted', () => {
     ['bob bob@x', 'bob', true],
   ])('%j holds %j: %s', (text, value, expected) => {
     expect(quotes(text, value)).toBe(expected)
+  })
+
+  test('what is ours, and what is looked at, may be longer than any list of arguments', () => {
+    const many = Array.from({ length: 200_000 }, (_, at) => `https://evil.example/${at}`)
+    const play = new Play(agentOf({ on: { OK: 'done' } }), { contacts: many })
+    const origin = originOf(play.task, play.machine.states.get(play.task.state)!)
+    expect(origin.texts.slice(-2)).toEqual(many.slice(-2))
+    expect(withoutLinks(many.join(' '), { texts: [], set: () => undefined }).links).toHaveLength(200_000)
   })
 
   test('links are found in hostile text in linear time', () => {

@@ -66,6 +66,10 @@ describe('a known secret', () => {
       'secret://DB (2)': 2,
       other: 3,
     })
+    const many = Array.from({ length: 20_000 }, (_, at) => [`AKIA${String(at).padStart(16, 'A')}`, at])
+    const kept = Object.entries(redact.value(Object.fromEntries(many)) as object)
+    expect(kept.map(([, inner]) => inner)).toEqual(many.map(([, at]) => at))
+    expect(kept.at(-1)![0]).toBe('[redacted: aws-access-key] (20000)')
     const polluting = JSON.parse(`{"__proto__": {"a": "hunter2"}}`) as never
     expect(JSON.stringify(redact.value(polluting))).toBe('{"__proto__":{"a":"secret://PIN"}}')
   })
