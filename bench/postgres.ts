@@ -87,7 +87,7 @@ export async function measurePostgres(url: string, report: Report, scale: Scale 
 
 async function measureOne({ admin, report, scale, place }: Bench): Promise<void> {
   const { address, schema } = place('one')
-  await oneTask(address, scale.turns, 'warm')
+  await oneTask(address, scale.longTurns, 'warm')
   const ours: number[] = []
   const perCommit: number[] = []
   for (let time = 0; time < scale.rounds; time += 1) {
