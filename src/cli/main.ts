@@ -1,67 +1,46 @@
-// The command line: one file a command, all of them listed here. A command returns its exit code.
+// The command line: one file a command, all of them listed here by their names. A command returns its exit code.
 
 import { createRequire } from 'node:module'
 import { Command, CommanderError } from 'commander'
-import { answerCommand } from './answer.ts'
-import { breakersCommand } from './breakers.ts'
-import { cancelCommand } from './cancel.ts'
-import { checkCommand } from './check.ts'
-import { checkpointCommand } from './checkpoint.ts'
-import { copyCommand } from './copy.ts'
-import { eraseCommand } from './erase.ts'
-import { exportCommand } from './export.ts'
-import { forkCommand } from './fork.ts'
-import { graphCommand } from './graph.ts'
-import { importCommand } from './import.ts'
-import { inboxCommand } from './inbox.ts'
-import { keygenCommand } from './keygen.ts'
-import { logCommand } from './log.ts'
-import { migrateCommand } from './migrate.ts'
-import { mockModelCommand } from './mock-model.ts'
-import { replayCommand } from './replay.ts'
-import { redteamCommand } from './redteam.ts'
-import { rollbackCommand } from './rollback.ts'
-import { runCommand } from './run.ts'
-import { scheduleCommand } from './schedule.ts'
-import { showCommand } from './show.ts'
-import { signalCommand } from './signal.ts'
-import { tasksCommand } from './tasks.ts'
+import type { Leave } from './command.ts'
 import { exitCodes, report } from './terminal.ts'
-import { workersCommand } from './workers.ts'
-import { testifyCommand } from './testify.ts'
-import { verifyCommand } from './verify.ts'
-import { workerCommand } from './worker.ts'
 
-const commands = [
-  runCommand,
-  workerCommand,
-  tasksCommand,
-  showCommand,
-  logCommand,
-  inboxCommand,
-  answerCommand,
-  signalCommand,
-  cancelCommand,
-  rollbackCommand,
-  forkCommand,
-  replayCommand,
-  testifyCommand,
-  scheduleCommand,
-  breakersCommand,
-  workersCommand,
-  checkCommand,
-  graphCommand,
-  redteamCommand,
-  verifyCommand,
-  exportCommand,
-  importCommand,
-  copyCommand,
-  migrateCommand,
-  keygenCommand,
-  checkpointCommand,
-  eraseCommand,
-  mockModelCommand,
-]
+/** What makes each command. Only the file of the one that is named is loaded; for everything else, all of them are. */
+export const commands: Readonly<Record<string, () => Promise<(leave: Leave) => Command>>> = {
+  run: async () => (await import('./run.ts')).runCommand,
+  worker: async () => (await import('./worker.ts')).workerCommand,
+  tasks: async () => (await import('./tasks.ts')).tasksCommand,
+  show: async () => (await import('./show.ts')).showCommand,
+  log: async () => (await import('./log.ts')).logCommand,
+  inbox: async () => (await import('./inbox.ts')).inboxCommand,
+  answer: async () => (await import('./answer.ts')).answerCommand,
+  signal: async () => (await import('./signal.ts')).signalCommand,
+  cancel: async () => (await import('./cancel.ts')).cancelCommand,
+  rollback: async () => (await import('./rollback.ts')).rollbackCommand,
+  fork: async () => (await import('./fork.ts')).forkCommand,
+  replay: async () => (await import('./replay.ts')).replayCommand,
+  testify: async () => (await import('./testify.ts')).testifyCommand,
+  schedule: async () => (await import('./schedule.ts')).scheduleCommand,
+  breakers: async () => (await import('./breakers.ts')).breakersCommand,
+  workers: async () => (await import('./workers.ts')).workersCommand,
+  check: async () => (await import('./check.ts')).checkCommand,
+  graph: async () => (await import('./graph.ts')).graphCommand,
+  redteam: async () => (await import('./redteam.ts')).redteamCommand,
+  verify: async () => (await import('./verify.ts')).verifyCommand,
+  export: async () => (await import('./export.ts')).exportCommand,
+  import: async () => (await import('./import.ts')).importCommand,
+  copy: async () => (await import('./copy.ts')).copyCommand,
+  migrate: async () => (await import('./migrate.ts')).migrateCommand,
+  keygen: async () => (await import('./keygen.ts')).keygenCommand,
+  checkpoint: async () => (await import('./checkpoint.ts')).checkpointCommand,
+  erase: async () => (await import('./erase.ts')).eraseCommand,
+  'mock-model': async () => (await import('./mock-model.ts')).mockModelCommand,
+}
+
+function makersFor([name]: readonly string[]): Promise<readonly ((leave: Leave) => Command)[]> {
+  const named = name !== undefined && Object.hasOwn(commands, name) ? [commands[name]!] : Object.values(commands)
+  return Promise.all(named.map((load) => load()))
+}
 
 /** Runs one command line (without the program's name) and answers with its exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -71,7 +50,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     .version((createRequire(import.meta.url)('../../package.json') as { version: string }).version)
     .showHelpAfterError('(add --help for what it takes)')
     .exitOverride()
-  for (const make of commands) {
+  for (const make of await makersFor(argv)) {
     const command = make((ended) => {
       code = ended
     })
