@@ -2,30 +2,18 @@
 // carry all it needs, so any log can be told again by anyone. It changes the task it is given, because a copy of the
 // whole for every event would make the cost of a turn grow with the number of turns.
 
-import type { ChildResult } from './agent.ts'
-import { change, mayHaveActed, note, noteLate } from './effect.ts'
+import { change, note, noteLate } from './effect.ts'
+import type { Event, EventData } from './event.ts'
 import { assert } from './fault.ts'
-import type { Event, EventData, PlannedRetry } from './event.ts'
-import { keyOf, type Json } from './json.ts'
-import { clear, join, type Label } from './label.ts'
-import { correct, firstCorrection, type Charge } from './ledger.ts'
+import { came, closeChild, descend, noteChild } from './folding/child.ts'
+import { charged, close, correctEstimate, goOn, judgeFailed, open, postpone, queue, settle } from './folding/step.ts'
+import { enter, leaveBehind, look, move, refuse, see } from './folding/visit.ts'
+import { arrive, goBack, stay } from './folding/way-back.ts'
+import { freeze, keyOf, type Json } from './json.ts'
+import { clear } from './label.ts'
+import { correct, firstCorrection } from './ledger.ts'
 import { raisable } from './limits.ts'
-import type { Failure } from './model.ts'
-import {
-  deadlineAtMs,
-  isEnded,
-  isUndo,
-  isWaiting,
-  type ChildStep,
-  type Item,
-  ledgerOf,
-  type OpenStep,
-  type PerformedStep,
-  pastOf,
-  type Task,
-  type Visit,
-  whole,
-} from './task.ts'
+import { isEnded, isUndo, isWaiting, ledgerOf, type Task } from './task.ts'
 
 /** Folds one event into the task, in place. */
 export function evolve(task: Task, event: Event): void {
@@ -353,276 +341,11 @@ function apply(task: Task, event: Event): void {
   }
 }
 
-function enter(task: Task, entered: EventData['state.entered']): void {
-  const { state, kind, visit, deadlineAtMs, checkpoint, agent } = entered
-  task.state = state
-  task.rollback = undefined
-  leaveBehind(task)
-  task.visits.set(state, visit)
-  const actor = actorOf(state, kind, agent)
-  if (isHandover(task, actor)) task.handovers += 1
-  task.handedFrom = undefined
-  const before = task.entries.get(state)
-  const times = before?.progress === task.progress ? before.times + 1 : 1
-  task.entries.set(state, { progress: task.progress, times })
-  task.visit = {
-    state,
-    kind,
-    actor,
-    base: new Map(task.versions),
-    plan: undefined,
-    deadlineAtMs,
-    prompt: undefined,
-    label: clear,
-    cut: whole,
-    turns: [],
-    refusals: 0,
-    refusedTurn: 0,
-    answers: new Map(),
-    repeats: 0,
-    ended: undefined,
-    leaving: undefined,
-  }
-  if (checkpoint !== undefined) task.checkpoints = [...task.checkpoints, pastOf(task, checkpoint)]
-}
-
-/** Who acts in a state: its model, or the agent that is started there. */
-export function actorOf(state: string, kind: Visit['kind'], agent?: string): string | undefined {
-  return kind === 'model' ? state : agent === undefined ? undefined : `agent ${agent}`
-}
-
-/** Does somebody else act now than in the state that was left? */
-export function isHandover({ handedFrom }: Task, actor: string | undefined): boolean {
-  return actor !== undefined && handedFrom !== undefined && handedFrom !== actor
-}
-
-/** Leaves behind what only the old machine knows: the visit, what counts as no progress, the points to go back to. */
-function move(task: Task, { from, version, definition, state }: EventData['task.migrated']): void {
-  task.moves = [...task.moves, { definition: from.definition, seq: task.seq }]
-  task.version = version
-  task.definition = definition
-  task.state = state
-  leaveBehind(task)
-  task.entries.clear()
-  task.progress += 1
-  task.handedFrom = undefined
-  task.checkpoints = []
-}
-
-/** Drops what belongs to a visit that is over. */
-function leaveBehind(task: Task): void {
-  task.visit = undefined
-  task.item = undefined
-  task.wait = undefined
-  task.door = undefined
-  task.awaits = undefined
-  task.delayed.clear()
-  task.doubts.clear()
-}
-
-// ---- Children ------------------------------------------------------------------------------------------------------
-
-function descend(task: Task, parent: NonNullable<Task['parent']>, input: Json): void {
-  task.parent = parent
-  task.tree = { root: parent.root, depth: parent.depth }
-  if (parent.shares === undefined) return
-  task.sharing = true
-  for (const key of Object.keys(input as object)) task.locals.add(key)
-}
-
 function sync(task: Task, { key, version, value, label, writer }: EventData['context.synced']): void {
   if (!isSame(task.context.get(key)?.value, value ?? null)) task.progress += 1
   if (value === undefined) task.context.delete(key)
   else task.context.set(key, { value: freeze(value), version, label: label ?? clear, writer })
   task.versions.set(key, version)
-}
-
-/** What is decided now is decided on the context as it is. */
-function look(task: Task): void {
-  if (task.sharing && task.visit) task.visit.base = new Map(task.versions)
-}
-
-function closeChild(task: Task, number: number): ChildStep | undefined {
-  const step = task.open.get(number)
-  if (step?.kind !== 'child') return undefined
-  task.open.delete(number)
-  return step
-}
-
-/** What a child did outside, its parent cannot take back. */
-function noteChild(task: Task, { step, agent, child, arguments: input }: ChildStep, result?: Json): void {
-  const call = { step, tool: `agent ${agent}`, arguments: input ?? null, idempotencyKey: child }
-  note(task.effects, { ...call, effect: 'external' }, result)
-}
-
-/** Tells whoever asked for a child what it came to. */
-function came(task: Task, step: ChildStep, status: ChildResult['status'], outcome: string, output: Json): void {
-  const { child: taskId, branch, index } = step
-  if (branch !== undefined) {
-    task.visit?.plan?.results.set(branch, { taskId, index: branch, status, outcome, output })
-    return
-  }
-  if (index === undefined || !task.visit) return
-  const value = { status, outcome, output }
-  task.visit.turns.at(-1)?.results.set(index, { value, failed: status !== 'done' })
-  compare(task.visit, `${step.tool} ${keyOf(step.arguments ?? null)}`, value)
-}
-
-// ---- Going back ----------------------------------------------------------------------------------------------------
-
-/**
- * Sets aside what the task was at. What is only asked whether it was done is waited for: then that is known; and so is what is
- * being taken back already.
- */
-function goBack(task: Task, started: EventData['rollback.started'], atMs: number): void {
-  const { to, state, lastStep: last, restore, remove, exit, ends } = started
-  const { item, wait, status, outcome } = task
-  const ended = isEnded(task) && outcome !== undefined ? { outcome, status: status as 'done' | 'failed' } : undefined
-  const delayed = [...task.delayed.values()].filter(({ reconciles, step }) => !reconciles && !isUndo(step))
-  for (const { step } of delayed) task.delayed.delete(step.step)
-  const aside = { item, wait, delayed, ended }
-  task.rollback = { to, state, lastStep: last, restore, remove, exit, ends, atMs, aside }
-  task.item = undefined
-  task.wait = undefined
-  task.outcome = undefined
-  task.status = 'running'
-  if (exit !== undefined) task.rollbacks += 1
-}
-
-/** The rollback is stopped: the task is at what it was at, and the time that this took is nobody's. */
-function stay(task: Task, nowMs: number): void {
-  const { atMs, aside } = task.rollback!
-  const tookMs = nowMs - atMs
-  task.rollback = undefined
-  task.item = aside.item && later(aside.item, tookMs)
-  task.wait = aside.wait && { ...aside.wait, untilMs: aside.wait.untilMs + (aside.wait.absolute ? 0 : tookMs) }
-  if (task.visit?.deadlineAtMs !== undefined) task.visit.deadlineAtMs += tookMs
-  for (const { step, ...delayed } of aside.delayed) {
-    const moved = { ...step, deadlineAtMs: step.deadlineAtMs + tookMs }
-    task.delayed.set(step.step, { ...delayed, step: moved, atMs: nowMs })
-  }
-}
-
-/** An item that nobody could answer meanwhile. */
-function later(item: Item, tookMs: number): Item {
-  const { expiresAtMs, askedAtMs } = item
-  return {
-    ...item,
-    askedAtMs: askedAtMs + tookMs,
-    expiresAtMs: expiresAtMs === undefined ? undefined : expiresAtMs + tookMs,
-  }
-}
-
-/** Leaves everything that came after behind, but for what was spent and what was heard. */
-function arrive(task: Task, { to, state }: EventData['task.rolledBack']): void {
-  task.state = state
-  leaveBehind(task)
-  task.entries.clear()
-  task.progress += 1
-  task.handedFrom = undefined
-  task.checkpoints = task.checkpoints.filter(({ seq }) => seq < to)
-}
-
-/** What a failed call did outside: nothing, or nobody knows what. */
-function judgeFailed(task: Task, failed: EventData['tool.failed']): void {
-  const { step: number, class: kind, message, retry } = failed
-  const step = task.open.get(number) ?? task.delayed.get(number)?.step
-  if (step?.kind !== 'tool') return
-  if (step.undoes !== undefined) {
-    if (!retry) change(task.effects, step.undoes, { failure: { class: kind, message } })
-  } else if (step.reconciles && retry?.reason !== 'reconcile' && kind !== 'unavailable') task.effects.delete(number)
-  else if (step.attempt > 0 && mayHaveActed(kind)) note(task.effects, step)
-}
-
-/** What is seen in a visit makes all that comes of it as untrusted, and as private. */
-function see({ visit }: Task, label: Label | undefined): void {
-  if (visit && label) visit.label = join(visit.label, label)
-}
-
-/** Keeps a failed step for another try, if one was planned. */
-function postpone(task: Task, failed: { readonly step: number; readonly retry?: PlannedRetry }): boolean {
-  const { step: number, retry } = failed
-  const step = retry && close(task, number)
-  if (!retry || !step) return false
-  const { atMs, delayMs, model, reason, inputTokensMax } = retry
-  const smaller = step.smaller || reason === 'smaller'
-  const next = { ...step, failures: step.failures + 1, delayMs, smaller }
-  task.delayed.set(number, {
-    step: next,
-    atMs,
-    model,
-    inputTokensMax,
-    reconciles: reason === 'reconcile',
-    queued: false,
-  })
-  return true
-}
-
-/** Puts a step before its gate: one that was permitted before, or one that is to be permitted for the first time. */
-function queue(task: Task, queued: EventData['step.queued']): void {
-  const { step: number, key, untilMs, call, prompt, deadlineAtMs: own } = queued
-  const before = task.delayed.get(number)
-  const doubted = task.doubts.get(number)
-  task.slots.set(number, key)
-  task.awaits = undefined
-  if (doubted) {
-    // A human wants it tried again: it waits its turn like any other.
-    close(task, number)
-    const step = { ...doubted, deadlineAtMs: own ?? doubted.deadlineAtMs }
-    task.delayed.set(number, { ...fresh, step, atMs: untilMs, queued: true })
-    return
-  }
-  if (before) {
-    task.delayed.set(number, { ...before, atMs: untilMs, queued: true })
-    return
-  }
-  if (!call) return
-  if (prompt && task.visit) task.visit.prompt = prompt
-  if (prompt) look(task)
-  see(task, queued.label)
-  const common = { step: number, attempt: 0, failures: 0, delayMs: 0, smaller: false }
-  const step: PerformedStep =
-    call.kind === 'model'
-      ? { ...common, ...call, outputTokensMax: 0, reserved: undefined }
-      : { ...common, ...call, arguments: queued.arguments ?? null }
-  if (call.kind === 'tool' && call.approval !== undefined) task.approvals.delete(call.approval)
-  begin(task, step)
-  task.delayed.set(number, { ...fresh, step, atMs: untilMs, queued: true })
-}
-
-/** A step about which nothing else was said. */
-const fresh = { model: undefined, inputTokensMax: undefined, reconciles: false } as const
-
-/** Books what an attempt was charged, and gives back what was set aside for it. */
-function charged(
-  task: Task,
-  number: number,
-  attempt: number,
-  charge: Charge | undefined,
-  costMicros: number | null,
-): void {
-  const step = task.open.get(number)
-  if (step?.kind !== 'model') return
-  if (step.reserved) {
-    task.reserved.tokens -= step.reserved.inputTokens + step.reserved.outputTokens
-    task.reserved.costMicros -= step.reserved.costMicros ?? 0
-    step.reserved = undefined
-  }
-  if (!charge) return
-  count(task, charge)
-  if (costMicros === null) task.usage.unpriced += 1
-  if (charge.estimated) task.estimated.set(`${number}.${attempt}`, { charge, costMicros, model: step.model })
-}
-
-function count({ usage }: Task, { inputTokens, outputTokens }: Charge): void {
-  usage.inputTokens += inputTokens
-  usage.outputTokens += outputTokens
-}
-
-/** A late answer says what was used: the estimate that was charged is corrected. */
-function correctEstimate(task: Task, { step, attempt, charge }: EventData['step.late']): void {
-  if (charge) count(task, charge)
-  task.estimated.delete(`${step}.${attempt}`)
 }
 
 /** Sets a ceiling higher. A budget whose soft line is thereby ahead again may come near it again. */
@@ -636,125 +359,6 @@ function raise(task: Task, { limit, max, used }: EventData['limit.raised'], nowM
   if (settled < task.limits.soft * max) task.neared.delete(limit)
 }
 
-/** A human let the task go on: the time that this took is nobody's, so what has a deadline has it so much later. */
-function goOn(task: Task, step: number | undefined, nowMs: number): void {
-  const { item, visit } = task
-  if (!item || item.step !== step) return
-  const tookMs = nowMs - item.askedAtMs
-  if (visit?.deadlineAtMs !== undefined) visit.deadlineAtMs += tookMs
-  for (const [number, delayed] of task.delayed) {
-    const laterMs = Math.min(delayed.step.deadlineAtMs + tookMs, task.expired ? Infinity : deadlineAtMs(task))
-    task.delayed.set(number, { ...delayed, step: { ...delayed.step, deadlineAtMs: laterMs } })
-  }
-}
-
-/** Is this the value that was there? */
-function isSame(before: Json | undefined, value: Json): boolean {
-  return before !== undefined && (before === value || keyOf(before) === keyOf(value))
-}
-
-/** Takes a step that a worker performs out of everything that waits for its outcome. */
-function close(task: Task, number: number): PerformedStep | undefined {
-  const running = task.open.get(number)
-  if (running?.kind === 'child') return undefined
-  const step = running ?? task.doubts.get(number) ?? task.delayed.get(number)?.step
-  task.open.delete(number)
-  task.doubts.delete(number)
-  task.delayed.delete(number)
-  if (task.item?.step === number) task.item = undefined
-  return step
-}
-
-/** Counts a step that was not there before. */
-function begin(task: Task, step: OpenStep): void {
-  if (isUndo(step)) {
-    task.undos += 1
-    task.item = undefined
-    return
-  }
-  task.usage.steps += 1
-  const tool = step.kind === 'tool' || step.kind === 'child' ? step.tool : undefined
-  if (tool !== undefined) task.toolCalls.set(tool, (task.toolCalls.get(tool) ?? 0) + 1)
-}
-
-/** Opens a step. What is known of its failures stays, as long as it is the same model or tool that is tried. */
-function open(task: Task, permitted: OpenStep): void {
-  const before = close(task, permitted.step)
-  const same =
-    before !== undefined && (before.kind !== 'model' || permitted.kind !== 'model' || before.model === permitted.model)
-  const step = same
-    ? { ...permitted, failures: before.failures, delayMs: before.delayMs, smaller: before.smaller }
-    : permitted
-  if (before === undefined) begin(task, step)
-  const approval = step.kind === 'tool' || step.kind === 'child' ? step.approval : undefined
-  if (approval !== undefined) task.approvals.delete(approval)
-  task.open.set(step.step, step)
-  task.awaits = undefined
-  if (task.visit && !task.rollback) task.visit.ended = undefined
-}
-
-function settle(
-  task: Task,
-  number: number,
-  outcome: { result: Json } | { failure: Pick<Failure, 'class' | 'message'> },
-): void {
-  const step = close(task, number)
-  if (step?.kind !== 'tool') return
-  if (step.undoes !== undefined) {
-    if ('result' in outcome) change(task.effects, step.undoes, { undoneSeq: task.seq })
-    return
-  }
-  if ('result' in outcome) note(task.effects, step, outcome.result)
-  if (!task.visit) return
-  if (step.index === undefined) {
-    task.visit.ended = outcome
-    return
-  }
-  const result =
-    'result' in outcome
-      ? { value: outcome.result, failed: false }
-      : { value: sayFailure(outcome.failure), failed: true }
-  task.visit.turns.at(-1)?.results.set(step.index, result)
-  compare(task.visit, `${step.tool} ${keyOf(step.arguments)}`, result.value)
-}
-
-/** No progress is the same call with the same answer again; any other answer is news, and the count begins anew. */
-function compare(visit: Visit, call: string, answer: Json): void {
-  const before = visit.answers.get(call)
-  const times = before && keyOf(before.answer) === keyOf(answer) ? before.times + 1 : 1
-  visit.answers.set(call, { answer, times })
-  visit.repeats = Math.max(visit.repeats, times)
-}
-
-function sayFailure(failure: Pick<Failure, 'class' | 'message'>): string {
-  return `The tool failed (${failure.class}): ${failure.message}`
-}
-
-function refuse(task: Task, refused: EventData['step.refused']): void {
-  const { reason, turn, index, correction, rule, key, label } = refused
-  const { visit } = task
-  see(task, label)
-  if (reason === 'stale-write' && visit) {
-    // A person is asked anew, and shown all; a model is told of this key alone.
-    const now = key === undefined ? task.versions : new Map(visit.base).set(key, task.versions.get(key) ?? 0)
-    visit.base = new Map(now)
-    visit.leaving = undefined
-  }
-  if (!visit || turn === undefined) return
-  if (visit.refusedTurn !== turn) {
-    visit.refusedTurn = turn
-    visit.refusals += 1
-  }
-  const last = visit.turns.at(-1)
-  if (!last) return
-  if (index === undefined) last.note = correction
-  else
-    last.results.set(index, {
-      value: rule === undefined ? correction : { refused: true, rule, correction },
-      failed: true,
-    })
-}
-
 function end(task: Task, { outcome, status }: EventData['task.ended']): void {
   task.status = status
   task.outcome = outcome
@@ -765,11 +369,7 @@ function end(task: Task, { outcome, status }: EventData['task.ended']): void {
   task.approvals.clear()
 }
 
-/** Makes a value one that nobody changes. */
-export function freeze(value: Json): Json {
-  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
-    for (const inner of Object.values(value)) freeze(inner)
-    Object.freeze(value)
-  }
-  return value
+/** Is this the value that was there? */
+function isSame(before: Json | undefined, value: Json): boolean {
+  return before !== undefined && (before === value || keyOf(before) === keyOf(value))
 }

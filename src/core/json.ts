@@ -138,3 +138,12 @@ export function head(text: string, lengthMax = 200): string {
   const length = code >= 0xdc00 && code <= 0xdfff ? lengthMax - 1 : lengthMax
   return `${text.slice(0, length)}… (${text.length - length} more characters)`
 }
+
+/** Makes a value one that nobody changes. */
+export function freeze(value: Json): Json {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    for (const inner of Object.values(value)) freeze(inner)
+    Object.freeze(value)
+  }
+  return value
+}

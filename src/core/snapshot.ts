@@ -2,8 +2,7 @@
 // It holds nothing that the log does not say, and may be thrown away at any time. What is folded onto the task that was
 // read back comes to the same, byte for byte, as what is folded onto the one that was written down.
 
-import { freeze } from './fold.ts'
-import type { Json } from './json.ts'
+import { freeze, type Json } from './json.ts'
 import type { Task } from './task.ts'
 
 /**
