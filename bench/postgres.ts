@@ -206,13 +206,13 @@ async function manyTasks(store: string, tasks: number, workers: number, name: st
       children.push(child)
       await once(child.stdout, 'data')
     }
+    const gone = children.map((child) => once(child, 'close'))
     children[0]!.stdin.write(`start ${tasks} ${name}\n`)
     await once(children[0]!.stdout, 'data')
     const startedMs = performance.now()
     for (const child of children) child.stdin.write('work\n')
     await allEnded(box)
     const ms = performance.now() - startedMs
-    const gone = children.map((child) => once(child, 'close'))
     for (const child of children) child.stdin.end()
     await Promise.all(gone)
     return (tasks * turnsEach) / (ms / 1_000)

@@ -66,8 +66,8 @@ export interface SqlOptions {
   readonly salt?: () => string
 }
 
-/** How many payloads are remembered as stored, and at most as many from before those. */
-const recentMax = 2_048
+/** How many payloads are remembered as stored at least, and twice as many at most. */
+const recentMax = 4_096
 const forgottenMs = 86_400_000
 
 /** A store on an engine. */

@@ -1,7 +1,7 @@
 // A store that is there: opened again, met by another version, held by somebody else, not to be written. On each engine;
 // what only a file or only a server can meet is in sqlite.test.ts and postgres.test.ts.
 
-import { expect, onTestFinished } from 'vitest'
+import { expect, onTestFinished, test as once } from 'vitest'
 import { draft, emit } from '../../src/core/draft.ts'
 import { fold } from '../../src/core/fold.ts'
 import { start } from '../../src/core/start.ts'
@@ -104,6 +104,17 @@ test('a store whose migration is not the one we have is refused', async () => {
   await asOwner(at, (sql) => sql(`UPDATE migrations SET checksum = 'other'`))
   await expect(opened(at)).rejects.toMatchObject({ code: 'STORE_ALTERED' })
 })
+
+// A server prepares a statement when it is asked for first; a file is looked at whole.
+once.each(['DROP TABLE snapshots', 'ALTER TABLE members RENAME COLUMN tokens TO tok'])(
+  'a file that was altered is refused before anything is done: %s',
+  async (altered) => {
+    const at = await address()
+    await (await opened(at)).close()
+    await asOwner(at, (sql) => sql(altered))
+    await expect(opened(at)).rejects.toMatchObject({ code: 'STORE_FAILED' })
+  },
+)
 
 test('tables of another program are refused by name and left as they were', async () => {
   const at = await address()

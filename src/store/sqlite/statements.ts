@@ -36,6 +36,11 @@ export function prepare(db: DatabaseSync): Prepared {
   }
 }
 
+/** Prepares all of them now: what does not fit the tables is found before anything is done. Throws what SQLite throws. */
+export function prepareAll(prepared: Prepared): void {
+  for (const name of Object.keys(texts) as StatementName[]) prepared(name)
+}
+
 /** Runs a transaction to its end. Whoever calls has begun it, and commits it or not. */
 export function runOn<T>(prepared: Prepared, tx: Tx<T>): T {
   return play(tx, (call) => answerTo(prepared, call))
