@@ -1,7 +1,7 @@
 // Tells whoever looks after processes how a worker is, over HTTP: `/healthz` whether it lives, `/readyz` whether it takes
 // tasks. A process that hangs answers neither. Nothing is told of any task, and nobody is asked who they are.
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Fault } from './core/fault.ts'
 import type { Pulse } from './worker.ts'
@@ -35,6 +35,7 @@ const patienceMs = 5_000
 export async function startHealth(address: Address, pulse: () => Pulse | undefined): Promise<Health> {
   const paths: Readonly<Record<string, (pulse: Pulse | undefined) => Finding>> = { '/healthz': live, '/readyz': ready }
   const timeouts = { headersTimeout: patienceMs, requestTimeout: patienceMs, connectionsCheckingInterval: 1_000 }
+  const { createServer } = await import('node:http')
   const server = createServer(timeouts, (request, response) => {
     const judge = paths[pathOf(request)]
     if (!judge) return send(response, 404, { status: 'unknown', why: 'There are /healthz and /readyz here.' })

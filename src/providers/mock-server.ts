@@ -1,7 +1,7 @@
 // The scripted model behind HTTP, in the form that most providers share (chat completions), so that examples and tests
 // cross a real socket. It can also do what networks do: answer late, never, with nonsense, or cut the connection.
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { Fault } from '../core/fault.ts'
 import { isObject, type Json, type JsonObject } from '../core/json.ts'
 import type { CallResult, Finish, Message, MessagePart, Offer } from '../core/model.ts'
@@ -35,6 +35,8 @@ export async function startMockServer(script: Script, options: MockServerOptions
   const play = player(script)
   const log: JsonObject[] = []
   let requests = 0
+  // Only now: it brings a client along, and would take a tenth of the start of every program that serves nothing.
+  const { createServer } = await import('node:http')
   const server = createServer((request, response) => {
     route(request, response).catch((thrown: unknown) => {
       if (!response.headersSent)
