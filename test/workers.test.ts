@@ -28,11 +28,12 @@ async function place(store: string) {
     return { ...worker, isUp: worker.said('"started"') }
   }
   /** What the tool that says who called it has been told, as [process, attempt, key]. */
+  // What has been written whole: who is stopped meanwhile may have made the file, and written nothing yet.
   const acts = (): string[][] =>
     existsSync(join(cwd, 'acts'))
       ? readFileSync(join(cwd, 'acts'), 'utf8')
-          .trim()
           .split('\n')
+          .slice(0, -1)
           .map((line) => line.split(' '))
       : []
   return { cwd, box, store, work, acts }
