@@ -35,6 +35,7 @@ const patienceMs = 5_000
 export async function startHealth(address: Address, pulse: () => Pulse | undefined): Promise<Health> {
   const paths: Readonly<Record<string, (pulse: Pulse | undefined) => Finding>> = { '/healthz': live, '/readyz': ready }
   const timeouts = { headersTimeout: patienceMs, requestTimeout: patienceMs, connectionsCheckingInterval: 1_000 }
+  // As the mock server does: a worker that nobody asks needs no server.
   const { createServer } = await import('node:http')
   const server = createServer(timeouts, (request, response) => {
     const judge = paths[pathOf(request)]

@@ -103,7 +103,7 @@ const fanOut = (change: object = {}) =>
   })
 
 /** A tool that can take back what it did, and what it did. */
-function booking() {
+function booking(undo?: () => Promise<null>) {
   const acted: string[] = []
   const book = defineTool({
     name: 'book',
@@ -112,7 +112,7 @@ function booking() {
     effect: 'external',
     idempotent: true,
     execute: () => void acted.push('book'),
-    undo: () => void acted.push('undo'),
+    undo: undo ?? (() => void acted.push('undo')),
   })
   return { acted, book }
 }
@@ -844,9 +844,10 @@ describe('the worst that was said of a team', () => {
         }
         await box.stop()
       }),
-      { numRuns: runs(150) },
+      // About a third reach it: of fewer runs, chance alone would now and then leave too few.
+      { numRuns: Math.max(60, runs(150)) },
     )
-    expect(reached.steps).toBeGreaterThan(runs(5))
+    expect(reached.steps).toBeGreaterThan(5)
   })
 })
 
@@ -1007,15 +1008,7 @@ describe('going back', () => {
 
   test('a child that goes back leaves what another of the tree has written meanwhile', async () => {
     let release: (() => void) | undefined
-    const book = defineTool({
-      name: 'book',
-      description: 'Books.',
-      inputSchema: z.object({}),
-      effect: 'external',
-      idempotent: true,
-      execute: () => 'booked',
-      undo: () => new Promise<null>((resolve) => (release = () => resolve(null))),
-    })
+    const { book } = booking(() => new Promise((resolve) => (release = () => resolve(null))))
     const branch = defineAgent({
       name: 'branch',
       version: '1',

@@ -81,14 +81,15 @@ export function keyOf(value: Json): string {
  */
 export function inOrder<Value extends Json>(value: Value): Value {
   if (typeof value !== 'object' || value === null) return value
-  return (Array.isArray(value) ? listInOrder(value) : objectInOrder(value as JsonObject)) as Value
+  return (Array.isArray(value) ? eachOf(value, inOrder) : objectInOrder(value as JsonObject)) as Value
 }
 
-function listInOrder(list: readonly Json[]): readonly Json[] {
+/** A list with something made of each item; the very same list where that is each item itself. */
+export function eachOf(list: readonly Json[], make: (item: Json) => Json): readonly Json[] {
   let changed: Json[] | undefined
   for (let index = 0; index < list.length; index += 1) {
-    const kept = inOrder(list[index]!)
-    if (kept !== list[index]) (changed ??= list.slice())[index] = kept
+    const made = make(list[index]!)
+    if (made !== list[index]) (changed ??= list.slice())[index] = made
   }
   return changed ?? list
 }

@@ -5,7 +5,7 @@
 // characters, encrypted, compressed, or in an alphabet of somebody's own.
 
 import { Fault } from './fault.ts'
-import type { Json } from './json.ts'
+import { eachOf, type Json } from './json.ts'
 import { keyShapes, type KeyShape } from './key-shapes.ts'
 import { handleOf, knownSecrets, type Found, type KnownValues } from './known-secrets.ts'
 
@@ -75,16 +75,7 @@ export function redactor({ secrets = {}, patterns = [] }: Redacted = {}): Redact
   const value = (given: Json): Json => {
     if (typeof given === 'string') return text(given)
     if (typeof given !== 'object' || given === null) return given
-    return isList(given) ? list(given) : object(given)
-  }
-
-  const list = (given: readonly Json[]): readonly Json[] => {
-    let changed: Json[] | undefined
-    for (let index = 0; index < given.length; index += 1) {
-      const kept = value(given[index]!)
-      if (kept !== given[index]) (changed ??= given.slice())[index] = kept
-    }
-    return changed ?? given
+    return isList(given) ? eachOf(given, value) : object(given)
   }
 
   // Each value is looked at once, however deep it lies: twice at every level would be without end.

@@ -11,9 +11,9 @@ import {
   seenBefore,
   signalsKept,
   unknownIsKnown,
-} from './kept-word.ts'
+} from './judges/kept-word.ts'
 import type { Evidence } from './evidence.ts'
-import { asItWas, durable, heardOnce, sharedOnly, takenBackOnce } from './history.ts'
+import { asItWas, durable, heardOnce, sharedOnly, takenBackOnce } from './judges/history.ts'
 import { chains, verified, folds, transitions } from './judges/log.ts'
 import { effects, orders, secrets, strangers } from './judges/outside.ts'
 import { budgets, limits, deadlines, overdue, liveness, inVain } from './judges/limits.ts'

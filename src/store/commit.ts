@@ -3,9 +3,9 @@
 
 import type { Event } from '../core/event.ts'
 import type { Task } from '../core/task.ts'
-import { insertRow, updateRow, wakeKin, writeAnew, writeEvents, writeJob, writeTree } from './derived.ts'
+import { insertRow, nobody, updateRow, wakeKin, writeAnew, writeEvents, writeJob, writeTree } from './derived.ts'
 import { kinRefuses } from './family.ts'
-import { gatesRefusal, holdGates, wakeWaiting } from './gates.ts'
+import { gatesRefusal, holdGates, isOfGate, wakeWaiting } from './gates.ts'
 import type { Sealed } from './log.ts'
 import { taskRow } from './rows.ts'
 import { changeSchedule } from './schedules.ts'
@@ -31,8 +31,6 @@ export interface Done {
   readonly result: Committed
   readonly woken: ReadonlySet<string>
 }
-
-const nobody: ReadonlySet<string> = new Set()
 
 /** Writes a commit if everything that it was decided on holds still. */
 export function* askFirst(made: Made): Tx<Done> {
@@ -66,17 +64,9 @@ export function asksNothing({ task, events, children = [], gates, schedule }: Co
     !schedule &&
     children.length === 0 &&
     (gates?.takes.length ?? 0) === 0 &&
-    events.every(({ type }) => !asking.has(type))
+    !events.some((event) => isOfGate(event) || event.type === 'payload.erased')
   )
 }
-
-const asking: ReadonlySet<Event['type']> = new Set([
-  'breaker.changed',
-  'step.queued',
-  'slot.taken',
-  'slot.freed',
-  'payload.erased',
-])
 
 /** Writes a commit that asks nothing. What it takes for granted is checked by the statement that writes it. */
 export function* assume(made: Made): Tx<Done> {

@@ -11,7 +11,7 @@ import { gateWrites, isOfGate } from './gates.ts'
 import { canonical, payloadsOf } from './log.ts'
 import { changingColumns, inboxChange, taskColumns, type InboxChange } from './rows.ts'
 import type { Commit, Head, SealedEvent, TaskRow } from './store.ts'
-import { all, change, nothing, one, run, runAll, type Tx, type Write } from './tx.ts'
+import { all, change, one, run, runAll, type Tx, type Write } from './tx.ts'
 
 /** Writes all rows of a task that has none yet, but its job. */
 export function* writeAnew(
@@ -44,6 +44,8 @@ export function* writeEvents(task: Task, events: readonly Event[], sealed: reado
     yield* runAll(writesOf(task, events[index]!, sealed[index]!))
   }
 }
+
+const nothing: readonly Write[] = []
 
 /** Most events are followed by no row. */
 function writesOf(task: Task, event: Event, sealed: SealedEvent): readonly Write[] {
@@ -98,7 +100,8 @@ function* ruleTree(task: Task): Tx<boolean> {
   return (yield* change('ruleTree', task.id, tokens, costMicros, descendants, soft, ...near, Number(asks))) > 0
 }
 
-const nobody: ReadonlySet<string> = new Set()
+/** Where nobody is called up. */
+export const nobody: ReadonlySet<string> = new Set()
 
 /** Tells the family what it waits for: that a child has ended, that it is called off, that there is room again. */
 export function* wakeKin(task: Task, events: readonly Event[], frees: boolean): Tx<ReadonlySet<string>> {

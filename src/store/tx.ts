@@ -21,9 +21,6 @@ export interface Call {
 /** A statement that is to be run, and what it is given. */
 export type Write = readonly [name: StatementName, ...params: Value[]]
 
-/** What is to be run where nothing is. */
-export const nothing: readonly Write[] = []
-
 /** Yields a call, or several that may be asked at once, and is given the answer, or the answers. */
 export type Tx<T> = Generator<Call | readonly Call[], T, any>
 

@@ -4,7 +4,7 @@
 import { evolve } from '../../src/core/fold.ts'
 import { emptyTask, type Task } from '../../src/core/task.ts'
 import type { Violation } from '../../src/redteam/evidence.ts'
-import { differences } from '../../src/redteam/history.ts'
+import { differences } from '../../src/redteam/judges/history.ts'
 import type { Scene } from '../../src/redteam/scene.ts'
 import type { Commit, Store, TaskRow } from '../../src/store/store.ts'
 import { taskRow } from '../../src/store/rows.ts'

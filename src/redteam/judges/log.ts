@@ -8,7 +8,7 @@ import { waysOf } from '../../core/way.ts'
 import { canonical, genesis, sha256 } from '../../store/log.ts'
 import { taskRow } from '../../store/rows.ts'
 import type { Evidence, Told } from '../evidence.ts'
-import { differences } from '../history.ts'
+import { differences } from './history.ts'
 
 /** Every event is hashed onto the one before. */
 export function chains({ tasks }: Evidence): string[] {

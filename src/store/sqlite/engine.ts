@@ -12,7 +12,7 @@ import type { Store } from '../store.ts'
 import type { Tx } from '../tx.ts'
 import { isBusy, toFault } from './fault.ts'
 import { openFile } from './file.ts'
-import { prepare, prepareAll, runOn, type Prepared } from './statements.ts'
+import { prepare, runOn, type Prepared } from './statements.ts'
 import { Writer } from './writer.ts'
 
 /** How to open a SQLite store. */
@@ -55,8 +55,6 @@ class SqliteEngine implements Engine {
     this.#db = db
     this.#path = path
     this.#prepared = prepare(db)
-    // A file may have been altered; what is only in memory has just been made.
-    if (path !== ':memory:') prepareAll(this.#prepared)
     this.#lockTimeoutMs = lockTimeoutMs
     this.#writer = new Writer(db, path, lockTimeoutMs, probe)
   }

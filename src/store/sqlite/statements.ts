@@ -1,4 +1,4 @@
-// The statements of a SQLite database, each prepared once, when it is needed first, and how a transaction that is a value is run on them: at once,
+// The statements of a SQLite database, each prepared once, and how a transaction that is a value is run on them: at once,
 // because the database is in the process.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
@@ -19,26 +19,13 @@ const dialect: Dialect = {
   },
 }
 
-/** A statement, ready to run. Those that are for many writers only are not there. */
-export type Prepared = (name: StatementName) => StatementSync | undefined
+/** The statements, ready to run. Those that are for many writers only are not there. */
+export type Prepared = Readonly<Record<StatementName, StatementSync | undefined>>
 
-const texts = statements(dialect)
-
-/** Prepares statements, each when it is asked for first. */
+/** Prepares every statement. */
 export function prepare(db: DatabaseSync): Prepared {
-  const made = new Map<StatementName, StatementSync | undefined>()
-  return (name) => {
-    const known = made.get(name)
-    if (known || texts[name] === '') return known
-    const statement = db.prepare(texts[name])
-    made.set(name, statement)
-    return statement
-  }
-}
-
-/** Prepares all of them now: what does not fit the tables is found before anything is done. Throws what SQLite throws. */
-export function prepareAll(prepared: Prepared): void {
-  for (const name of Object.keys(texts) as StatementName[]) prepared(name)
+  const texts = Object.entries(statements(dialect))
+  return Object.fromEntries(texts.map(([name, text]) => [name, text === '' ? undefined : db.prepare(text)])) as Prepared
 }
 
 /** Runs a transaction to its end. Whoever calls has begun it, and commits it or not. */
@@ -47,7 +34,7 @@ export function runOn<T>(prepared: Prepared, tx: Tx<T>): T {
 }
 
 function answerTo(prepared: Prepared, { name, params, want }: Call): unknown {
-  const statement = prepared(name)
+  const statement = prepared[name]
   if (!statement) return undefined
   if (want === 'one') return plain(statement.get(...params))
   if (want === 'all') return statement.all(...params).map(plain)

@@ -1,12 +1,12 @@
 // What a log must tell whatever went wrong: nothing that was written is missing, nobody who was given up is heard, a task reads
 // of others only what they share, and what is taken back is taken back once. Each answers with what is otherwise, in words.
 
-import { outcomes, type Event, type EventData } from '../core/event.ts'
-import { evolve, fold } from '../core/fold.ts'
-import { keyOf, type Json } from '../core/json.ts'
-import { emptyTask, type Task } from '../core/task.ts'
-import type { TaskRow } from '../store/store.ts'
-import { rootsOf, type Evidence, type Told } from './evidence.ts'
+import { outcomes, type Event, type EventData } from '../../core/event.ts'
+import { evolve, fold } from '../../core/fold.ts'
+import { keyOf, type Json } from '../../core/json.ts'
+import { emptyTask, type Task } from '../../core/task.ts'
+import type { TaskRow } from '../../store/store.ts'
+import { rootsOf, type Evidence, type Told } from '../evidence.ts'
 
 /** I2: where a row is not what the log says it is. */
 export function differences(row: TaskRow, told: TaskRow): readonly string[] {

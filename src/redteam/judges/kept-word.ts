@@ -2,9 +2,9 @@
 // of one at a time; a parent hears of its child; nobody writes over what they have not seen. Each answers with what is
 // otherwise, in words.
 
-import type { Event, EventData } from '../core/event.ts'
-import type { Promised } from './caller.ts'
-import type { Evidence, Told } from './evidence.ts'
+import type { Event, EventData } from '../../core/event.ts'
+import type { Promised } from '../caller.ts'
+import type { Evidence, Told } from '../evidence.ts'
 
 /** I5: what people were told is written is in the log. */
 export function done({ told, tasks }: Evidence): string[] {
