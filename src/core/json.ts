@@ -42,6 +42,8 @@ export function toJson(value: unknown): Conversion {
     return null
   }
   try {
+    const plain = copyOf(value, depthMax)
+    if (plain !== undefined) return { ok: true, value: plain }
     const text = JSON.stringify(value, (_key, inner: unknown) => {
       if (typeof inner === 'number' && !Number.isFinite(inner)) return note(`the number ${inner} is not JSON`)
       if (typeof inner === 'string' && !inner.isWellFormed()) return note('a text holds half of a surrogate pair')
@@ -62,6 +64,32 @@ export function toJson(value: unknown): Conversion {
       problem: thrown instanceof Error ? thrown.message.split('\n')[0]! : 'it could not be read',
     }
   }
+}
+
+/** A copy of what is JSON as it stands, as nearly everything is; undefined where only `JSON.stringify` knows what it becomes. */
+function copyOf(value: unknown, left: number): Json | undefined {
+  if (typeof value === 'string') return value.isWellFormed() ? value : undefined
+  // There is no -0 in JSON.
+  if (typeof value === 'number') return Number.isFinite(value) ? value + 0 : undefined
+  if (typeof value === 'boolean' || value === null) return value
+  if (typeof value !== 'object' || left === 0 || 'toJSON' in value) return undefined
+  if (Array.isArray(value)) {
+    const list: Json[] = []
+    for (let index = 0; index < value.length; index += 1) {
+      const item = copyOf(value[index], left - 1)
+      if (item === undefined) return undefined
+      list.push(item)
+    }
+    return list
+  }
+  if (Object.getPrototypeOf(value) !== Object.prototype) return undefined
+  const copy: Record<string, Json> = {}
+  for (const key of Object.keys(value)) {
+    const inner = copyOf((value as Record<string, unknown>)[key], left - 1)
+    if (inner === undefined || key === '__proto__' || !key.isWellFormed()) return undefined
+    copy[key] = inner
+  }
+  return copy
 }
 
 function hasLoneKey(value: Json): boolean {

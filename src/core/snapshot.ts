@@ -2,7 +2,7 @@
 // It holds nothing that the log does not say, and may be thrown away at any time. What is folded onto the task that was
 // read back comes to the same, byte for byte, as what is folded onto the one that was written down.
 
-import { freeze, type Json } from './json.ts'
+import { freeze, keysInOrder, type Json, type JsonObject } from './json.ts'
 import type { Task } from './task.ts'
 
 /**
@@ -32,9 +32,10 @@ function packValue(value: unknown, room: { chars: number }): Json {
   if (value instanceof Map) return { $map: pairs(value as Map<unknown, unknown>) }
   if (value instanceof Set) return { $set: Array.from(value, (inner) => packValue(inner, room)) }
   if (Array.isArray(value)) return value.map((inner) => packValue(inner, room))
-  const entries = Object.entries(value).filter(([, inner]) => inner !== undefined)
-  if (entries.some(([name]) => name.startsWith('$'))) return { $object: pairs(entries) }
-  return Object.fromEntries(entries.map(([name, inner]) => [name, packValue(inner, room)]))
+  const named = value as JsonObject
+  const names = keysInOrder(named).filter((name) => named[name] !== undefined)
+  if (names.some((name) => name.startsWith('$'))) return { $object: pairs(names.map((name) => [name, named[name]])) }
+  return Object.fromEntries(names.map((name) => [name, packValue(named[name], room)]))
 }
 
 /** About what anything takes that is not a text. */
