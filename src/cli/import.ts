@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { Fault, messageOf } from '../core/fault.ts'
 import { createOrchestrator } from '../orchestrator.ts'
-import { readExport } from '../store/export.ts'
+import { readExport } from '../store/import.ts'
 import { command, defaultStore, storeOption, type Leave } from './command.ts'
 import { exitCodes, printJson, tell } from './terminal.ts'
 

@@ -1,7 +1,7 @@
 // `signalbox mock-model SCRIPT`: a model that answers by a script, behind the same HTTP interface as a real one.
 
 import type { Command } from 'commander'
-import { loadScript } from '../providers/scripted.ts'
+import { loadScript } from '../providers/script-file.ts'
 import { startMockServer } from '../providers/mock-server.ts'
 import { command, type Leave } from './command.ts'
 import { importFile } from './module.ts'

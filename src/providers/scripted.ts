@@ -1,9 +1,8 @@
 // A model that answers by a script: the only double there is, and it ships. A script is a list of answers, given one
 // after the other, or a function of the request. The same script plays in the process or behind HTTP (mock-server).
 
-import { z } from 'zod'
-import { Fault, messageOf } from '../core/fault.ts'
-import { isTooDeep, tooDeep, type Json } from '../core/json.ts'
+import { messageOf } from '../core/fault.ts'
+import type { Json } from '../core/json.ts'
 import {
   textOf,
   type Answer,
@@ -66,45 +65,6 @@ export interface ScriptRequest {
 
 /** A list of answers, or a function of the request. */
 export type Script = readonly ScriptAnswer[] | ((request: ScriptRequest) => ScriptAnswer | Promise<ScriptAnswer>)
-
-const answerShape = z.strictObject({
-  text: z.string().optional(),
-  reasoning: z.string().optional(),
-  calls: z
-    .array(
-      z.strictObject({
-        name: z.string(),
-        arguments: z.json().optional(),
-        raw: z.string().optional(),
-        id: z.string().optional(),
-      }),
-    )
-    .optional(),
-  finish: z.enum(['stop', 'length', 'content-filter', 'tool-calls', 'error', 'other']).optional(),
-  usage: z.record(z.string(), z.unknown()).optional(),
-  delayMs: z.number().nonnegative().optional(),
-  status: z.int().min(200).max(599).optional(),
-  headers: z.record(z.string(), z.string()).optional(),
-  body: z.string().optional(),
-  drop: z.enum(['before', 'middle']).optional(),
-  hang: z.boolean().optional(),
-})
-
-/** Reads what a module or a JSON file holds as a script. Throws SCRIPT_INVALID, naming the answer and the field. */
-export function loadScript(value: unknown): Script {
-  if (typeof value === 'function') return value as Script
-  const invalid = (problem: string): Fault =>
-    new Fault(
-      'SCRIPT_INVALID',
-      `The script is not one: ${problem}.`,
-      'Export a list of answers, or a function of the request, as default.',
-    )
-  if (isTooDeep(value)) throw invalid(tooDeep)
-  const parsed = z.array(answerShape).min(1).safeParse(value)
-  if (parsed.success) return parsed.data
-  const issue = parsed.error.issues[0]
-  throw invalid(`${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`)
-}
 
 /** A request before anything is derived from it. */
 type Given = Omit<ScriptRequest, 'number' | 'turn' | 'results' | 'system' | 'prompt'>

@@ -3,7 +3,7 @@
 
 import { Fault, isFault, messageOf } from '../core/fault.ts'
 import { isObject } from '../core/json.ts'
-import { exportInvalid, readExport } from '../store/export.ts'
+import { exportInvalid } from '../store/export.ts'
 import { dataOf } from '../store/log.ts'
 import type { Store, WholeTask } from '../store/store.ts'
 
@@ -12,6 +12,8 @@ import type { Store, WholeTask } from '../store/store.ts'
  * EXPORT_INVALID, LOG_NEWER, TASK_EXISTS or TASK_RUNNING; then nothing was written.
  */
 export async function importTask(store: Store, text: string): Promise<string> {
+  // Its schema is loaded by nobody else.
+  const { readExport } = await import('../store/import.ts')
   const whole = readExport(text)
   const { taskId, events } = whole
   const last = events.findLast(({ type }) => type === 'task.ended' || type === 'rollback.started')

@@ -7,7 +7,8 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import type { ModelRequest, Reply } from '../../src/core/model.ts'
 import { fromAiSdk } from '../../src/providers/ai-sdk.ts'
 import { startMockServer } from '../../src/providers/mock-server.ts'
-import { loadScript, scriptedModel, type Script, type ScriptAnswer } from '../../src/providers/scripted.ts'
+import { loadScript } from '../../src/providers/script-file.ts'
+import { scriptedModel, type Script, type ScriptAnswer } from '../../src/providers/scripted.ts'
 
 const never = new AbortController().signal
 const request: ModelRequest = {
