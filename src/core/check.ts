@@ -47,28 +47,35 @@ function rootOf({ name }: Agent): string {
 
 interface Found {
   readonly problems: readonly Problem[]
+  /** Nothing stands in the way of a machine, in it and in its children. */
+  readonly compiles: boolean
   readonly machine?: Machine
   readonly proof?: Proof
 }
 
-function find(agent: Agent, windows: Windows): Found {
+/** Each of a team is looked at once, by whatever way it is come to first. */
+function find(agent: Agent, windows: Windows, team = new Map<Agent, Found>()): Found {
   const problems: Problem[] = []
   const root = rootOf(agent)
   const report: Report = (code, place, problem, cure) => {
     problems.push({ severity: severityOf(code), code, place: `${root}${place}`, problem, cure })
   }
-  if (!checkShape(agent, report)) return { problems }
+  if (!checkShape(agent, report)) return { problems, compiles: false }
   checkHead(agent, report)
   checkContext(agent, report)
   for (const [name, state] of Object.entries(agent.states)) checkState(agent, name, state, report)
   checkAgentBoundary(agent, report)
   checkTools(agent, report)
+  let compiles = problems.every(({ severity, code }) => severity !== 'error' || code === 'FLOW_UNGATED')
   for (const child of new Set(Object.values(agent.states).flatMap(agentsOf))) {
-    for (const problem of find(child, windows).problems) {
-      problems.push({ ...problem, place: `${root} → ${problem.place}` })
-    }
+    const known = team.get(child)
+    const found = known ?? find(child, windows, team)
+    team.set(child, found)
+    compiles &&= found.compiles
+    if (known) continue
+    for (const problem of found.problems) problems.push({ ...problem, place: `${root} → ${problem.place}` })
   }
-  if (problems.some(({ severity, code }) => severity === 'error' && code !== 'FLOW_UNGATED')) return { problems }
+  if (!compiles) return { problems, compiles }
   const machine = compile(agent)
   for (const node of machine.states.values()) {
     checkNode(machine, node, report)
@@ -79,7 +86,7 @@ function find(agent: Agent, windows: Windows): Found {
   checkParallel(machine, report)
   const proof = prove(machine)
   checkFlows(machine, proof, report)
-  return { problems, machine, proof }
+  return { problems, compiles, machine, proof }
 }
 
 /**

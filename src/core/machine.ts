@@ -159,6 +159,8 @@ export interface Machine {
   readonly goesBack: boolean
   /** The context keys that some state of it may read or write; undefined: all. */
   readonly touches: ReadonlySet<string> | undefined
+  /** The context keys that some state of it may write, or of those below it on the same context. */
+  readonly writes: ReadonlySet<string>
   readonly name: string
   readonly version: string
   readonly initial: string
@@ -245,6 +247,7 @@ function compileAnew(agent: Agent): Machine {
     agent,
     goesBack: [...states.values()].some(({ onFailure }) => onFailure === 'rollback'),
     touches: touchedBy([...states.values()]),
+    writes: new Set([...states.values()].flatMap((node) => [...node.writes, ...writtenBelow(node)])),
     acts: [...tools.values()].some(({ effect }) => effect !== 'read') || children.some(({ machine }) => machine.acts),
     name: agent.name,
     version: agent.version,
@@ -270,6 +273,12 @@ function touchedBy(nodes: readonly Node[]): ReadonlySet<string> | undefined {
     for (const key of [...(node.reads ?? []), ...node.writes]) touched.add(key)
   }
   return touched
+}
+
+/** The keys of a shared context that children of a state may write, however they end. */
+export function writtenBelow(node: Node): ReadonlySet<string> {
+  const below = childrenIn([node]).filter(({ shares }) => shares)
+  return new Set(below.flatMap(({ machine }) => [...machine.writes]))
 }
 
 /** The agents that are started in states, as children or as tools. */

@@ -10,14 +10,16 @@
 // A child is searched under what its parent may pass down, and hands back whatever it may have come to know.
 
 import type { Label } from './label.ts'
-import { childrenIn, toolsOf, type Child, type Machine, type MachineTool, type Node } from './machine.ts'
+import { childrenIn, toolsOf, writtenBelow, type Child, type Machine, type MachineTool, type Node } from './machine.ts'
 import { strips } from './quarantine.ts'
 import { waysOf } from './way.ts'
 
 /** An outward effect that what is untrusted can reach, and how. */
 export interface Flow {
   readonly state: string
+  /** Its name; that of an agent below as `AGENT.TOOL`, by whatever way the agent is come to. */
   readonly tool: string
+  readonly isBelow: boolean
   /** From the initial state on: `search -FOUND-> send`. */
   readonly path: string
   /** Where what is untrusted came in. */
@@ -75,23 +77,29 @@ function proveUnder(machine: Machine, given: Mark, bound: number): Proof {
   return search(machine, keys, bound, true, given) ?? search(machine, keys, Infinity, false, given)!
 }
 
+// One machine may be below others many times over.
+const within = new WeakMap<Machine, Mark>()
+const below = new WeakMap<Machine, Map<Mark, Proof>>()
+
+/** What a child may do with input that is marked. */
+function proveBelow(machine: Machine, given: Mark): Proof {
+  const known = below.get(machine) ?? new Map<Mark, Proof>()
+  below.set(machine, known)
+  const proof = known.get(given) ?? proveUnder(machine, given, placesMax)
+  known.set(given, proof)
+  return proof
+}
+
 /** All that a machine, and those below it, may come to know by itself. */
 function markWithin(machine: Machine): Mark {
-  let mark = 0
+  let mark = within.get(machine)
+  if (mark !== undefined) return mark
+  mark = 0
   for (const { label } of machine.context.values()) mark |= markOf(label)
   for (const { label } of machine.tools.values()) mark |= markOf(label)
   for (const { machine: child } of childrenIn(machine.states.values())) mark |= markWithin(child)
+  within.set(machine, mark as Mark)
   return mark as Mark
-}
-
-/** The keys of a shared context that children of a state may write, however they end. */
-function writtenBelow(node: Node): ReadonlySet<string> {
-  const below = childrenIn([node]).filter(({ shares }) => shares)
-  return new Set(below.flatMap(({ machine }) => [...machine.states.values()].flatMap(keysWritten)))
-}
-
-function keysWritten(node: Node): readonly string[] {
-  return [...node.writes, ...writtenBelow(node)]
 }
 
 interface Key {
@@ -294,11 +302,12 @@ class Findings {
     if (node.kind === 'model') given |= seenIn(this.#keys, place)
     if (shares) for (const beside of childrenIn([node])) if (beside.shares) given |= markWithin(beside.machine)
     if (given === 0) return
-    const { ungated, unsunk } = proveUnder(machine, given as Mark, placesMax)
+    const { ungated, unsunk } = proveBelow(machine, given as Mark)
     const here = (flow: Flow): Flow => ({
       ...flow,
       state: place.node.name,
-      tool: `${machine.name}.${flow.tool}`,
+      tool: flow.isBelow ? flow.tool : `${machine.name}.${flow.tool}`,
+      isBelow: true,
       path: `${sayPath(place)} → ${flow.path}`,
     })
     for (const flow of ungated.map(here)) {
@@ -312,6 +321,7 @@ class Findings {
     return {
       state: place.node.name,
       tool: tool.name,
+      isBelow: false,
       path: sayPath(place),
       untrusted: sourceOf(this.#machine, this.#keys, place, 'untrusted'),
       hasSinks: tool.sinks.size > 0,

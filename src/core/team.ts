@@ -90,7 +90,7 @@ export function checkParallel(machine: Machine, report: Report): void {
         : childrenIn([node]).filter(({ shares }) => shares)
     const plain = [...machine.context.values()].filter(({ merge }) => !isMerging(merge)).map(({ name }) => name)
     for (const { machine: child, shares } of beside) {
-      const clash = shares ? plain.filter((key) => writesIn(child).has(key)) : []
+      const clash = shares ? plain.filter((key) => child.writes.has(key)) : []
       if (clash.length === 0) continue
       const many = clash.length > 1
       report(
@@ -101,12 +101,4 @@ export function checkParallel(machine: Machine, report: Report): void {
       )
     }
   }
-}
-
-function writesIn(machine: Machine): ReadonlySet<string> {
-  const own = [...machine.states.values()].flatMap(({ writes }) => [...writes])
-  const below = childrenIn(machine.states.values()).flatMap((child) =>
-    child.shares ? [...writesIn(child.machine)] : [],
-  )
-  return new Set([...own, ...below])
 }

@@ -658,3 +658,35 @@ test('a model whose window holds not even what is always said and the shortest a
   )
   expect(check(sound as Agent, { m: 4_096 })).toEqual([])
 })
+
+test('each of a team is looked at once, however many ways lead to it', () => {
+  const goal = defineContext({ goal: { schema: z.string(), trust: 'untrusted', privacy: 'private' } })
+  const send = defineTool({ ...look, name: 'send', effect: 'external' })
+  const ends = { done: { type: 'final' }, failed: { type: 'final', failure: true } }
+  const team = (name: string, states: object): Agent =>
+    defineAgent({
+      name,
+      version: '1',
+      context: goal,
+      initial: 'first',
+      on: { $error: 'failed', $timeout: 'failed' },
+      states: { ...states, ...ends } as never,
+    }) as never
+  const ask = (agent: Agent, target: string) => ({ agent, on: { done: target, failed: 'failed' } })
+  // Forty levels: by each way alone it would never end.
+  let below = ['a', 'b'].map((name) => team(name, { first: { tool: send, args: () => ({}), on: { DONE: 'done' } } }))
+  below[0] = team('a', { first: { tool: look, args: () => ({}), on: {} } })
+  for (let level = 1; level <= 40; level += 1) {
+    const [left, right] = below as [Agent, Agent]
+    below = ['a', 'b'].map((name) =>
+      team(`${name}${level}`, { first: ask(left, 'second'), second: ask(right, 'done') }),
+    )
+  }
+  const problems = check(below[0]!)
+  const found = (what: string): number =>
+    problems.filter(({ code, place }) => `${code} ${place.split(' → ').at(-1)!}` === what).length
+  expect(found('EXIT_MISSING a.states.first.on')).toBe(1)
+  expect(found('FLOW_UNGATED b.states.first.tool.send')).toBe(1)
+  // One of each agent that starts it: by whatever way it comes to that.
+  expect(found('FLOW_UNGATED a40.states.first.tools.b.send')).toBe(1)
+})
