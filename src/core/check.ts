@@ -89,11 +89,20 @@ function find(agent: Agent, windows: Windows, team = new Map<Agent, Found>()): F
   return { problems, compiles, machine, proof }
 }
 
+// An agent never changes: what is sound once is sound.
+const sound = new WeakMap<Agent, Machine>()
+
 /**
  * Makes an agent ready to run. Throws AGENT_UNSOUND, naming every error, when it is not sound. One whose only errors are
  * flows into tools that name their sinks may run: where such a call would go to is judged again when it is made.
  */
 export function compileChecked(agent: Agent): Machine {
+  const machine = sound.get(agent) ?? proved(agent)
+  sound.set(agent, machine)
+  return machine
+}
+
+function proved(agent: Agent): Machine {
   const { problems, machine, proof } = find(agent, {})
   const errors = problems.filter((problem) => problem.severity === 'error')
   const others = errors.filter(({ code }) => code !== 'FLOW_UNGATED')

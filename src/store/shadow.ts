@@ -6,7 +6,7 @@ import { fold } from '../core/fold.ts'
 import { emptyTask, ownerOf, type Task } from '../core/task.ts'
 import { writeAnew, writeJob } from './derived.ts'
 import { taskRow } from './rows.ts'
-import { openScratch, type Scratch } from './sqlite/scratch.ts'
+import { tryOut } from './sqlite/scratch.ts'
 import type { LoggedEvent, SealedEvent } from './store.ts'
 import { one, together, type Row, type Tx } from './tx.ts'
 
@@ -22,35 +22,29 @@ interface Rows {
   readonly jobs: readonly Row[]
 }
 
-/** A place in memory where the rows of one task after the other are written. */
-export class Shadow {
-  readonly #scratch: Scratch = openScratch()
-
-  /** Gives the memory back. */
-  close(): void {
-    this.#scratch.close()
+/** What in a store is not as a task's events say, or undefined. `events` are all of the task's, in order. */
+export function* shadowProblem(
+  taskId: string,
+  events: readonly LoggedEvent[],
+  sealed: readonly SealedEvent[],
+): Tx<string | undefined> {
+  const meant = events.length === 0 ? none : meantBy(taskId, events, sealed)
+  const found = yield* within(yield* rowsOf(taskId), meant)
+  for (const [table, key] of keys) {
+    const problem = difference(table, key, found[table], meant[table])
+    if (problem !== undefined) return problem
   }
+  return yield* breakerProblem(found.breakers, meant.breakers)
+}
 
-  /** What in a store is not as the task's events say, or undefined. `events` are all of the task's, in order. */
-  *problem(taskId: string, events: readonly LoggedEvent[], sealed: readonly SealedEvent[]): Tx<string | undefined> {
-    const meant = events.length === 0 ? none : this.#rows(taskId, events, sealed)
-    const found = yield* within(yield* rowsOf(taskId), meant)
-    for (const [table, key] of keys) {
-      const problem = difference(table, key, found[table], meant[table])
-      if (problem !== undefined) return problem
-    }
-    return yield* breakerProblem(found.breakers, meant.breakers)
-  }
-
-  #rows(taskId: string, events: readonly LoggedEvent[], sealed: readonly SealedEvent[]): Rows {
-    const task = fold(emptyTask(taskId), events)
-    const { seq, hash } = sealed.at(-1)!
-    return this.#scratch.tryOut(function* () {
-      yield* writeAnew(taskRow(task, { seq, hash }), task, events, sealed)
-      yield* writeJob(task, {})
-      return { ...(yield* rowsOf(taskId)), task }
-    })
-  }
+function meantBy(taskId: string, events: readonly LoggedEvent[], sealed: readonly SealedEvent[]): Rows {
+  const task = fold(emptyTask(taskId), events)
+  const { seq, hash } = sealed.at(-1)!
+  return tryOut(function* () {
+    yield* writeAnew(taskRow(task, { seq, hash }), task, events, sealed)
+    yield* writeJob(task, {})
+    return { ...(yield* rowsOf(taskId)), task }
+  })
 }
 
 const none: Rows = {

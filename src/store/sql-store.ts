@@ -19,7 +19,7 @@ import { nextCheckpoint, type Checkpoint, type HeldHead, type Signer, type TaskH
 import { taskRow } from './rows.ts'
 import { randomSalts } from './salt.ts'
 import { addSchedule, changeSchedule, removeSchedule, schedulesOf, takeInSchedules } from './schedules.ts'
-import { Shadow } from './shadow.ts'
+import { shadowProblem } from './shadow.ts'
 import { load, snapshotProblem, Snapshots } from './snapshots.ts'
 import type { Migrated } from './migration.ts'
 import { derivedTables, noLimit } from './statements.ts'
@@ -359,19 +359,14 @@ export class SqlStore implements Store {
         : [taskId]
     const findings: Finding[] = []
     let [events, erased] = [0, 0]
-    const shadow = new Shadow()
-    try {
-      for (const [index, id] of ids.entries()) {
-        // One look at a task is one transaction: a commit in between would look like an edit.
-        const proof = await this.#read(() => verifyTask(id, shadow), { steady: true })
-        events += proof.events
-        erased += proof.erased
-        if (proof.finding) findings.push(proof.finding)
-        progress?.(index + 1)
-        await new Promise((wake) => setImmediate(wake))
-      }
-    } finally {
-      shadow.close()
+    for (const [index, id] of ids.entries()) {
+      // One look at a task is one transaction: a commit in between would look like an edit.
+      const proof = await this.#read(() => verifyTask(id), { steady: true })
+      events += proof.events
+      erased += proof.erased
+      if (proof.finding) findings.push(proof.finding)
+      progress?.(index + 1)
+      await new Promise((wake) => setImmediate(wake))
     }
     return { tasks: ids.length, events, erased, findings }
   }
@@ -519,7 +514,7 @@ function* rebuildTask(taskId: string): Tx<void> {
   yield* writeJobAnew(task)
 }
 
-function* verifyTask(taskId: string, shadow: Shadow): Tx<Proof> {
+function* verifyTask(taskId: string): Tx<Proof> {
   const rows = yield* sealedOf(taskId, { afterSeq: -1 })
   const head = yield* one<Head>('head', taskId)
   const found = (kind: Finding['kind'], seq: number, problem: string): Proof => ({
@@ -542,7 +537,7 @@ function* verifyTask(taskId: string, shadow: Shadow): Tx<Proof> {
   const last = rows.at(-1)?.seq ?? 1
   try {
     const events = rows.map((event) => unseal(event, payload))
-    const problem = (yield* shadow.problem(taskId, events, rows)) ?? (yield* snapshotProblem(taskId, events))
+    const problem = (yield* shadowProblem(taskId, events, rows)) ?? (yield* snapshotProblem(taskId, events))
     return problem === undefined ? proof : found('derived', last, problem)
   } catch (thrown) {
     // The chain holds whatever its events say; what follows from them is for a newer engine to prove.

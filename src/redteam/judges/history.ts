@@ -1,6 +1,7 @@
 // What a log must tell whatever went wrong: nothing that was written is missing, nobody who was given up is heard, a task reads
 // of others only what they share, and what is taken back is taken back once. Each answers with what is otherwise, in words.
 
+import { isDeepStrictEqual } from 'node:util'
 import { outcomes, type Event, type EventData } from '../../core/event.ts'
 import { evolve, fold } from '../../core/fold.ts'
 import { keyOf, type Json } from '../../core/json.ts'
@@ -32,8 +33,8 @@ export function durable({ written, tasks }: Evidence): string[] {
 }
 
 function isSame(a: Event['data'], b: Event['data']): boolean {
-  // As a rule they are the same to the letter, and some are large.
-  return JSON.stringify(a) === JSON.stringify(b) || keyOf(a as unknown as Json) === keyOf(b as unknown as Json)
+  // What is not there in one may be there as undefined in the other.
+  return isDeepStrictEqual(a, b) || keyOf(a as unknown as Json) === keyOf(b as unknown as Json)
 }
 
 /** I13: what a worker brings that was given up is not applied, and no attempt has two outcomes. */

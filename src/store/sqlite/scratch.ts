@@ -1,32 +1,26 @@
-// A store in memory, for trying out what rows would follow from events. Nothing of it is ever kept.
+// A store in memory, for trying out what rows would follow from events. Nothing of it is ever kept, so that one does for a
+// process.
 
 import { DatabaseSync } from 'node:sqlite'
 import type { Tx } from '../tx.ts'
 import { migrations } from './schema.ts'
-import { prepare, runOn } from './statements.ts'
+import { prepare, runOn, type Prepared } from './statements.ts'
 
-/** A place to try things out. */
-export interface Scratch {
-  /** Runs a transaction, and takes back what it wrote. */
-  tryOut<T>(body: () => Tx<T>): T
-  /** Gives the memory back. */
-  close(): void
-}
+let scratch: { readonly db: DatabaseSync; readonly prepared: Prepared } | undefined
 
-/** Makes an empty one. */
-export function openScratch(): Scratch {
+function open(): NonNullable<typeof scratch> {
   const db = new DatabaseSync(':memory:')
   for (const { sql } of migrations) db.exec(sql)
-  const prepared = prepare(db)
-  return {
-    tryOut(body) {
-      db.exec('BEGIN')
-      try {
-        return runOn(prepared, body())
-      } finally {
-        db.exec('ROLLBACK')
-      }
-    },
-    close: () => db.close(),
+  return { db, prepared: prepare(db) }
+}
+
+/** Runs a transaction in an empty store, and takes back what it wrote. */
+export function tryOut<T>(body: () => Tx<T>): T {
+  const { db, prepared } = (scratch ??= open())
+  db.exec('BEGIN')
+  try {
+    return runOn(prepared, body())
+  } finally {
+    db.exec('ROLLBACK')
   }
 }
