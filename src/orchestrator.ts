@@ -381,7 +381,7 @@ export class Orchestrator {
 
   /**
    * Erases payloads of a task that has ended: all, or those that event `seq` carries. `wiped` is false while the files of the
-   * store still hold the bytes, for others use them or we do not own them; asking again tries again. Throws TASK_RUNNING or PAYLOAD_UNKNOWN.
+   * store still hold the bytes, for others use them, we do not own them, or the disk is full; asking again tries again. Throws TASK_RUNNING or PAYLOAD_UNKNOWN.
    */
   erase(taskId: string, given: EraseOptions): Promise<Erased> {
     return eraseTask(this.#platform, taskId, given)

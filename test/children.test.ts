@@ -17,7 +17,7 @@ import type { Commit, Committed } from '../src/store/store.ts'
 import { address, engine, opened, test } from './engines.ts'
 import { history, keepOrder, ledger, proveBudget } from './tree.ts'
 import { until } from './until.ts'
-import { withCommit } from './with-commit.ts'
+import { changedStore } from './changed-store.ts'
 
 /** A store in a server takes longer to make and to ask: what is random anyway is tried a quarter as often there. */
 const runs = (number: number): number => (engine() === 'SQLite' ? number : Math.ceil(number / 4))
@@ -332,7 +332,7 @@ describe('a shared context', () => {
             await scheduler.schedule(Promise.resolve())
             return store.commit(given)
           }
-          const seen = withCommit(store, commit)
+          const seen = changedStore(store, { commit })
           const box = await createOrchestrator({ store: seen, agents: [team], models: {}, env: {} })
           const speaker = await createOrchestrator({ store, agents: [team], models: {}, env: {}, work: false })
           await speaker.start(team, { names }, { id: 't' })

@@ -10,7 +10,7 @@ import type { Store } from '../src/store/store.ts'
 import { VirtualClock } from './clock.ts'
 import { opened, test } from './engines.ts'
 import { machine } from './store/history.ts'
-import { withCommit } from './with-commit.ts'
+import { changedStore } from './changed-store.ts'
 
 const says = (work: Draft, name: string): void => emit(work, 'signal.received', { name, data: {}, by: 'test' })
 
@@ -31,7 +31,7 @@ async function begun(fault?: Fault): Promise<{ store: Store; late: Store }> {
     if (fault) throw fault
     return store.commit(asked)
   }
-  const late = withCommit(store, commit)
+  const late = changedStore(store, { commit })
   return { store, late }
 }
 

@@ -14,7 +14,7 @@ import type { Store } from '../src/store/store.ts'
 import { address, opened, postgresAddress, test } from './engines.ts'
 import { asOwner } from './owner.ts'
 import { until } from './until.ts'
-import { withCommit } from './with-commit.ts'
+import { changedStore } from './changed-store.ts'
 
 const context = defineContext({ goal: { schema: z.string(), initial: 'g' }, note: z.string().optional() })
 const ends = { done: { type: 'final' }, failed: { type: 'final', failure: true } } as const
@@ -269,7 +269,7 @@ test('a task that waits for a human although a step of it is due to be tried aga
     expect(committed.ok, 'nobody writes to a task that was given back').toBe(true)
     return committed
   }
-  const seen = withCommit(store, commit)
+  const seen = changedStore(store, { commit })
   // It has used more than half of what it may when its first try has failed.
   const failing = scriptedModel(() => ({ drop: 'before' }))
   const spent = agentOf(held().tool, { outputTokens: 300 })

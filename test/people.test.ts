@@ -21,7 +21,7 @@ import { address, engine, opened, test } from './engines.ts'
 import { Effects } from './ledger.ts'
 import { asOwner } from './owner.ts'
 import { until } from './until.ts'
-import { withCommit } from './with-commit.ts'
+import { changedStore } from './changed-store.ts'
 
 const ends = { done: { type: 'final' }, failed: { type: 'final', failure: true } } as const
 const on = { $error: 'failed', $timeout: 'failed', $refused: 'failed', $doubt: 'failed' } as const
@@ -255,7 +255,7 @@ test('what is refused again and again is given up after a while, and the task go
     refused += 1
     return { ok: false, reason: 'kin' }
   }
-  const stubborn = withCommit(store, commit)
+  const stubborn = changedStore(store, { commit })
   const agent = agentOf({ work: { run: () => 'NEXT', on: { NEXT: 'done' } } })
   const faults: unknown[] = []
   const box = await open(agent, { store: stubborn, leaseMs: 50, onFault: (fault) => void faults.push(fault) })
@@ -351,10 +351,11 @@ test('a call that is approved when no step is left keeps no worker busy while an
   const script: Script = () => ({ calls: [{ name: 'pay', arguments: { to: 'bob', amount: 5 } }, { name: 'slow' }] })
   const real = await opened()
   let commits = 0
-  const store = withCommit(real, (given) => {
+  const commit: Store['commit'] = (given) => {
     commits += 1
     return real.commit(given)
-  })
+  }
+  const store = changedStore(real, { commit })
   const box = await open(agent, { store, models: { main: scriptedModel(script) } })
   await box.start(agent, {}, { id: 't' })
   for (let tries = 0; (await box.inbox()).length === 0 && tries < 500; tries += 1)

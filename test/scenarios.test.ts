@@ -18,7 +18,7 @@ import { VirtualClock } from './clock.ts'
 import { address, opened, test } from './engines.ts'
 import { Effects } from './ledger.ts'
 import { until } from './until.ts'
-import { withCommit } from './with-commit.ts'
+import { changedStore } from './changed-store.ts'
 
 const effects = new Effects()
 const destroy = defineTool({
@@ -552,7 +552,7 @@ describe('A37, D02: a commit that succeeds although the client sees an error', (
       return committed
     }
     return {
-      store: withCommit(store, commit),
+      store: changedStore(store, { commit }),
       writes: () => writes,
     }
   }

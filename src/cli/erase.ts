@@ -38,7 +38,7 @@ export function eraseCommand(leave: Leave): Command {
           tell(
             paint(
               'red',
-              'The files of the store still hold the bytes: others use it, or you do not own it. Run this again, as its owner, to be rid of them.',
+              'The files of the store still hold the bytes: others use it, you do not own it, or its disk is full. Run this again, as its owner, to be rid of them.',
             ),
           )
         if (flags.json) printJson({ ...done, by, reason })

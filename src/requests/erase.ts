@@ -1,10 +1,11 @@
 // Erases payloads of a task: their bodies go, and that they did is an event. What others still need is not erased.
 
 import { erase } from '../core/erasure.ts'
-import { Fault } from '../core/fault.ts'
+import { Fault, isFault } from '../core/fault.ts'
 import { isEnded } from '../core/task.ts'
 import { insist, rowOf, sayOnce, type Desk } from '../door.ts'
 import { erasable } from '../store/erasable.ts'
+import type { Store } from '../store/store.ts'
 
 /** What is erased, and because of whom. Without `seq`: all payloads of the task. */
 export interface EraseOptions {
@@ -17,7 +18,7 @@ export interface EraseOptions {
 export interface Erased {
   /** How many payloads. */
   readonly erased: number
-  /** False while the files of the store still hold the bytes, for others use them or we do not own them. */
+  /** False while the files of the store still hold the bytes, for others use them, we do not own them, or the disk is full. */
   readonly wiped: boolean
 }
 
@@ -43,5 +44,15 @@ export async function eraseTask(desk: Desk, taskId: string, given: EraseOptions)
     })
     return said && !stale
   })
-  return { erased, wiped: await store.wipe() }
+  return { erased, wiped: await wipe(store) }
+}
+
+/** What was erased stays erased where the disk has no room for its files to be written anew. */
+async function wipe(store: Store): Promise<boolean> {
+  try {
+    return await store.wipe()
+  } catch (thrown) {
+    if (isFault(thrown, 'STORE_FULL')) return false
+    throw thrown
+  }
 }

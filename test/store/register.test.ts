@@ -13,6 +13,7 @@ import { start } from '../../src/core/start.ts'
 import { draft, emit } from '../../src/core/draft.ts'
 import { fold } from '../../src/core/fold.ts'
 import { emptyTask } from '../../src/core/task.ts'
+import { Fault } from '../../src/core/fault.ts'
 import { systemRuntime } from '../../src/runtime.ts'
 import { createKeys, keysOf, signerOf } from '../../src/store/key.ts'
 import { canonical, genesis, hashOf } from '../../src/store/log.ts'
@@ -20,6 +21,7 @@ import { anchorLine, nextCheckpoint, readAnchors, type Checkpoint, type TaskHead
 import { openPostgres } from '../../src/store/postgres/engine.ts'
 import { openSqlite } from '../../src/store/sqlite/engine.ts'
 import type { SealedEvent, Store } from '../../src/store/store.ts'
+import { changedStore } from '../changed-store.ts'
 import { address, engine, opened, test } from '../engines.ts'
 import { folder } from '../folder.ts'
 import { asOwner, withoutTriggers, type Sql } from '../owner.ts'
@@ -433,6 +435,19 @@ describe('an erased payload', () => {
       expect(await box.verify(undefined, { anchors: at.anchors })).toMatchObject({ erased, findings: [] })
     })
     expect(await erase(at, 't')).toEqual({ erased: 0, wiped: true })
+  })
+
+  test('is erased, and its bytes are said to be there, where the disk has no room for the files to be written anew', async () => {
+    const at = await place()
+    await told(at)
+    const full = new Fault('STORE_FULL', 'The disk is full.', 'Make room.')
+    const store = changedStore(await opened(at.address), { wipe: () => Promise.reject(full) })
+    const box = await createOrchestrator({ store, agents: [], models: {}, work: false })
+    const { erased, wiped } = await box.erase('t', { by: 'ana', reason: 'asked for' })
+    expect([erased > 5, wiped]).toEqual([true, false])
+    expect((await store.read('t'))[0]!.data).toMatchObject({ input: { $erased: true } })
+    expect(await erase(at, 't')).toEqual({ erased: 0, wiped: true })
+    expect(await holds(at)).toEqual([])
   })
 
   test('is also gone while others use the store', async () => {
