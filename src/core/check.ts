@@ -6,7 +6,7 @@ import { checkAgentBoundary } from './boundary.ts'
 import { checkContext, checkHead } from './checking/head.ts'
 import { checkState } from './checking/state.ts'
 import { checkTools } from './checking/tools.ts'
-import { checkFit, checkFlows, checkLoops, checkNode, checkPaths } from './checking/whole.ts'
+import { checkDepth, checkFit, checkFlows, checkLoops, checkNode, checkPaths } from './checking/whole.ts'
 import { Fault } from './fault.ts'
 import type { Known } from './load.ts'
 import { agentsOf, compile, type Machine } from './machine.ts'
@@ -83,6 +83,7 @@ function find(agent: Agent, windows: Windows, team = new Map<Agent, Found>()): F
   }
   checkPaths(machine, report)
   checkLoops(machine, report)
+  checkDepth(machine, report)
   checkParallel(machine, report)
   const proof = prove(machine)
   checkFlows(machine, proof, report)

@@ -161,6 +161,8 @@ export interface Machine {
   readonly touches: ReadonlySet<string> | undefined
   /** The context keys that some state of it may write, or of those below it on the same context. */
   readonly writes: ReadonlySet<string>
+  /** How many levels of children there may be below a task of it. */
+  readonly levels: number
   readonly name: string
   readonly version: string
   readonly initial: string
@@ -248,6 +250,7 @@ function compileAnew(agent: Agent): Machine {
     goesBack: [...states.values()].some(({ onFailure }) => onFailure === 'rollback'),
     touches: touchedBy([...states.values()]),
     writes: new Set([...states.values()].flatMap((node) => [...node.writes, ...writtenBelow(node)])),
+    levels: Math.max(0, ...children.map(({ machine }) => machine.levels + 1)),
     acts: [...tools.values()].some(({ effect }) => effect !== 'read') || children.some(({ machine }) => machine.acts),
     name: agent.name,
     version: agent.version,

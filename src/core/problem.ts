@@ -41,6 +41,7 @@ export type ProblemCode =
   | 'SINKS_MISSING'
   | 'LOOP_DEFAULT'
   | 'HANDOVER_LOOP'
+  | 'DEPTH_EXCEEDED'
   | 'PARALLEL_WRITE'
 
 /** One thing that is wrong, where, and how to mend it. A warning does not keep the machine from running. */
@@ -61,6 +62,7 @@ const warnings: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
   'SINKS_MISSING',
   'LOOP_DEFAULT',
   'HANDOVER_LOOP',
+  'DEPTH_EXCEEDED',
   'PARALLEL_WRITE',
   'MIGRATION_UNTOLD',
 ])

@@ -659,6 +659,22 @@ test('a model whose window holds not even what is always said and the shortest a
   expect(check(sound as Agent, { m: 4_096 })).toEqual([])
 })
 
+test('a team with more levels than its depth allows is found', () => {
+  const over = (below: Agent, name: string, depth: number): Agent =>
+    ({
+      ...sound,
+      name,
+      limits: { depth },
+      states: { first: { agent: below, on: { end: 'end' } }, end: { type: 'final' } },
+    }) as never
+  const found = (agent: Agent): readonly string[] =>
+    check(agent).flatMap(({ severity, code, place }) => (code === 'DEPTH_EXCEEDED' ? [`${severity} ${place}`] : []))
+  const two = (depth: number): Agent => over(over(sound as Agent, 'b', 1), 'c', depth)
+  expect(found(sound as Agent)).toEqual([])
+  expect(found(two(2))).toEqual([])
+  expect(found(two(1))).toEqual(['warning c.limits.depth'])
+})
+
 test('each of a team is looked at once, however many ways lead to it', () => {
   const goal = defineContext({ goal: { schema: z.string(), trust: 'untrusted', privacy: 'private' } })
   const send = defineTool({ ...look, name: 'send', effect: 'external' })

@@ -126,6 +126,18 @@ export function checkPaths(machine: Machine, report: Report): void {
   }
 }
 
+/** Whether all that may be started below it may begin. */
+export function checkDepth({ levels, limits }: Machine, report: Report): void {
+  if (levels <= limits.depth) return
+  const most = `limits.depth allows ${limits.depth}: whoever is to start the next leaves by $limit`
+  report(
+    'DEPTH_EXCEEDED',
+    '.limits.depth',
+    `Its team is ${levels} levels deep, and ${most}.`,
+    'Raise it, or nest less.',
+  )
+}
+
 /** Whether somebody has said how often each circle may be gone. */
 export function checkLoops(machine: Machine, report: Report): void {
   for (const loop of loopsOf(machine).filter(isUnbounded)) {
