@@ -75,8 +75,8 @@ export class Session implements Waiting {
   #looksAgain = false
   /** The furthest that the log is known to have come, by whoever wrote it. */
   #seenSeq: number
-  /** What was heard of the family, as it counts its news, and whether there is more. */
   #heard = 0
+  /** The family has told more since it was listened to. */
   #hasNews = false
 
   private constructor(claim: Claim, bench: Workbench, machine: Machine, { task, head }: Loaded) {
@@ -106,9 +106,9 @@ export class Session implements Waiting {
     if (this.#hasNews || this.#seenSeq > this.#head.seq) this.wake?.()
   }
 
-  /** The family has told so much by now. */
-  hasHeard(news: number): boolean {
-    return news <= this.#heard
+  /** What was heard of the family, as it counts its news. */
+  get heard(): number {
+    return this.#heard
   }
 
   /** A place may have become free: who frees one wakes only the queue, and not who waits for it in somebody's hands. */
@@ -139,11 +139,13 @@ export class Session implements Waiting {
       // Who stops begins nothing more, and hears nothing that would have to be acted on.
       const heard = this.#bench.stopping() ? undefined : kin
       const work = this.#decide(kin, heard)
-      if (this.#mustLook(work)) {
+      if (!this.#looked && waitsForBreaker(work)) {
+        this.#looked = true
         await this.#patiently(() => this.#bench.gates.refresh())
         await this.#reload()
         continue
       }
+      this.#looked = false
       const keep = !isIdle(this.#task) || this.#dueSoon()
       const committed = await this.#commit(work, keep, kin && { ...kin, news: heard?.news ?? 0 })
       if (!committed.ok) {
@@ -181,13 +183,6 @@ export class Session implements Waiting {
     if (heard) heed(work, heard)
     if (!stopping()) proceed(machine, work)
     return work
-  }
-
-  /** Before a step waits for a breaker, or fails because of one, the breaker is looked at as it is now. */
-  #mustLook({ events }: Draft): boolean {
-    const waits = events.some(({ type, data }) => type === 'step.queued' && data.reason !== 'busy')
-    this.#looked = waits && !this.#looked
-    return this.#looked
   }
 
   /** Commits. What was not written has not changed a gate either, whatever the reason. */
@@ -326,18 +321,18 @@ export class Session implements Waiting {
     if (last) this.#head = { seq: last.seq, hash: last.hash }
     this.#seenSeq = this.#head.seq
     if (isEnded(this.#task)) this.abandon()
-    this.#heed()
+    this.#letGo()
   }
 
   async #reload(): Promise<void> {
     const { task, head } = await this.#patiently(() => this.#bench.store.load(this.taskId))
     this.#task = task
     this.#head = head
-    this.#heed()
+    this.#letGo()
   }
 
   /** A task that somebody has moved is for whoever has its definition, and what is decided without is not performed any further. */
-  #heed(): void {
+  #letGo(): void {
     if (this.#bench.machines.get(this.#task.definition) !== this.#machine) this.abandon()
     for (const [key, controller] of this.#running) {
       const [step, attempt] = key.split('.').map(Number)
@@ -375,6 +370,11 @@ function keepLate(taskId: string, outcome: Outcome, bench: Workbench): void {
     // A store that was closed in the meantime is the end of this process's work, and no news.
     if (!stopping()) onFault(thrown, taskId)
   })
+}
+
+/** Before a step waits for a breaker, or fails because of one, the breaker is looked at as it is now. */
+function waitsForBreaker({ events }: Draft): boolean {
+  return events.some(({ type, data }) => type === 'step.queued' && data.reason !== 'busy')
 }
 
 /** Nothing is at work and nothing is due: somebody outside has decided, and something else is to be done. */

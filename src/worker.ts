@@ -75,11 +75,16 @@ export class Worker {
   #suspectsAtMs = Infinity
 
   constructor(options: WorkerOptions) {
+    const { store, machines, ports, leaseMs, onFault } = options
     this.#options = options
     this.#gates = new Gates(options.store)
     this.#alarm = new Alarm(options.ports.runtime)
     this.#bench = {
-      ...options,
+      store,
+      machines,
+      ports,
+      leaseMs,
+      onFault,
       gates: this.#gates,
       resting: new Map(),
       stopping: () => this.#stopping,
@@ -245,7 +250,7 @@ export class Worker {
             if (!session) continue
             if (kept) {
               this.#untilMs.set(taskId, untilMs)
-              session.see(seq, !session.hasHeard(news))
+              session.see(seq, news > session.heard)
             } else session.abandon()
           }
           // Another process may have freed a place.

@@ -6,7 +6,6 @@ import { compileChecked } from '../core/check.ts'
 import { Fault } from '../core/fault.ts'
 import type { Model } from '../core/model.ts'
 import { resolveModel } from '../providers/registry.ts'
-import { loadScript } from '../providers/script-file.ts'
 import type { Script } from '../providers/scripted.ts'
 import { liveScript } from '../redteam/live.ts'
 import type { Recorded } from '../redteam/recorded.ts'
@@ -104,8 +103,10 @@ export async function playerOf(
     throw new Fault('FLAG_INVALID', '--live and --script both say who plays the models.', 'Give one of them.')
   if (!live && calls !== undefined)
     throw new Fault('FLAG_INVALID', '--calls counts calls of real models, and none is asked.', 'Add --live.')
-  if (script !== undefined)
+  if (script !== undefined) {
+    const { loadScript } = await import('../providers/script-file.ts')
     return { script: loadScript((await importFile(script))['default']), asked: () => 0, isSpent: () => false }
+  }
   if (!live) return { script: undefined, asked: () => 0, isSpent: () => false }
   let asked = 0
   const models = await modelsOf(agents, config)

@@ -12,7 +12,6 @@ import { replay, type Replay } from '../core/replay.ts'
 import { readToTell } from '../outfit.ts'
 import { knownValues } from '../secrets.ts'
 import { eventsOf } from '../store/export.ts'
-import { readExport } from '../store/import.ts'
 import type { LoggedEvent } from '../store/store.ts'
 import { storeCommand, withStore, type Leave } from './command.ts'
 import { loadModule } from './module.ts'
@@ -48,7 +47,10 @@ export function replayCommand(leave: Leave): Command {
 
 /** The events of a task, from a store or from a file of that name. Throws TASK_UNKNOWN, EXPORT_INVALID or LOG_NEWER. */
 export async function readLog(task: string, store: string | undefined): Promise<readonly LoggedEvent[]> {
-  if (statSync(task, { throwIfNoEntry: false })?.isFile()) return eventsOf(readExport(readText(task)))
+  if (statSync(task, { throwIfNoEntry: false })?.isFile()) {
+    const { readExport } = await import('../store/import.ts')
+    return eventsOf(readExport(readText(task)))
+  }
   return withStore(store, async (box) => {
     const log = await box.store.read(task)
     if (log.length > 0) return log

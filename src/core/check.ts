@@ -47,8 +47,8 @@ function rootOf({ name }: Agent): string {
 
 interface Found {
   readonly problems: readonly Problem[]
-  /** Nothing stands in the way of a machine, in it and in its children. */
-  readonly compiles: boolean
+  /** It has no error, and none of its children has, but flows. */
+  readonly sound: boolean
   readonly machine?: Machine
   readonly proof?: Proof
 }
@@ -60,22 +60,24 @@ function find(agent: Agent, windows: Windows, team = new Map<Agent, Found>()): F
   const report: Report = (code, place, problem, cure) => {
     problems.push({ severity: severityOf(code), code, place: `${root}${place}`, problem, cure })
   }
-  if (!checkShape(agent, report)) return { problems, compiles: false }
+  if (!checkShape(agent, report)) return { problems, sound: false }
   checkHead(agent, report)
   checkContext(agent, report)
   for (const [name, state] of Object.entries(agent.states)) checkState(agent, name, state, report)
   checkAgentBoundary(agent, report)
   checkTools(agent, report)
-  let compiles = problems.every(({ severity, code }) => severity !== 'error' || code === 'FLOW_UNGATED')
+  const hasErrors = (): boolean =>
+    problems.some(({ severity, code }) => severity === 'error' && code !== 'FLOW_UNGATED')
+  let sound = !hasErrors()
   for (const child of new Set(Object.values(agent.states).flatMap(agentsOf))) {
     const known = team.get(child)
     const found = known ?? find(child, windows, team)
     team.set(child, found)
-    compiles &&= found.compiles
+    sound &&= found.sound
     if (known) continue
     for (const problem of found.problems) problems.push({ ...problem, place: `${root} → ${problem.place}` })
   }
-  if (!compiles) return { problems, compiles }
+  if (!sound) return { problems, sound }
   const machine = compile(agent)
   for (const node of machine.states.values()) {
     checkNode(machine, node, report)
@@ -87,23 +89,23 @@ function find(agent: Agent, windows: Windows, team = new Map<Agent, Found>()): F
   checkParallel(machine, report)
   const proof = prove(machine)
   checkFlows(machine, proof, report)
-  return { problems, compiles, machine, proof }
+  return { problems, sound: !hasErrors(), machine, proof }
 }
 
 // An agent never changes: what is sound once is sound.
-const sound = new WeakMap<Agent, Machine>()
+const proven = new WeakMap<Agent, Machine>()
 
 /**
  * Makes an agent ready to run. Throws AGENT_UNSOUND, naming every error, when it is not sound. One whose only errors are
  * flows into tools that name their sinks may run: where such a call would go to is judged again when it is made.
  */
 export function compileChecked(agent: Agent): Machine {
-  const machine = sound.get(agent) ?? proved(agent)
-  sound.set(agent, machine)
+  const machine = proven.get(agent) ?? compileProven(agent)
+  proven.set(agent, machine)
   return machine
 }
 
-function proved(agent: Agent): Machine {
+function compileProven(agent: Agent): Machine {
   const { problems, machine, proof } = find(agent, {})
   const errors = problems.filter((problem) => problem.severity === 'error')
   const others = errors.filter(({ code }) => code !== 'FLOW_UNGATED')

@@ -36,14 +36,14 @@ export type Conversion = { ok: true; value: Json } | { ok: false; problem: strin
 export function toJson(value: unknown): Conversion {
   if (value === undefined || value === null) return { ok: true, value: null }
   if (typeof value === 'boolean') return { ok: true, value }
+  const plain = plainCopy(value)
+  if (plain !== undefined) return { ok: true, value: plain }
   let problem: string | undefined
   const note = (found: string): null => {
     problem ??= found
     return null
   }
   try {
-    const plain = copyOf(value, depthMax)
-    if (plain !== undefined) return { ok: true, value: plain }
     const text = JSON.stringify(value, (_key, inner: unknown) => {
       if (typeof inner === 'number' && !Number.isFinite(inner)) return note(`the number ${inner} is not JSON`)
       if (typeof inner === 'string' && !inner.isWellFormed()) return note('a text holds half of a surrogate pair')
@@ -66,17 +66,33 @@ export function toJson(value: unknown): Conversion {
   }
 }
 
+/** What is larger may not fit into one text, or hold the same thing more often than memory has room for. */
+const plainMax = 1_000_000
+
 /** A copy of what is JSON as it stands, as nearly everything is; undefined where only `JSON.stringify` knows what it becomes. */
-function copyOf(value: unknown, left: number): Json | undefined {
+function plainCopy(value: unknown): Json | undefined {
+  try {
+    return copyOf(value, depthMax, { chars: plainMax })
+  } catch {
+    return undefined
+  }
+}
+
+function copyOf(value: unknown, left: number, room: { chars: number }): Json | undefined {
+  room.chars -= typeof value === 'string' ? value.length : 1
+  if (room.chars < 0) return undefined
   if (typeof value === 'string') return value.isWellFormed() ? value : undefined
   // There is no -0 in JSON.
   if (typeof value === 'number') return Number.isFinite(value) ? value + 0 : undefined
   if (typeof value === 'boolean' || value === null) return value
-  if (typeof value !== 'object' || left === 0 || 'toJSON' in value) return undefined
+  if (typeof value !== 'object' || left === 0) return undefined
+  const given = value as { readonly [key: string]: unknown }
+  if (typeof given['toJSON'] === 'function') return undefined
   if (Array.isArray(value)) {
     const list: Json[] = []
-    for (let index = 0; index < value.length; index += 1) {
-      const item = copyOf(value[index], left - 1)
+    const { length } = value
+    for (let index = 0; index < length; index += 1) {
+      const item = copyOf(value[index], left - 1, room)
       if (item === undefined) return undefined
       list.push(item)
     }
@@ -85,8 +101,10 @@ function copyOf(value: unknown, left: number): Json | undefined {
   if (Object.getPrototypeOf(value) !== Object.prototype) return undefined
   const copy: Record<string, Json> = {}
   for (const key of Object.keys(value)) {
-    const inner = copyOf((value as Record<string, unknown>)[key], left - 1)
-    if (inner === undefined || key === '__proto__' || !key.isWellFormed()) return undefined
+    const inner = copyOf(given[key], left - 1, room)
+    // A name that every object has cannot always be set.
+    if (inner === undefined || key in copy || !key.isWellFormed()) return undefined
+    room.chars -= key.length
     copy[key] = inner
   }
   return copy

@@ -78,13 +78,13 @@ function proveUnder(machine: Machine, given: Mark, bound: number): Proof {
 }
 
 // One machine may be below others many times over.
-const within = new WeakMap<Machine, Mark>()
-const below = new WeakMap<Machine, Map<Mark, Proof>>()
+const marksWithin = new WeakMap<Machine, Mark>()
+const proofsBelow = new WeakMap<Machine, Map<Mark, Proof>>()
 
 /** What a child may do with input that is marked. */
 function proveBelow(machine: Machine, given: Mark): Proof {
-  const known = below.get(machine) ?? new Map<Mark, Proof>()
-  below.set(machine, known)
+  const known = proofsBelow.get(machine) ?? new Map<Mark, Proof>()
+  proofsBelow.set(machine, known)
   const proof = known.get(given) ?? proveUnder(machine, given, placesMax)
   known.set(given, proof)
   return proof
@@ -92,13 +92,13 @@ function proveBelow(machine: Machine, given: Mark): Proof {
 
 /** All that a machine, and those below it, may come to know by itself. */
 function markWithin(machine: Machine): Mark {
-  let mark = within.get(machine)
+  let mark = marksWithin.get(machine)
   if (mark !== undefined) return mark
   mark = 0
   for (const { label } of machine.context.values()) mark |= markOf(label)
   for (const { label } of machine.tools.values()) mark |= markOf(label)
   for (const { machine: child } of childrenIn(machine.states.values())) mark |= markWithin(child)
-  within.set(machine, mark as Mark)
+  marksWithin.set(machine, mark as Mark)
   return mark as Mark
 }
 
@@ -312,7 +312,8 @@ class Findings {
     })
     for (const flow of ungated.map(here)) {
       const name = `${flow.state}\n${flow.tool}`
-      if (!this.ungated.has(name)) this.ungated.set(name, flow)
+      // Of two agents of one name the one that says less of its sinks counts.
+      if (this.ungated.get(name)?.hasSinks ?? true) this.ungated.set(name, flow)
     }
     for (const flow of unsunk.map(here)) if (!this.#unsunk.has(flow.tool)) this.#unsunk.set(flow.tool, flow)
   }

@@ -33,8 +33,10 @@ function packValue(value: unknown, room: { chars: number }): Json {
   if (value instanceof Set) return { $set: Array.from(value, (inner) => packValue(inner, room)) }
   if (Array.isArray(value)) return value.map((inner) => packValue(inner, room))
   const named = value as JsonObject
+  const entries = Object.entries(value).filter(([, inner]) => inner !== undefined)
+  if (entries.some(([name]) => name.startsWith('$'))) return { $object: pairs(entries) }
+  // In order already, so that nobody has to put a whole task in order to write it down.
   const names = keysInOrder(named).filter((name) => named[name] !== undefined)
-  if (names.some((name) => name.startsWith('$'))) return { $object: pairs(names.map((name) => [name, named[name]])) }
   return Object.fromEntries(names.map((name) => [name, packValue(named[name], room)]))
 }
 

@@ -72,6 +72,22 @@ describe('a value that comes in', () => {
     expect(toJson(cycle)).toMatchObject({ ok: false, problem: expect.stringMatching(/circular/i) })
   })
 
+  test('that is too long for one text, or has the same in it too often, is refused and not held in memory', () => {
+    expect(toJson(Array<string>(600).fill('x'.repeat(1 << 20)))).toMatchObject({ ok: false })
+    let twice: unknown[] = ['']
+    for (let level = 0; level < 19; level += 1) twice = [twice, twice]
+    expect(JSON.stringify(toJson(twice))).toContain('[[""],[""]]')
+  })
+
+  test('may have names that every object has, or be nobody knows what', () => {
+    const given = { constructor: 'a', toString: ['b'], hasOwnProperty: { valueOf: 1 } }
+    expect(JSON.stringify(toJson(given))).toBe(JSON.stringify({ ok: true, value: given }))
+    const said = new Proxy({}, { get: (_target, name) => (name === 'toJSON' ? () => 'said' : undefined) })
+    expect(toJson([said])).toEqual({ ok: true, value: ['said'] })
+    const shy = new Proxy({ a: 1 }, { has: thrower, getPrototypeOf: thrower })
+    expect(toJson(shy)).toEqual({ ok: true, value: { a: 1 } })
+  })
+
   test('that says itself what it is as JSON is taken at its word', () => {
     expect(toJson({ at: new Date(0) })).toEqual({ ok: true, value: { at: '1970-01-01T00:00:00.000Z' } })
     expect(toJson({ toJSON: () => ({ said: true }) })).toEqual({ ok: true, value: { said: true } })

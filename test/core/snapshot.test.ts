@@ -73,6 +73,13 @@ test('a task that would take more than it may is not written down', () => {
   expect(pack(task, 20_000)).toBeDefined()
 })
 
+test('names are in the order in which they always were, so that what was written down before still is what it says', () => {
+  const task = emptyTask('t')
+  const value = { $ref: 'x', '1': 'y', b: { z: 1, a: 2 } } as Json
+  task.context.set('key', { value, version: 1, label: { trust: 'trusted', privacy: 'public' } })
+  expect(written(task)).toContain('{"$object":[["1","y"],["$ref","x"],["b",{"a":2,"z":1}]]}')
+})
+
 // What one engine has written down another reads. Where this fails tasks are written down otherwise than before: raise `shape`
 // in src/store/snapshots.ts, so that nobody reads what is there, and put the new hash here.
 test('tasks are written down in the shape that snapshots are read in', () => {

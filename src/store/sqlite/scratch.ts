@@ -21,6 +21,7 @@ export function tryOut<T>(body: () => Tx<T>): T {
   try {
     return runOn(prepared, body())
   } finally {
-    db.exec('ROLLBACK')
+    // What ran out of memory has taken itself back.
+    if (db.isTransaction) db.exec('ROLLBACK')
   }
 }
