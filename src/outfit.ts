@@ -174,11 +174,19 @@ export function policyOf(rules: readonly Rule[]): Terms['policy'] {
 }
 
 /** Throws CONFIG_INVALID. */
+const quotaFields: readonly string[] = ['concurrency', 'rate', 'breaker']
+
 function readQuotas(quotas: Readonly<Record<string, Quota>>): (model: string) => Bounds {
   const read = new Map<string, Bounds>()
   for (const [model, quota] of Object.entries(quotas)) {
-    const problem = quotaProblem(quota)
-    if (problem !== undefined) throw new Fault('CONFIG_INVALID', `The quota of ${model}: ${problem}.`, 'Change it.')
+    const unknown = isObject(quota) ? Object.keys(quota).find((field) => !quotaFields.includes(field)) : undefined
+    const problem = unknown === undefined ? quotaProblem(quota) : `there is no field ${unknown}`
+    if (problem !== undefined)
+      throw new Fault(
+        'CONFIG_INVALID',
+        `The quota of ${model}: ${problem}.`,
+        `Its fields are: ${quotaFields.join(', ')}.`,
+      )
     read.set(model, boundsOf(quota))
   }
   const none = boundsOf({})

@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander'
 import { secretsOption, storeCommand, withStore, type Leave } from './command.ts'
-import { exitCodes, parseJson, printJson, tell } from './terminal.ts'
+import { exitCodes, parseJson, parseSaid, printJson, tell } from './terminal.ts'
 
 interface AnswerFlags {
   decision: string
@@ -19,8 +19,8 @@ export function answerCommand(leave: Leave): Command {
   return storeCommand('answer', 'decide something that waits for a human')
     .argument('<item>', 'its id, as signalbox inbox shows it')
     .requiredOption('--decision <decision>', 'one of its options')
-    .requiredOption('--by <who>', 'who decides')
-    .requiredOption('--reason <why>', 'why')
+    .requiredOption('--by <who>', 'who decides', parseSaid('--by'))
+    .requiredOption('--reason <why>', 'why', parseSaid('--reason'))
     .option('--data <json>', 'what the decision hands over, where it takes something; to edit, the other arguments')
     .option('--hash <hash>', 'of an approval: what was shown; with another, nothing is approved')
     .addOption(secretsOption())

@@ -5,7 +5,7 @@ import { sayMs } from '../core/duration.ts'
 import { Fault } from '../core/fault.ts'
 import type { GateRow } from '../store/store.ts'
 import { storeCommand, withStore, type Leave } from './command.ts'
-import { exitCodes, print, printJson, table, tell } from './terminal.ts'
+import { exitCodes, parseSaid, print, printJson, table, tell } from './terminal.ts'
 
 interface BreakersFlags {
   reset?: string
@@ -18,8 +18,8 @@ interface BreakersFlags {
 export function breakersCommand(leave: Leave): Command {
   return storeCommand('breakers', 'show the breakers and queues of models and tools, or reset one')
     .option('--reset <key>', 'close this breaker and end its pause, such as model:main')
-    .option('--by <who>', 'who resets it')
-    .option('--reason <why>', 'why')
+    .option('--by <who>', 'who resets it', parseSaid('--by'))
+    .option('--reason <why>', 'why', parseSaid('--reason'))
     .action(async (flags: BreakersFlags) => {
       if (flags.reset === undefined) await show(flags)
       else await reset(flags.reset, flags)

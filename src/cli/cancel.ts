@@ -5,13 +5,13 @@ import type { Command } from 'commander'
 import { secretsOption, storeCommand, withStore, type Leave, sameStore } from './command.ts'
 import type { TaskStatus } from '../core/task.ts'
 import type { Orchestrator } from '../orchestrator.ts'
-import { exitCodes, printJson, tell, whoami } from './terminal.ts'
+import { exitCodes, parseSaid, printJson, tell, whoami } from './terminal.ts'
 
 export function cancelCommand(leave: Leave): Command {
   return storeCommand('cancel', 'end a task; what it is doing is called off')
     .argument('<task>')
-    .option('--by <who>', 'who ends it (default: you)')
-    .option('--reason <why>', 'why', 'not said')
+    .option('--by <who>', 'who ends it (default: you)', parseSaid('--by'))
+    .option('--reason <why>', 'why', parseSaid('--reason'), 'not said')
     .addOption(secretsOption())
     .action(
       async (

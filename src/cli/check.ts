@@ -5,6 +5,7 @@ import type { Agent } from '../core/agent.ts'
 import { examine, type Examination } from '../core/check.ts'
 import { sayMs } from '../core/duration.ts'
 import { Fault, isFault } from '../core/fault.ts'
+import { isObject } from '../core/json.ts'
 import { familyOf, kindOf } from '../core/machine.ts'
 import type { Known } from '../core/load.ts'
 import type { Ceilings, Worst } from '../core/worst.ts'
@@ -66,7 +67,8 @@ async function knownOf({ agents, config: { models = {}, prices = {}, windows = {
 }
 
 function modelNames({ states }: Agent): readonly string[] {
-  return Object.values(states).flatMap((state) => {
+  return Object.values(states ?? {}).flatMap((state) => {
+    if (!isObject(state)) return []
     const names = kindOf(state) === 'model' ? state.model : []
     return [names ?? []].flat().filter((name) => typeof name === 'string')
   })
@@ -78,11 +80,9 @@ function tellExamination({ name, version }: Agent, { problems, worst }: Examinat
     tell(`${paint(severity === 'error' ? 'red' : 'yellow', `${severity} ${code}`)} ${place}: ${problem} ${cure}`)
   }
   if (worst) tell(tableOf(worst))
-  tell(
-    errors === 0
-      ? paint('green', `${name} v${version} is sound.`)
-      : `${name} v${version} has ${errors} error${errors === 1 ? '' : 's'}.`,
-  )
+  // Of what is no agent nobody knows either.
+  const who = typeof version === 'string' ? `${name} v${version}` : `${name ?? 'The agent'}`
+  tell(errors === 0 ? paint('green', `${who} is sound.`) : `${who} has ${errors} error${errors === 1 ? '' : 's'}.`)
 }
 
 function tableOf({ states, total, loops }: Worst): string {

@@ -4,13 +4,13 @@
 import type { Command } from 'commander'
 import type { Orchestrator } from '../orchestrator.ts'
 import { secretsOption, storeCommand, withStore, type Leave } from './command.ts'
-import { exitCodes, paint, printJson, tell, whoami } from './terminal.ts'
+import { exitCodes, paint, parseSaid, printJson, tell, whoami } from './terminal.ts'
 
 export function eraseCommand(leave: Leave): Command {
   return storeCommand('erase', 'take the payloads of a task that has ended out of the store for good')
     .argument('<what>', 'a task: all of its payloads; or TASK#SEQ: those that event SEQ carries')
-    .option('--by <who>', 'who erases (default: you)')
-    .requiredOption('--reason <why>', 'why; do not repeat here what is to be gone')
+    .option('--by <who>', 'who erases (default: you)', parseSaid('--by'))
+    .requiredOption('--reason <why>', 'why; do not repeat here what is to be gone', parseSaid('--reason'))
     .addOption(secretsOption())
     .action(
       async (

@@ -7,7 +7,7 @@ import { head } from '../core/json.ts'
 import type { Forked } from '../requests/fork.ts'
 import { sameStore, storeCommand, withStoreAs, type Known, type Leave } from './command.ts'
 import { loadModule } from './module.ts'
-import { exitCodes, paint, printJson, tell, whoami } from './terminal.ts'
+import { exitCodes, paint, parseSaid, printJson, tell, whoami } from './terminal.ts'
 
 interface ForkFlags {
   at: string
@@ -27,8 +27,8 @@ export function forkCommand(leave: Leave): Command {
     .argument('[file]', 'a module with its agent, to go on with as it is today (default: as it was)')
     .requiredOption('--at <point>', 'the number of an event, as signalbox log shows it, or the name of a checkpoint')
     .option('--id <task>', "the new task's id (default: a new one)")
-    .option('--by <who>', 'who forks it (default: you)')
-    .option('--reason <why>', 'why', 'not said')
+    .option('--by <who>', 'who forks it (default: you)', parseSaid('--by'))
+    .option('--reason <why>', 'why', parseSaid('--reason'), 'not said')
     .action(async (taskId: string, file: string | undefined, flags: ForkFlags) => {
       const { reason, by = `cli:${whoami()}` } = flags
       const at = /^\d+$/.test(flags.at) ? Number(flags.at) : flags.at

@@ -1,6 +1,7 @@
 // `signalbox graph FILE`: draws the machines of a file as text for mermaid.
 
 import { Option, type Command } from 'commander'
+import { holdShape } from '../core/check.ts'
 import { graph } from '../graph.ts'
 import { command, type Leave } from './command.ts'
 import { chooseAgent, loadModule } from './module.ts'
@@ -15,6 +16,7 @@ export function graphCommand(leave: Leave): Command {
       const { agents } = await loadModule(file)
       const chosen = flags.agent === undefined ? agents : [chooseAgent(agents, flags.agent)]
       for (const agent of chosen) {
+        holdShape(agent)
         if (flags.json) printJson({ agent: agent.name, version: agent.version, format: 'mermaid', text: graph(agent) })
         else print(graph(agent))
       }

@@ -5,7 +5,7 @@ import { loadScript } from '../providers/script-file.ts'
 import { startMockServer } from '../providers/mock-server.ts'
 import { command, type Leave } from './command.ts'
 import { importFile } from './module.ts'
-import { exitCodes, paint, parseCount, parseDuration, printJson, tell } from './terminal.ts'
+import { exitCodes, paint, parseDuration, parsePort, printJson, tell } from './terminal.ts'
 
 interface MockFlags {
   port?: number
@@ -32,7 +32,7 @@ export function mockModelCommand(leave: Leave): Command {
       '<script>',
       'a module whose default export is a list of answers or a function, or a JSON file with a list',
     )
-    .option('--port <n>', 'on 127.0.0.1 (default: any that is free)', parseCount('--port'))
+    .option('--port <n>', 'on 127.0.0.1 (default: any that is free)', parsePort('--port'))
     .option('--for <duration>', 'stop by itself after this long (default: when told to)', parseDuration('--for'))
     .addHelpText('after', scriptHelp)
     .action(async (file: string, flags: MockFlags) => {

@@ -5,7 +5,7 @@ import type { Command } from 'commander'
 import { head } from '../core/json.ts'
 import type { RollbackPlan } from '../orchestrator.ts'
 import { storeCommand, withStore, type Leave, sameStore } from './command.ts'
-import { exitCodes, paint, printJson, tell, whoami } from './terminal.ts'
+import { exitCodes, paint, parseSaid, printJson, tell, whoami } from './terminal.ts'
 
 interface RollbackFlags {
   to: string
@@ -19,8 +19,8 @@ export function rollbackCommand(leave: Leave): Command {
   return storeCommand('rollback', 'take a task back to an earlier point; its tools take back what they did since')
     .argument('<task>')
     .requiredOption('--to <point>', 'the number of an event, as signalbox log shows it, or the name of a checkpoint')
-    .option('--by <who>', 'who takes it back (default: you)')
-    .option('--reason <why>', 'why', 'not said')
+    .option('--by <who>', 'who takes it back (default: you)', parseSaid('--by'))
+    .option('--reason <why>', 'why', parseSaid('--reason'), 'not said')
     .action(async (taskId: string, flags: RollbackFlags) => {
       const by = flags.by ?? `cli:${whoami()}`
       const to = /^\d+$/.test(flags.to) ? Number(flags.to) : flags.to

@@ -23,6 +23,7 @@ import {
   parseDollars,
   parseDuration,
   parseJson,
+  parseSaid,
   printJson,
   tell,
   whoami,
@@ -54,7 +55,7 @@ export function runCommand(leave: Leave): Command {
     .option('--from <task>', 'take some of the input from the context of this task, with what is known of it')
     .option('--keys <keys>', 'which keys of its context: a,b')
     .option('--id <task>', "the task's id; the id of a task that exists goes on with it, with no input or the same")
-    .option('--by <who>', 'who starts it (default: you)')
+    .option('--by <who>', 'who starts it (default: you)', parseSaid('--by'))
     .option('--steps <n>', 'at most this many steps', parseCount('--steps', 1))
     .option('--tokens <n>', 'at most this many tokens, in and out', parseCount('--tokens', 1))
     .option('--cost <usd>', 'at most this many dollars', parseDollars('--cost'))

@@ -7,7 +7,18 @@ import type { ScheduleOptions } from '../requests/timetable.ts'
 import type { ScheduleRow } from '../store/store.ts'
 import { command, defaultStore, secretsOption, storeCommand, storeOption, withStore, type Leave } from './command.ts'
 import { chooseAgent, loadModule } from './module.ts'
-import { exitCodes, parseChoice, parseCount, parseJson, print, printJson, table, tell, whoami } from './terminal.ts'
+import {
+  exitCodes,
+  parseChoice,
+  parseCount,
+  parseJson,
+  parseSaid,
+  print,
+  printJson,
+  table,
+  tell,
+  whoami,
+} from './terminal.ts'
 
 interface AddFlags {
   agent?: string
@@ -45,8 +56,8 @@ function addCommand(leave: Leave): Command {
     )
     .option('--agent <name>', 'which agent, when the file has several')
     .option('--input <json>', "each task's input: a JSON object of context keys")
-    .option('--by <who>', 'who wants it (default: you)')
-    .option('--reason <why>', 'why', 'not said')
+    .option('--by <who>', 'who wants it (default: you)', parseSaid('--by'))
+    .option('--reason <why>', 'why', parseSaid('--reason'), 'not said')
     .addOption(storeOption())
     .action(async (name: string, file: string, flags: AddFlags) => leave(await add(name, file, flags)))
 }
@@ -125,8 +136,8 @@ function nextCommand(leave: Leave): Command {
 function removeCommand(leave: Leave): Command {
   return storeCommand('remove', 'end a schedule; tasks that it has started go on')
     .argument('<name>')
-    .option('--by <who>', 'who ends it (default: you)')
-    .option('--reason <why>', 'why', 'not said')
+    .option('--by <who>', 'who ends it (default: you)', parseSaid('--by'))
+    .option('--reason <why>', 'why', parseSaid('--reason'), 'not said')
     .addOption(secretsOption())
     .action(
       async (

@@ -2,14 +2,14 @@
 
 import type { Command } from 'commander'
 import { secretsOption, storeCommand, withStore, type Leave } from './command.ts'
-import { exitCodes, parseJson, printJson, tell, whoami } from './terminal.ts'
+import { exitCodes, parseJson, parseSaid, printJson, tell, whoami } from './terminal.ts'
 
 export function signalCommand(leave: Leave): Command {
   return storeCommand('signal', 'send a task a signal; one that nobody waits for yet is kept')
     .argument('<task>')
     .argument('<name>')
     .option('--data <json>', 'what it says (default: {})')
-    .option('--by <who>', 'who sends it (default: you)')
+    .option('--by <who>', 'who sends it (default: you)', parseSaid('--by'))
     .option('--key <key>', 'two signals of one name with the same key count once')
     .addOption(secretsOption())
     .action(

@@ -123,6 +123,14 @@ export function parseCount(flag: string, min = 0): (text: string) => number {
   }
 }
 
+/** Reads from a flag who acts, or why: the log keeps it. */
+export function parseSaid(flag: string): (text: string) => string {
+  return (text) => {
+    if (text.trim() !== '') return text
+    throw new Fault('FLAG_INVALID', `${flag} is empty.`, 'Say it: the log keeps who did it, and why.')
+  }
+}
+
 /** Reads names with commas in between from a flag. */
 export function parseNames(flag: string): (text: string) => readonly string[] {
   return (text) => {
@@ -142,6 +150,18 @@ export function parseAddress(flag: string): (text: string) => Address {
       'FLAG_INVALID',
       `${flag} is ${JSON.stringify(text)}.`,
       'Give a port, such as 8080, or HOST:PORT, such as 0.0.0.0:8080 or [::1]:8080.',
+    )
+  }
+}
+
+/** Reads a port of this machine from a flag; 0: any that is free. */
+export function parsePort(flag: string): (text: string) => number {
+  return (text) => {
+    if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text)
+    throw new Fault(
+      'FLAG_INVALID',
+      `${flag} is ${JSON.stringify(text)}.`,
+      'Give a port, from 0 (any that is free) to 65535.',
     )
   }
 }

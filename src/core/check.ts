@@ -110,8 +110,19 @@ function compileProven(agent: Agent): Machine {
   const errors = problems.filter((problem) => problem.severity === 'error')
   const others = errors.filter(({ code }) => code !== 'FLOW_UNGATED')
   if (machine && others.length === 0 && proof?.ungated.every(({ hasSinks }) => hasSinks)) return machine
+  throw unsound(agent, errors)
+}
+
+/** Holds an agent to be written as one, sound or not: enough to be looked at. Throws AGENT_UNSOUND, naming every field that is not. */
+export function holdShape(agent: Agent): void {
+  const { problems } = find(agent, {})
+  const errors = problems.filter(({ code }) => code === 'FIELD_INVALID')
+  if (errors.length > 0) throw unsound(agent, errors)
+}
+
+function unsound(agent: Agent, errors: readonly Problem[]): Fault {
   const list = errors.map(({ code, place, problem, cure }) => `\n  ${code} ${place}: ${problem} ${cure}`).join('')
-  throw new Fault(
+  return new Fault(
     'AGENT_UNSOUND',
     `The agent ${rootOf(agent)} has ${errors.length} error${errors.length === 1 ? '' : 's'}:${list}\n`,
     'Mend them; `signalbox check FILE` finds the same.',

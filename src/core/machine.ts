@@ -22,7 +22,7 @@ import type { KeyDefinition, Merge } from './context.ts'
 import { toMs } from './duration.ts'
 import type { StateKind } from './event.ts'
 import type { Json, JsonObject } from './json.ts'
-import { toJson } from './json.ts'
+import { isObject, toJson } from './json.ts'
 import { clear, join, type Label } from './label.ts'
 import { defaults, resolveLimits, type Limits, type TaskLimits } from './limits.ts'
 import type { Offer } from './model.ts'
@@ -295,15 +295,17 @@ export function childrenIn(nodes: Iterable<Node>): readonly Child[] {
 export function familyOf(agent: Agent): readonly Agent[] {
   const found = new Set([agent])
   for (const one of found) {
-    for (const state of Object.values(one.states)) for (const child of agentsOf(state)) found.add(child)
+    for (const state of Object.values(one.states ?? {})) for (const child of agentsOf(state)) found.add(child)
   }
   return [...found]
 }
 
-/** The agents that a state starts, as they are written. */
+/** The agents that a state starts, as they are written: nobody may have looked at it yet. */
 export function agentsOf(state: State): readonly Agent[] {
-  const given = [state.agent, ...(state.model === undefined ? [] : (state.tools ?? []).map(({ agent }) => agent))]
-  return given.filter((agent) => isAgent(agent))
+  if (!isObject(state)) return []
+  const { agent, model, tools } = state as ModelState & AgentState
+  const offered = model !== undefined && Array.isArray(tools) ? (tools as readonly (Tool | null)[]) : []
+  return [agent, ...offered.map((tool) => tool?.agent)].filter((one) => isAgent(one))
 }
 
 function childOf(agent: Agent, parent: Agent, limits: Limits = {}): Child {

@@ -42,6 +42,13 @@ export function quotaProblem(quota: unknown): string | undefined {
   for (const [field, value] of Object.entries({ rate, breaker })) {
     if (value !== undefined && !isObject(value)) return `${field} is not an object`
   }
+  for (const [place, value, fields] of [
+    ['rate', rate, ['calls', 'per']],
+    ['breaker', breaker, ['failures', 'coolDown']],
+  ] as const) {
+    const unknown = Object.keys(value ?? {}).find((field) => !(fields as readonly string[]).includes(field))
+    if (unknown !== undefined) return `${place} has no field ${unknown}, only ${fields.join(' and ')}`
+  }
   const counts = { concurrency, 'rate.calls': rate?.calls, 'breaker.failures': breaker?.failures }
   for (const [field, value] of Object.entries(counts)) {
     if (value !== undefined && !isCeiling(value)) return `${field} is not a whole number from 1 to 1,000,000`

@@ -70,7 +70,7 @@ async function isUpToDate(client: PoolClient, address: Address, create: boolean)
     throw new Fault(
       'STORE_MISSING',
       `There is no store in the schema ${schema} of ${shown}.`,
-      'Check --store, or start a task to make one.',
+      'Check the address, or start a task to make one.',
     )
   }
   const newest = Math.max(0, ...applied.keys())

@@ -27,10 +27,12 @@ const wipePauseMs = 20
 export async function openSqlite(path: string, options: SqliteOptions = {}): Promise<Store> {
   const lockTimeoutMs = options.lockTimeoutMs ?? 10_000
   const untilMs = performance.now() + lockTimeoutMs
-  if (path !== ':memory:' && !existsSync(path) && (options.create === false || !existsSync(dirname(resolve(path))))) {
-    throw new Fault('STORE_MISSING', `There is no store at ${path}.`, 'Check --store, or start a task to make one.', {
-      data: { path },
-    })
+  const folder = dirname(resolve(path))
+  if (path !== ':memory:' && !existsSync(path) && (options.create === false || !existsSync(folder))) {
+    const cure = existsSync(folder)
+      ? 'Check the address, or start a task to make one.'
+      : `Make the folder ${folder} first.`
+    throw new Fault('STORE_MISSING', `There is no store at ${path}.`, cure, { data: { path } })
   }
   for (;;) {
     try {
