@@ -72,15 +72,15 @@ export function runCommand(leave: Leave): Command {
 async function run(file: string, flags: RunFlags): Promise<number> {
   const { agents, config, store: configured } = await loadModule(file)
   const input = flags.input === undefined ? undefined : parseJson('--input', flags.input)
-  const agent = chooseAgent(agents, flags.agent)
+  const store = flags.store ?? configured ?? defaultStore
+  // Looked at before a worker is here that takes it further.
+  const before = flags.id === undefined ? [] : await lookAt(store, flags.id)
+  const agent = agentOf(agents, flags.agent, before[0])
   const id = flags.id ?? systemRuntime.id()
   // Whatever is wrong with the input is found before a store is made for it.
   const from = fromOf(flags)
   const starts = input !== undefined || from !== undefined || flags.id === undefined
   if (starts && !from) proveInput(agent, id, input ?? {}, limitsOf(flags))
-  const store = flags.store ?? configured ?? defaultStore
-  // Looked at before a worker is here that takes it further.
-  const before = flags.id === undefined ? [] : await lookAt(store, flags.id)
   const box = await createOrchestrator({
     store,
     agents,
@@ -95,6 +95,15 @@ async function run(file: string, flags: RunFlags): Promise<number> {
   } finally {
     await box.stop()
   }
+}
+
+/** The agent that is run: a task that is known is of one already. Throws TASK_EXISTS or AGENT_UNKNOWN. */
+function agentOf(agents: readonly Agent[], named: string | undefined, known: TaskRow | undefined): Agent {
+  if (known && named !== undefined && named !== known.agent) {
+    const what = `Task ${known.taskId} is of the agent ${known.agent}, and not of ${named}.`
+    throw new Fault('TASK_EXISTS', what, 'Leave out --agent: the task goes on as what it is.')
+  }
+  return agents.find(({ name }) => name === (named ?? known?.agent)) ?? chooseAgent(agents, named)
 }
 
 /** A task as it stands, and its tree; nothing where there is none. */

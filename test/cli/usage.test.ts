@@ -263,7 +263,15 @@ test('a task that exists goes on with the input that it was started with, or non
   expect([other.code, other.json[0].error.code, other.stderr.includes('Goes on')]).toEqual([1, 'TASK_EXISTS', false])
   const agent = await run('two.ts', '--agent', 'other', '--input', '{"goal":"x"}')
   expect([agent.code, agent.json[0].error.code]).toEqual([1, 'TASK_EXISTS'])
+  const unasked = await run('two.ts', '--agent', 'other')
+  expect([unasked.code, unasked.json[0].error.code, unasked.stderr.includes('Goes on')]).toEqual([
+    1,
+    'TASK_EXISTS',
+    false,
+  ])
   expect(await events()).toBe(before)
+  // Which of a file's agents it is of is known.
+  expect((await run('two.ts')).stderr).toContain('Goes on with task t')
   for (const more of [[], ['--input', '{"goal":"x"}']]) {
     const same = await run('ok.ts', ...more)
     expect([same.code, same.stderr.includes('Goes on with task t')]).toEqual([3, true])
