@@ -705,5 +705,8 @@ test('each of a team is looked at once, however many ways lead to it', () => {
   expect(found(sends, 'FLOW_UNGATED b.states.first.tool.send')).toBe(1)
   // One of each agent that starts it: by whatever way it comes to that.
   expect(found(sends, 'FLOW_UNGATED a40.states.first.tools.b.send')).toBe(1)
-  expect(found({ first: { tool: look, args: () => ({}), on: {} } }, 'EXIT_MISSING a.states.first.on')).toBe(1)
+  // Of what has a child that is broken nothing is said beyond that.
+  const broken = { first: { tool: look, args: () => ({}), on: {} } }
+  expect(found(broken, 'EXIT_MISSING a.states.first.on')).toBe(1)
+  expect(found(broken, 'FLOW_UNGATED a40.states.first.tools.b.send')).toBe(0)
 })
