@@ -47,7 +47,8 @@ const refusalsMax = 100
 /** A task in a worker's hands. */
 export class Session implements Waiting {
   readonly claim: Claim
-  readonly taskId: string
+  /** What was heard of the family, as it counts its news. */
+  heard = 0
   /** It is no longer ours. */
   lost = false
   /** Ends whatever is waited for. */
@@ -75,13 +76,11 @@ export class Session implements Waiting {
   #looksAgain = false
   /** The furthest that the log is known to have come, by whoever wrote it. */
   #seenSeq: number
-  #heard = 0
   /** The family has told more since it was listened to. */
   #hasNews = false
 
   private constructor(claim: Claim, bench: Workbench, machine: Machine, { task, head }: Loaded) {
     this.claim = claim
-    this.taskId = claim.taskId
     this.#bench = bench
     this.#machine = machine
     this.#task = task
@@ -97,6 +96,10 @@ export class Session implements Waiting {
     return machine && new Session(claim, bench, machine, loaded)
   }
 
+  get taskId(): string {
+    return this.claim.taskId
+  }
+
   // ---- What others tell it -----------------------------------------------------------------------------------------
 
   /** The log has come to `seq`. */
@@ -106,14 +109,9 @@ export class Session implements Waiting {
     if (this.#hasNews || this.#seenSeq > this.#head.seq) this.wake?.()
   }
 
-  /** What was heard of the family, as it counts its news. */
-  get heard(): number {
-    return this.#heard
-  }
-
   /** A place may have become free: who frees one wakes only the queue, and not who waits for it in somebody's hands. */
   lookAgain(): void {
-    if (![...this.#task.delayed.values()].some(({ queued }) => queued)) return
+    if (!isQueued(this.#task)) return
     this.#looksAgain = true
     this.wake?.()
   }
@@ -166,7 +164,7 @@ export class Session implements Waiting {
     if (!this.#task.tree) return undefined
     this.#hasNews = false
     const kin = await this.#patiently(() => this.#bench.store.kin(this.#task))
-    this.#heard = kin.news
+    this.heard = kin.news
     return kin
   }
 
@@ -276,8 +274,7 @@ export class Session implements Waiting {
     const { delayed, awaits, item } = this.#task
     // What waits before a gate is let in by whoever frees a place, so it goes back to the queue; and nothing is due while a
     // human is asked what is to become of the task.
-    const waits = [...delayed.values()].some(({ queued }) => queued)
-    if (stopping() || delayed.size === 0 || waits || awaits || item) return false
+    if (stopping() || delayed.size === 0 || isQueued(this.#task) || awaits || item) return false
     return nextRetryAtMs(this.#task) - ports.runtime.now() <= leaseMs
   }
 
@@ -370,6 +367,11 @@ function keepLate(taskId: string, outcome: Outcome, bench: Workbench): void {
     // A store that was closed in the meantime is the end of this process's work, and no news.
     if (!stopping()) onFault(thrown, taskId)
   })
+}
+
+/** Does a step wait for a place before its gate? */
+function isQueued({ delayed }: Task): boolean {
+  return [...delayed.values()].some(({ queued }) => queued)
 }
 
 /** Before a step waits for a breaker, or fails because of one, the breaker is looked at as it is now. */
